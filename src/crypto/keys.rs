@@ -1,0 +1,194 @@
+//! Secrets on a disk: where they may lie, how they are read and made.
+//!
+//! A secret is a file readable by its owner alone (mode 0600 or stricter), or
+//! a systemd credential (`credential:NAME`, found under
+//! `$CREDENTIALS_DIRECTORY`). It never stands in a configuration, a log or an
+//! error message.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use ring::rand::{SecureRandom, SystemRandom};
+use zeroize::Zeroizing;
+
+use super::seal::RootKey;
+use super::sign::{PublicKey, SignatureError, SigningKey};
+
+/// Why a secret could not be read or made.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The file is not there, or cannot be read or written.
+    #[error(
+        "{path}: {source}: make the keys with `counterproof keys --out DIR`, and let the service's user own them"
+    )]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Others may read it.
+    #[error(
+        "{path}: mode {mode:04o} lets others read this secret; allowed: 0600 or stricter (chmod 600 {path})"
+    )]
+    Exposed {
+        /// Which file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// Named as a credential, but systemd passed none.
+    #[error(
+        "`credential:{0}` was asked for, but systemd passed no credentials (LoadCredential={0}:… in the unit)"
+    )]
+    NoCredential(String),
+    /// The content is not what it should be.
+    #[error("{path}: {what}")]
+    Content {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+/// Reads a secret from a path or from `credential:NAME`.
+///
+/// # Errors
+/// [`KeyError`] if it is not there or others may read it.
+pub fn read_secret(place: &str) -> Result<(PathBuf, Zeroizing<Vec<u8>>), KeyError> {
+    let path = match place.strip_prefix("credential:") {
+        Some(name) => std::env::var_os("CREDENTIALS_DIRECTORY")
+            .map(|dir| Path::new(&dir).join(name))
+            .ok_or_else(|| KeyError::NoCredential(name.to_owned()))?,
+        None => PathBuf::from(place),
+    };
+    let io = |source| KeyError::Io { path: path.clone(), source };
+    let mode = fs::metadata(&path).map_err(io)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(KeyError::Exposed { path, mode });
+    }
+    let bytes = Zeroizing::new(fs::read(&path).map_err(io)?);
+    Ok((path, bytes))
+}
+
+/// Reads a root key (32 bytes as base64).
+///
+/// # Errors
+/// [`KeyError`] if the file is missing, exposed or holds something else.
+pub fn read_root_key(place: &str) -> Result<RootKey, KeyError> {
+    let (path, text) = read_secret(place)?;
+    let bytes = Zeroizing::new(BASE64.decode(text.trim_ascii()).unwrap_or_default());
+    let key: [u8; 32] = bytes.as_slice().try_into().map_err(|_| KeyError::Content {
+        path,
+        what: format!("a root key is 32 bytes as base64; found {} bytes", bytes.len()),
+    })?;
+    Ok(RootKey::new(key))
+}
+
+/// Reads a signing key (PKCS#8 as base64).
+///
+/// # Errors
+/// [`KeyError`] if the file is missing, exposed or holds something else.
+pub fn read_signing_key(place: &str) -> Result<SigningKey, KeyError> {
+    let (path, text) = read_secret(place)?;
+    let der = Zeroizing::new(BASE64.decode(text.trim_ascii()).unwrap_or_default());
+    SigningKey::from_pkcs8(&der).map_err(|e: SignatureError| KeyError::Content { path, what: e.to_string() })
+}
+
+/// Reads a bearer token: one line of at least 24 characters.
+///
+/// # Errors
+/// [`KeyError`] if the file is missing, exposed or too short to be a secret.
+pub fn read_token(place: &str) -> Result<Zeroizing<String>, KeyError> {
+    let (path, text) = read_secret(place)?;
+    let token = std::str::from_utf8(text.trim_ascii()).unwrap_or_default();
+    if token.len() < 24 || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(KeyError::Content {
+            path,
+            what: format!("a token is one line of at least 24 printable characters; found {}", token.len()),
+        });
+    }
+    Ok(Zeroizing::new(token.to_owned()))
+}
+
+/// What [`make_keys`] wrote, and what the bureau has to be told.
+#[derive(Debug)]
+pub struct MadeKeys {
+    /// Every file that was written.
+    pub files: Vec<PathBuf>,
+    /// The public half of the signing key.
+    pub public: PublicKey,
+}
+
+/// Makes a box's secrets in `dir`: `root.key`, `signing.key`, `his.token`,
+/// `tls.key` and the certificate request `tls.csr` for the name `name`.
+///
+/// # Errors
+/// [`KeyError`] if a file is already there (nothing is overwritten) or cannot
+/// be written.
+pub fn make_keys(dir: &Path, name: &str) -> Result<MadeKeys, KeyError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| KeyError::Io { path, source }
+    };
+    fs::create_dir_all(dir).map_err(io(dir))?;
+    let content = |what: String| KeyError::Content { path: dir.to_owned(), what };
+    let random = |n: usize| -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let mut bytes = Zeroizing::new(vec![0; n]);
+        SystemRandom::new().fill(&mut bytes).map_err(|_| content("the system gave no randomness".into()))?;
+        Ok(bytes)
+    };
+    let pkcs8 = SigningKey::generate_pkcs8().map_err(|e| content(e.to_string()))?;
+    let public = SigningKey::from_pkcs8(&pkcs8).map_err(|e| content(e.to_string()))?.public();
+    let tls = rcgen::KeyPair::generate().map_err(|e| content(e.to_string()))?;
+    let request = rcgen::CertificateParams::new(vec![name.to_owned()])
+        .and_then(|p| p.serialize_request(&tls))
+        .and_then(|r| r.pem())
+        .map_err(|e| content(e.to_string()))?;
+    let token = BASE64.encode(random(32)?.as_slice());
+    let mut files = Vec::new();
+    for (file, text) in [
+        ("root.key", Zeroizing::new(BASE64.encode(random(32)?.as_slice()))),
+        ("signing.key", Zeroizing::new(BASE64.encode(pkcs8.as_slice()))),
+        ("his.token", Zeroizing::new(token)),
+        ("tls.key", Zeroizing::new(tls.serialize_pem())),
+        ("tls.csr", Zeroizing::new(request)),
+    ] {
+        let path = dir.join(file);
+        let mut out =
+            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(io(&path))?;
+        out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).map_err(io(&path))?;
+        files.push(path);
+    }
+    Ok(MadeKeys { files, public })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn made_keys_are_read_again_and_never_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = make_keys(dir.path(), "box-1").unwrap();
+        let at = |f: &str| dir.path().join(f).to_string_lossy().into_owned();
+        read_root_key(&at("root.key")).unwrap();
+        assert_eq!(read_signing_key(&at("signing.key")).unwrap().public(), made.public);
+        assert!(read_token(&at("his.token")).unwrap().len() >= 24);
+        assert!(make_keys(dir.path(), "box-1").is_err());
+    }
+
+    #[test]
+    fn a_secret_that_others_may_read_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("root.key");
+        fs::write(&path, "x").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let text = read_root_key(&path.to_string_lossy()).err().unwrap().to_string();
+        assert!(text.contains("0640") && text.contains("chmod 600"), "{text}");
+    }
+}

@@ -1,0 +1,14 @@
+//! counterproof checks at a settlement window, locally and one to one, that
+//! the person there is the cardholder or a declared proxy. Only a confident
+//! mismatch leaves the box, as a small signed alert without a picture.
+//!
+//! The house, from the ground up; each storey imports only those below it:
+//! `clock, crypto, frame, settings` / `protocol, http` / `privacy` /
+//! `camera, vision` / `verify` / `edge, bureau, bench` / the two programs.
+
+pub mod clock;
+pub mod crypto;
+pub mod frame;
+pub mod http;
+pub mod protocol;
+pub mod settings;

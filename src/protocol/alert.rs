@@ -1,0 +1,308 @@
+//! Alerts: what leaves the box, and all that leaves it.
+//!
+//! One CloudEvents 1.0 event as JSON, at most [`MAX_BYTES`], with a detached
+//! signature over its exact bytes. Every field is listed here; a field that is
+//! not is refused by both ends, so none can carry a picture or a probe. Events
+//! of one box and epoch form a chain: each holds its number and the digest of
+//! the one before, so that a gap is seen.
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{AgentId, AlertId, CardholderId, CounterId, Epoch, HospitalId, MedicalType, SettlementId};
+use crate::clock::HisTime;
+use crate::crypto::Sha256;
+
+/// Largest accepted event, in bytes.
+pub const MAX_BYTES: usize = 4096;
+
+/// An event as it travels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    /// `1.0`.
+    pub specversion: SpecVersion,
+    /// UUIDv7 of this event.
+    pub id: AlertId,
+    /// The box, as `/agents/NAME`.
+    pub source: Source,
+    /// When it was signed, by the box's clock.
+    pub time: jiff::Timestamp,
+    /// The settlement it is about.
+    pub subject: SettlementId,
+    /// `application/json`.
+    pub datacontenttype: JsonType,
+    /// Its place in the box's chain.
+    pub chain: Link,
+    /// What happened.
+    #[serde(flatten)]
+    pub content: Content,
+}
+
+/// Type and data of an event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum Content {
+    /// Somebody was seen well at the counter who is neither cardholder nor proxy.
+    #[serde(rename = "counterproof.alert.mismatch.v1")]
+    Mismatch(Box<Mismatch>),
+    /// The settlement was cancelled after its alert was signed.
+    #[serde(rename = "counterproof.alert.withdrawn.v1")]
+    Withdrawn(Withdrawn),
+}
+
+/// The only version of CloudEvents spoken here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SpecVersion {
+    /// CloudEvents 1.0.
+    #[serde(rename = "1.0")]
+    V1,
+}
+
+/// The only content type of the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JsonType {
+    /// JSON.
+    #[serde(rename = "application/json")]
+    Json,
+}
+
+/// The box that speaks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Source(pub AgentId);
+
+impl TryFrom<String> for Source {
+    type Error = String;
+    fn try_from(s: String) -> Result<Self, String> {
+        s.strip_prefix("/agents/").and_then(|a| a.parse().ok()).map(Self).ok_or_else(|| {
+            format!("found `{}`; expected /agents/NAME", s.chars().take(80).collect::<String>())
+        })
+    }
+}
+
+impl From<Source> for String {
+    fn from(s: Source) -> Self {
+        format!("/agents/{}", s.0)
+    }
+}
+
+/// The place of an event among all events of its box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// The box's life between two re-imagings.
+    pub epoch: Epoch,
+    /// 1, 2, 3, … within the epoch.
+    pub seq: u64,
+    /// SHA-256 of the event before; absent on the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Sha256>,
+}
+
+/// The head of a box's chain, as one of the two ends knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    /// The epoch of the last event held.
+    pub epoch: Epoch,
+    /// Its number; every smaller one is held too.
+    pub seq: u64,
+}
+
+/// What the bureau is told about a mismatch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mismatch {
+    /// Where the box stands.
+    pub hospital: HospitalId,
+    /// Which counter.
+    pub counter: CounterId,
+    /// Whose card was settled.
+    pub cardholder: CardholderId,
+    /// When, by the HIS's clock.
+    pub occurred_at: HisTime,
+    /// Bound on the difference between that clock and the camera's, in ms.
+    pub clock_error_ms: u64,
+    /// How much, in fen.
+    pub amount_fen: u64,
+    /// Which kind of care.
+    pub medical_type: MedicalType,
+    /// How many proxies were declared; all of them were compared too.
+    pub proxies_compared: u32,
+    /// What was compared.
+    pub comparison: Comparison,
+    /// How well it was seen.
+    pub quality: QualitySummary,
+    /// What the box was set to.
+    pub settings: Settings,
+}
+
+/// What was compared with what result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Comparison {
+    /// SHA-256 of the recognizer's file.
+    pub model: Sha256,
+    /// Mean comparison score (cosine, -1 to 1) of the best-fitting person.
+    pub score: f32,
+    /// At or below this mean score the verdict is mismatch.
+    pub threshold: f32,
+    /// Separate probes of the face that was seen best.
+    pub probes: u32,
+    /// Milliseconds between the first and the last of them.
+    pub span_ms: u64,
+    /// Faces followed at the counter, every one of them a non-match.
+    pub faces: u32,
+}
+
+/// How well the face was seen, as means over its probes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QualitySummary {
+    /// Pixels between the eyes.
+    pub inter_eye_px: f32,
+    /// Detector's confidence, 0 to 1.
+    pub detection: f32,
+    /// Turn of the head from the landmarks, 0 (facing) to 1 (profile).
+    pub yaw: f32,
+    /// Variance of the Laplacian of the aligned face, in grey levels squared.
+    pub sharpness: f32,
+}
+
+/// Digests of what was in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Version of the agent.
+    pub agent_version: String,
+    /// The privacy policy.
+    pub policy: Sha256,
+    /// The text of the posted notice.
+    pub notice: Sha256,
+    /// The calibration: thresholds and where they come from.
+    pub calibration: Sha256,
+}
+
+/// A mismatch that no longer stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Withdrawn {
+    /// The event that is withdrawn.
+    pub alert: AlertId,
+    /// Why.
+    pub reason: WithdrawalReason,
+}
+
+/// Why an alert was withdrawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WithdrawalReason {
+    /// The HIS cancelled the settlement.
+    SettlementCancelled,
+}
+
+/// An event that was not understood.
+#[derive(Debug, thiserror::Error)]
+pub enum EventError {
+    /// More than [`MAX_BYTES`].
+    #[error("the event has {0} bytes; at most {MAX_BYTES} are allowed")]
+    TooLong(usize),
+    /// Not of the contract's form.
+    #[error("{field}: {what}")]
+    Form {
+        /// Path of the field.
+        field: String,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+impl Event {
+    /// Reads the exact bytes of an event.
+    ///
+    /// # Errors
+    /// [`EventError`] naming the field.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, EventError> {
+        if bytes.len() > MAX_BYTES {
+            return Err(EventError::TooLong(bytes.len()));
+        }
+        let mut de = serde_json::Deserializer::from_slice(bytes);
+        serde_path_to_error::deserialize(&mut de)
+            .map_err(|e| EventError::Form { field: e.path().to_string(), what: e.inner().to_string() })
+    }
+
+    /// The exact bytes that are signed and sent.
+    ///
+    /// # Errors
+    /// If it would exceed [`MAX_BYTES`].
+    pub fn to_bytes(&self) -> Result<Vec<u8>, EventError> {
+        let bytes = serde_json::to_vec(self)
+            .map_err(|e| EventError::Form { field: "event".into(), what: e.to_string() })?;
+        if bytes.len() > MAX_BYTES {
+            return Err(EventError::TooLong(bytes.len()));
+        }
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn example(seq: u64, previous: Option<Sha256>, epoch: Epoch) -> Event {
+        Event {
+            specversion: SpecVersion::V1,
+            id: AlertId::new(),
+            source: Source("box-1".parse().unwrap()),
+            time: "2026-11-22T01:10:20Z".parse().unwrap(),
+            subject: "S1".parse().unwrap(),
+            datacontenttype: JsonType::Json,
+            chain: Link { epoch, seq, previous },
+            content: Content::Mismatch(Box::new(Mismatch {
+                hospital: "H31010000001".parse().unwrap(),
+                counter: "w03".parse().unwrap(),
+                cardholder: "P0001".parse().unwrap(),
+                occurred_at: HisTime::new("2026-11-22T01:10:15Z".parse().unwrap()),
+                clock_error_ms: 2000,
+                amount_fen: 41250,
+                medical_type: "14".parse().unwrap(),
+                proxies_compared: 0,
+                comparison: Comparison {
+                    model: Sha256::of(b"m"),
+                    score: 0.04,
+                    threshold: 0.25,
+                    probes: 5,
+                    span_ms: 3200,
+                    faces: 1,
+                },
+                quality: QualitySummary { inter_eye_px: 62.0, detection: 0.93, yaw: 0.1, sharpness: 210.0 },
+                settings: Settings {
+                    agent_version: "0.1.0".into(),
+                    policy: Sha256::of(b"p"),
+                    notice: Sha256::of(b"n"),
+                    calibration: Sha256::of(b"c"),
+                },
+            })),
+        }
+    }
+
+    #[test]
+    fn an_event_survives_the_wire_and_is_small() {
+        let event = example(1, None, Epoch::new());
+        let bytes = event.to_bytes().unwrap();
+        assert!(bytes.len() < 1800, "{}", bytes.len());
+        assert_eq!(Event::from_bytes(&bytes).unwrap(), event);
+    }
+
+    #[test]
+    fn a_field_that_is_not_named_is_refused_wherever_it_stands() {
+        let text = String::from_utf8(example(1, None, Epoch::new()).to_bytes().unwrap()).unwrap();
+        for (at, what) in
+            [("{\"specversion\"", "top"), ("{\"hospital\"", "data"), ("{\"model\"", "comparison")]
+        {
+            let smuggled = text.replacen(at, &at.replacen('{', "{\"image\":\"/9j/4AAQ\",", 1), 1);
+            assert_ne!(smuggled, text);
+            assert!(Event::from_bytes(smuggled.as_bytes()).is_err(), "{what}");
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! What may cross a wire, and nothing else.
+//!
+//! The shapes of `docs/contracts.md`, each read strictly: a field that is not
+//! named here is refused, so that no picture and no probe can travel in one.
+//! This storey knows nothing of pixels; a test on the imports keeps it so.
+
+pub mod alert;
+pub mod id;
+pub mod posture;
+pub mod reference;
+pub mod settlement;
+pub mod verdict;
+
+/// Path on the bureau for alerts.
+pub const ALERTS_PATH: &str = "/v1/alerts";
+/// Path on the bureau that says which alert of this box it holds last.
+pub const HEAD_PATH: &str = "/v1/head";
+/// Path on the bureau for references, followed by the cardholder.
+pub const REFERENCES_PATH: &str = "/v1/references";
+/// Path on the bureau for postures.
+pub const POSTURE_PATH: &str = "/v1/posture";
+/// Header that carries the detached signature of an alert or a posture.
+pub const SIGNATURE_HEADER: &str = "counterproof-signature";
+/// Media type of an alert (CloudEvents 1.0, structured JSON).
+pub const CLOUDEVENTS_JSON: &str = "application/cloudevents+json";

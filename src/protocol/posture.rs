@@ -1,0 +1,56 @@
+//! Posture: once a minute, what a box is and how it fares. Counts only;
+//! nothing in it is about a person.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{AgentId, Epoch, HospitalId};
+use crate::clock::WallTime;
+use crate::crypto::Sha256;
+
+/// `POST /v1/posture`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Posture {
+    /// Which box.
+    pub agent: AgentId,
+    /// Where it stands.
+    pub hospital: HospitalId,
+    /// When, by the box's clock.
+    pub at: WallTime,
+    /// Version of the agent.
+    pub agent_version: String,
+    /// SHA-256 of each model in use, by role.
+    pub models: BTreeMap<String, Sha256>,
+    /// The privacy policy in force.
+    pub policy: Sha256,
+    /// The calibration in force.
+    pub calibration: Sha256,
+    /// Retention in force: limit in seconds by kind of data.
+    pub retention_s: BTreeMap<String, u64>,
+    /// Verdicts since the start, by `verdict` or `verdict(reason)`.
+    pub verdicts: BTreeMap<String, u64>,
+    /// Events that wait for delivery.
+    pub outbox_waiting: u64,
+    /// Events that the bureau refused for good.
+    pub outbox_set_aside: u64,
+    /// The audit log's last record.
+    pub audit: AuditHead,
+    /// Whether liveness is on.
+    pub liveness: String,
+    /// What is wrong now, in words; empty when all is well.
+    pub troubles: Vec<String>,
+}
+
+/// The last record of a box's audit log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditHead {
+    /// The box's life between two re-imagings.
+    pub epoch: Epoch,
+    /// Number of the record.
+    pub seq: u64,
+    /// Its hash.
+    pub hash: Sha256,
+}

@@ -1,0 +1,122 @@
+//! The words for how a verification ended.
+//!
+//! These are labels: what is counted, audited and shown. The evidence behind a
+//! mismatch is a type of `verify`, and no label becomes an alert.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum $name { $($(#[$vdoc])* $variant,)* }
+
+        impl $name {
+            /// Every word there is.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The word as it stands in audit rows, metrics and postures.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+words! {
+    /// Why faces were looked for and nothing could be said.
+    Inconclusive {
+        /// Nobody was seen in the region.
+        NoFace = "no_face",
+        /// A face was seen, but never well enough.
+        PoorQuality = "poor_quality",
+        /// A face was seen well, but in too few separate views.
+        TooFewViews = "too_few_views",
+        /// The comparison scores lie between the two thresholds.
+        ScoresBetween = "scores_between",
+        /// Somebody else was there who was not seen well.
+        OthersNotWellSeen = "others_not_well_seen",
+        /// The neighbours' settlements leave too little of the window.
+        WindowTooShort = "window_too_short",
+        /// A settlement of somebody else was named late, inside the window.
+        NeighbourNamedLate = "neighbour_named_late",
+        /// The frames of the window could not be decoded.
+        UnreadableFrames = "unreadable_frames",
+    }
+}
+
+words! {
+    /// Why no face was looked for, or the looking broke off.
+    NotAssessed {
+        /// The cardholder has no reference.
+        NoReference = "no_reference",
+        /// A declared proxy has no usable reference.
+        ProxyUnknown = "proxy_unknown",
+        /// The bureau could not be asked in time.
+        ReferencesUnavailable = "references_unavailable",
+        /// Times cannot be trusted within the bound.
+        ClockUncertain = "clock_uncertain",
+        /// The camera sent nothing in the window.
+        CameraSilent = "camera_silent",
+        /// Too many settlements at once.
+        Overload = "overload",
+        /// The box was restarted in between.
+        Restarted = "restarted",
+        /// The HIS cancelled the settlement before a verdict.
+        Cancelled = "cancelled",
+        /// The configuration does not verify this kind of settlement.
+        OutOfScope = "out_of_scope",
+        /// Something that must work did not: models, memory, a worker.
+        Fault = "fault",
+    }
+}
+
+/// How a verification ended, in words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Outcome {
+    /// The cardholder or a declared proxy was there.
+    Match,
+    /// Somebody was seen well, and it was neither.
+    Mismatch,
+    /// Nothing can be said.
+    Inconclusive(Inconclusive),
+    /// It was not looked.
+    NotAssessed(NotAssessed),
+}
+
+impl Outcome {
+    /// `match`, `mismatch`, `inconclusive` or `not_assessed`.
+    pub const fn verdict(self) -> &'static str {
+        match self {
+            Self::Match => "match",
+            Self::Mismatch => "mismatch",
+            Self::Inconclusive(_) => "inconclusive",
+            Self::NotAssessed(_) => "not_assessed",
+        }
+    }
+
+    /// The reason, where the verdict has one; else empty.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Match | Self::Mismatch => "",
+            Self::Inconclusive(r) => r.as_str(),
+            Self::NotAssessed(r) => r.as_str(),
+        }
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.reason() {
+            "" => f.write_str(self.verdict()),
+            reason => write!(f, "{}({reason})", self.verdict()),
+        }
+    }
+}
