@@ -6,9 +6,11 @@
 //! `clock, crypto, frame, settings` / `protocol, http` / `privacy` /
 //! `camera, vision` / `verify` / `edge, bureau, bench` / the two programs.
 
+pub mod camera;
 pub mod clock;
 pub mod crypto;
 pub mod frame;
 pub mod http;
 pub mod protocol;
 pub mod settings;
+pub mod vision;
