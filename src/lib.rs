@@ -11,6 +11,7 @@ pub mod clock;
 pub mod crypto;
 pub mod frame;
 pub mod http;
+pub mod privacy;
 pub mod protocol;
 pub mod settings;
 pub mod vision;
