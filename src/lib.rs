@@ -14,4 +14,5 @@ pub mod http;
 pub mod privacy;
 pub mod protocol;
 pub mod settings;
+pub mod verify;
 pub mod vision;
