@@ -9,6 +9,7 @@
 pub mod camera;
 pub mod clock;
 pub mod crypto;
+pub mod edge;
 pub mod frame;
 pub mod http;
 pub mod privacy;
