@@ -7,9 +7,12 @@
 //! `camera, vision` / `verify` / `edge, bureau, bench` / the two programs.
 
 pub mod bureau;
+pub mod camera;
 pub mod clock;
 pub mod crypto;
 pub mod frame;
 pub mod http;
+pub mod privacy;
 pub mod protocol;
 pub mod settings;
+pub mod vision;

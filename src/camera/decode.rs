@@ -1,0 +1,131 @@
+//! From what a camera or a file holds to a picture.
+//!
+//! Samples are decoded only when a settlement wants them (the ring holds them
+//! as sent). A picture that cannot be decoded is an error with the reason, and
+//! never more than [`MAX_SIDE`] pixels wide or high: a forged header must not
+//! make the box allocate without bound.
+
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use crate::frame::{Codec, Frame, Sample};
+
+/// Greatest accepted width and height, in pixels.
+pub const MAX_SIDE: usize = 8192;
+
+/// Why a picture could not be decoded.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// Not a JPEG, or cut short.
+    #[error("not a whole JPEG picture ({bytes} bytes): {reason}")]
+    Jpeg {
+        /// How long it is.
+        bytes: usize,
+        /// The decoder's words.
+        reason: String,
+    },
+    /// Not a still picture that can be read.
+    #[error("not a readable JPEG or PNG picture ({bytes} bytes): {reason}")]
+    Still {
+        /// How long it is.
+        bytes: usize,
+        /// The decoder's words.
+        reason: String,
+    },
+}
+
+/// Decodes a sample to RGB.
+///
+/// # Errors
+/// [`DecodeError`] if it is cut short or not what the camera said.
+pub fn sample(sample: &Sample) -> Result<Frame, DecodeError> {
+    match sample.codec() {
+        Codec::Jpeg => jpeg(sample.bytes()),
+    }
+}
+
+/// Decodes a JPEG to RGB. A picture that ends early is refused, since its
+/// lower part would be grey.
+///
+/// # Errors
+/// [`DecodeError::Jpeg`] with the decoder's reason.
+pub fn jpeg(bytes: &[u8]) -> Result<Frame, DecodeError> {
+    let bad = |reason: String| DecodeError::Jpeg { bytes: bytes.len(), reason };
+    let options = DecoderOptions::new_fast()
+        .set_strict_mode(true)
+        .set_max_width(MAX_SIDE)
+        .set_max_height(MAX_SIDE)
+        .jpeg_set_out_colorspace(ColorSpace::RGB);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    let rgb = decoder.decode().map_err(|e| bad(format!("{e:?}")))?;
+    let info = decoder.info().ok_or_else(|| bad("no header".into()))?;
+    Frame::from_rgb(u32::from(info.width), u32::from(info.height), rgb).map_err(|e| bad(e.to_string()))
+}
+
+/// Decodes a still photograph (JPEG or PNG), turned upright as its EXIF says.
+///
+/// # Errors
+/// [`DecodeError::Still`] with the reason.
+pub fn still(bytes: &[u8]) -> Result<Frame, DecodeError> {
+    use image::ImageDecoder;
+    let bad = |reason: String| DecodeError::Still { bytes: bytes.len(), reason };
+    let read = || {
+        let mut reader = image::ImageReader::new(std::io::Cursor::new(bytes)).with_guessed_format()?;
+        let mut limits = image::Limits::default();
+        limits.max_image_width = Some(MAX_SIDE as u32);
+        limits.max_image_height = Some(MAX_SIDE as u32);
+        reader.limits(limits);
+        let mut decoder = reader.into_decoder()?;
+        let orientation = decoder.orientation()?;
+        let mut picture = image::DynamicImage::from_decoder(decoder)?;
+        picture.apply_orientation(orientation);
+        Ok::<_, image::ImageError>(picture.into_rgb8())
+    };
+    let rgb = read().map_err(|e| bad(e.to_string()))?;
+    Frame::from_rgb(rgb.width(), rgb.height(), rgb.into_raw()).map_err(|e| bad(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn picture() -> Vec<u8> {
+        let mut out = Vec::new();
+        let rgb: Vec<u8> = (0..64 * 48 * 3).map(|i| (i % 253) as u8).collect();
+        image::codecs::jpeg::JpegEncoder::new_with_quality(&mut out, 90)
+            .encode(&rgb, 64, 48, image::ExtendedColorType::Rgb8)
+            .unwrap();
+        out
+    }
+
+    #[test]
+    fn both_decoders_read_a_picture() {
+        let bytes = picture();
+        let (a, b) = (jpeg(&bytes).unwrap(), still(&bytes).unwrap());
+        assert_eq!((a.width(), a.height()), (64, 48));
+        assert_eq!((b.width(), b.height()), (64, 48));
+    }
+
+    #[test]
+    fn a_picture_cut_short_is_refused() {
+        let bytes = picture();
+        for part in [0, 1, 20, bytes.len() / 2] {
+            assert!(jpeg(&bytes[..part]).is_err(), "{part} of {} bytes", bytes.len());
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        #[test]
+        fn changed_bytes_never_panic(at in any::<proptest::sample::Index>(), with in any::<u8>()) {
+            let mut bytes = picture();
+            let i = at.index(bytes.len());
+            bytes[i] = with;
+            let _ = jpeg(&bytes);
+            let _ = still(&bytes);
+        }
+    }
+}

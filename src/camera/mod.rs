@@ -1,0 +1,3 @@
+//! From a stream to samples, and from the samples that are wanted to frames.
+
+pub mod decode;

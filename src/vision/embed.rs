@@ -1,0 +1,113 @@
+//! Embedding: SFace.
+//!
+//! Input f32 `[1,3,112,112]`, R, G, B, 0 to 255; output `fc1`, 128 numbers,
+//! scaled to unit length. A [`Probe`] is an embedding of a face at the
+//! counter: like a [`Template`] it cannot be cloned, printed or serialized, and
+//! nothing turns it into one.
+
+use zeroize::Zeroizing;
+
+use super::align::{Crop, SIDE};
+use super::cost::{Costs, Step};
+use super::manifest::{Manifest, Model};
+use super::model::{Loaded, ModelError};
+use crate::protocol::reference::Template;
+
+const DIMENSION: usize = 128;
+const PLANE: usize = SIDE * SIDE;
+
+/// The embedding of a face at the counter, of unit length. Lives for one
+/// settlement, in memory.
+pub struct Probe(Template);
+
+impl Probe {
+    /// Cosine with a reference, -1 to 1; `None` if their lengths differ.
+    pub fn compare(&self, reference: &Template) -> Option<f32> {
+        dot(self.0.values(), reference.values())
+    }
+
+    /// Cosine with another probe of the same settlement, to tell whether two
+    /// views are one; `None` if their lengths differ.
+    pub fn likeness(&self, other: &Self) -> Option<f32> {
+        dot(self.0.values(), other.0.values())
+    }
+}
+
+fn dot(a: &[f32], b: &[f32]) -> Option<f32> {
+    (a.len() == b.len()).then(|| a.iter().zip(b).map(|(x, y)| x * y).sum())
+}
+
+/// The recognizer with its buffer.
+pub struct Embedder {
+    model: Loaded,
+    id: String,
+    input: Zeroizing<Vec<f32>>,
+}
+
+impl Embedder {
+    pub(super) fn load(manifest: &Manifest, model: &Model) -> Result<Self, ModelError> {
+        Ok(Self {
+            model: Loaded::new(manifest, model)?,
+            id: model.id.clone(),
+            input: Zeroizing::new(vec![0.0; 3 * PLANE]),
+        })
+    }
+
+    pub(super) fn embed(&mut self, crop: &Crop, costs: &mut Costs) -> Result<Probe, ModelError> {
+        let raw = self.raw(crop, false, costs)?;
+        self.template(raw).map(Probe)
+    }
+
+    pub(super) fn embed_with_mirror(
+        &mut self,
+        crop: &Crop,
+        costs: &mut Costs,
+    ) -> Result<Template, ModelError> {
+        let mut sum = self.unit(crop, false, costs)?;
+        let mirrored = self.unit(crop, true, costs)?;
+        sum.iter_mut().zip(mirrored.iter()).for_each(|(s, m)| *s += m);
+        self.template(sum)
+    }
+
+    fn unit(
+        &mut self,
+        crop: &Crop,
+        mirror: bool,
+        costs: &mut Costs,
+    ) -> Result<Zeroizing<Vec<f32>>, ModelError> {
+        let raw = self.raw(crop, mirror, costs)?;
+        Ok(Zeroizing::new(self.template(raw)?.values().to_vec()))
+    }
+
+    fn raw(
+        &mut self,
+        crop: &Crop,
+        mirror: bool,
+        costs: &mut Costs,
+    ) -> Result<Zeroizing<Vec<f32>>, ModelError> {
+        costs.measure(Step::EmbedInput, || fill(&mut self.input, crop, mirror));
+        let out = costs.measure(Step::EmbedInference, || self.model.run(&self.input, SIDE, SIDE))?;
+        Ok(Zeroizing::new(out.get("fc1", DIMENSION)?.to_vec()))
+    }
+
+    fn template(&self, mut raw: Zeroizing<Vec<f32>>) -> Result<Template, ModelError> {
+        Template::from_raw(std::mem::take(&mut *raw)).map_err(|e| ModelError::Runtime {
+            what: format!("running model {}", self.id),
+            message: format!("its output is no embedding: {e}"),
+        })
+    }
+}
+
+fn fill(input: &mut [f32], crop: &Crop, mirror: bool) {
+    let (red, rest) = input.split_at_mut(PLANE);
+    let (green, blue) = rest.split_at_mut(PLANE);
+    let pixels = crop.rgb().as_chunks::<3>().0;
+    let planes = red.iter_mut().zip(green).zip(blue).enumerate();
+    for (i, ((r, g), b)) in planes {
+        let from = if mirror { i - i % SIDE + (SIDE - 1 - i % SIDE) } else { i };
+        let [pr, pg, pb] = pixels[from];
+        *r = f32::from(pr);
+        *g = f32::from(pg);
+        *b = f32::from(pb);
+    }
+}
