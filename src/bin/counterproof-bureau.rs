@@ -1,11 +1,12 @@
 //! The bureau's program: arguments only.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use counterproof::bureau::config::Config;
-use counterproof::bureau::{BureauError, agents, open_store, serve};
+use counterproof::bureau::{BureauError, agents, enrol, load_vision, open_store, serve};
 use counterproof::crypto::tls::install_provider;
 use counterproof::protocol::id::{AgentId, HospitalId};
 
@@ -27,6 +28,21 @@ enum Command {
         /// Write the bound addresses here, as JSON, once both are listening.
         #[arg(long, value_name = "PATH")]
         ready_file: Option<PathBuf>,
+    },
+    /// Make references from photographs; those that are refused are named, the rest goes on.
+    ///
+    /// Ends with 0 if at least one of the photographs is a reference now, with 2 if none is.
+    Enrol {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Print a summary for machines; progress goes to standard error.
+        #[arg(long)]
+        json: bool,
+        /// A folder with CARDHOLDER.jpg or CARDHOLDER@anything.jpg (or .png), or a CSV file with
+        /// the header cardholder,photo.
+        #[arg(value_name = "DIR_OR_CSV")]
+        photos: PathBuf,
     },
     /// Put boxes on record, or suspend them.
     Agents {
@@ -98,9 +114,27 @@ async fn run(command: Command) -> Result<ExitCode, BureauError> {
         Command::Serve { config, ready_file } => {
             serve::serve(Config::read(&config)?, ready_file.as_deref()).await?;
         }
+        Command::Enrol { config, json, photos } => {
+            return enrol(&Config::read(&config)?, json, &photos).await;
+        }
         Command::Agents { command } => on_agents(command).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn enrol(config: &Config, json: bool, photos: &Path) -> Result<ExitCode, BureauError> {
+    let photos = enrol::list(photos)?;
+    let store = open_store(config).await?;
+    let mut vision = load_vision(config)?;
+    let summary = if json {
+        enrol::run(&store, &mut vision, &photos, &mut io::stderr()).await?
+    } else {
+        enrol::run(&store, &mut vision, &photos, &mut io::stdout()).await?
+    };
+    if json {
+        println!("{}", serde_json::to_string(&summary).map_err(io::Error::from)?);
+    }
+    Ok(if summary.any_enrolled() { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }
 
 async fn on_agents(command: Agents) -> Result<(), BureauError> {

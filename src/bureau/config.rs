@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::retention::Retention;
 use crate::crypto::tls::TlsFiles;
 use crate::settings::{self, Problem, SettingsError, Validate};
+use crate::vision::Wanted;
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]
@@ -79,6 +80,10 @@ pub struct ReferencesConfig {
 pub struct ModelsConfig {
     /// The manifest of the models.
     pub manifest: PathBuf,
+    /// Id of the detector in it.
+    pub detector: String,
+    /// Id of the recognizer in it.
+    pub recognizer: String,
 }
 
 fn agents_address() -> SocketAddr {
@@ -99,7 +104,8 @@ impl Default for ReferencesConfig {
 
 impl Default for ModelsConfig {
     fn default() -> Self {
-        Self { manifest: "models/models.toml".into() }
+        let Wanted { detector, recognizer } = Wanted::default();
+        Self { manifest: "models/models.toml".into(), detector, recognizer }
     }
 }
 

@@ -6,12 +6,13 @@
 //! sign-in: the console listens on loopback alone.
 //!
 //! [`api`] is the boxes' side, [`console`] the people's, [`store`] what both
-//! stand on; [`retention`] empties it.
+//! stand on; [`retention`] empties it, [`enrol`] fills it with references.
 
 pub mod agents;
 pub mod api;
 pub mod config;
 pub mod console;
+pub mod enrol;
 pub mod rate;
 pub mod retention;
 pub mod serve;
@@ -24,6 +25,9 @@ use self::store::{Store, StoreError};
 use crate::crypto::keys::{KeyError, read_root_key};
 use crate::crypto::tls::TlsError;
 use crate::settings::SettingsError;
+use crate::vision::manifest::Manifest;
+use crate::vision::model::ModelError;
+use crate::vision::{Vision, Wanted};
 
 /// Why the bureau cannot start, or a command of it failed.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +47,9 @@ pub enum BureauError {
     /// A listener or a file failed.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// The models cannot be used.
+    #[error(transparent)]
+    Models(#[from] ModelError),
     /// A command was asked for what is not so.
     #[error("{0}")]
     Command(String),
@@ -55,4 +62,15 @@ pub enum BureauError {
 pub async fn open_store(config: &Config) -> Result<Store, BureauError> {
     let root = read_root_key(&config.store.root_key)?;
     Ok(Store::open(&config.store.path, &root).await?)
+}
+
+/// Loads the models that the configuration names.
+///
+/// # Errors
+/// [`BureauError`] naming the model that is missing or not the manifest's.
+pub fn load_vision(config: &Config) -> Result<Vision, BureauError> {
+    let models = &config.models;
+    let manifest = Manifest::read(&models.manifest).map_err(ModelError::from)?;
+    let wanted = Wanted { detector: models.detector.clone(), recognizer: models.recognizer.clone() };
+    Ok(Vision::load(&manifest, &wanted)?)
 }

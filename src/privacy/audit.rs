@@ -100,7 +100,9 @@ pub enum AuditError {
         source: std::io::Error,
     },
     /// A record is not what was written.
-    #[error("audit log {path}: record {record} (line {line}): {what}: keep the file as it is and tell the privacy officer")]
+    #[error(
+        "audit log {path}: record {record} (line {line}): {what}: keep the file as it is and tell the privacy officer"
+    )]
     Broken {
         /// Which file.
         path: PathBuf,
@@ -185,10 +187,14 @@ pub fn verify(path: &Path, key: &PublicKey) -> Result<Checked, AuditError> {
             continue;
         }
         let seq = i as u64 + 1;
-        let broken = |what: String| AuditError::Broken { path: path.to_owned(), record: seq, line: i + 1, what };
+        let broken =
+            |what: String| AuditError::Broken { path: path.to_owned(), record: seq, line: i + 1, what };
         let (record, hash) = read_line(line).map_err(broken)?;
         if record.seq != seq || record.prev != prev {
-            return Err(broken(format!("it is number {} after {}, expected number {seq} after {prev}", record.seq, record.prev)));
+            return Err(broken(format!(
+                "it is number {} after {}, expected number {seq} after {prev}",
+                record.seq, record.prev
+            )));
         }
         checked.unsigned_tail += 1;
         if record.kind == Kind::Checkpoint {
@@ -204,7 +210,8 @@ pub fn verify(path: &Path, key: &PublicKey) -> Result<Checked, AuditError> {
 }
 
 fn check_signature(record: &Record, key: &PublicKey) -> Result<(), String> {
-    let signature = record.data.get("signature").and_then(Value::as_str).ok_or("a checkpoint without signature")?;
+    let signature =
+        record.data.get("signature").and_then(Value::as_str).ok_or("a checkpoint without signature")?;
     let signature: Signature = signature.parse().map_err(|e| format!("{e}"))?;
     let signed = signed_text(record.epoch, record.seq, record.prev);
     Unverified::new(signed.as_bytes(), signature).verify(key).map(|_| ()).map_err(|e| e.to_string())
@@ -265,7 +272,13 @@ impl AuditLog {
     ///
     /// # Errors
     /// If it could not be written; nothing of it then counts.
-    pub fn append(&mut self, at: WallTime, kind: Kind, data: Value, row: Option<i64>) -> Result<AuditHead, AuditError> {
+    pub fn append(
+        &mut self,
+        at: WallTime,
+        kind: Kind,
+        data: Value,
+        row: Option<i64>,
+    ) -> Result<AuditHead, AuditError> {
         let head = self.write(at, kind, data, row)?;
         if self.since_checkpoint >= CHECKPOINT_EVERY { self.checkpoint(at) } else { Ok(head) }
     }
@@ -280,7 +293,12 @@ impl AuditLog {
         }
         let (seq, prev) = self.next();
         let signature = self.key.sign(signed_text(self.epoch, seq, prev).as_bytes());
-        let head = self.write(at, Kind::Checkpoint, serde_json::json!({ "signature": signature.to_string() }), None)?;
+        let head = self.write(
+            at,
+            Kind::Checkpoint,
+            serde_json::json!({ "signature": signature.to_string() }),
+            None,
+        )?;
         self.since_checkpoint = 0;
         Ok(head)
     }
@@ -289,7 +307,13 @@ impl AuditLog {
         self.head.map_or((1, Sha256([0; 32])), |h| (h.seq + 1, h.hash))
     }
 
-    fn write(&mut self, at: WallTime, kind: Kind, data: Value, row: Option<i64>) -> Result<AuditHead, AuditError> {
+    fn write(
+        &mut self,
+        at: WallTime,
+        kind: Kind,
+        data: Value,
+        row: Option<i64>,
+    ) -> Result<AuditHead, AuditError> {
         let (seq, prev) = self.next();
         let record = Record { epoch: self.epoch, seq, at, kind, data, row, prev };
         let (line, hash) = line_of(&record);
@@ -345,7 +369,13 @@ mod tests {
         let path = dir.path().join("audit.log");
         let mut log = AuditLog::open(&path, key(), Epoch::new(), NOW).unwrap();
         for i in 0..n {
-            log.append(NOW, Kind::Verdict, serde_json::json!({ "settlement": format!("S{i}") }), Some(i as i64 + 1)).unwrap();
+            log.append(
+                NOW,
+                Kind::Verdict,
+                serde_json::json!({ "settlement": format!("S{i}") }),
+                Some(i as i64 + 1),
+            )
+            .unwrap();
         }
         log.checkpoint(NOW).unwrap();
         (dir, path)

@@ -177,7 +177,12 @@ impl Declared {
         if let Some(b) = &basis
             && (b.instrument.trim().is_empty() || b.article.trim().is_empty())
         {
-            problems.push(Problem::new("privacy.basis", "an empty instrument or article", "both named", BASIS));
+            problems.push(Problem::new(
+                "privacy.basis",
+                "an empty instrument or article",
+                "both named",
+                BASIS,
+            ));
         }
         let notice = part(&mut problems, "notice", self.notice.as_ref(), NOTICE);
         if let Some(n) = &notice {
@@ -190,11 +195,23 @@ impl Declared {
         }
         let retention_s = self.retention(&mut problems);
         match (controller, contact, alternative, basis, notice, assessment) {
-            (Some(controller), Some(contact), Some(alternative), Some(basis), Some(notice), Some(impact_assessment))
-                if problems.is_empty() =>
-            {
-                let policy =
-                    Policy { controller, contact, alternative, basis, notice, impact_assessment, retention_s };
+            (
+                Some(controller),
+                Some(contact),
+                Some(alternative),
+                Some(basis),
+                Some(notice),
+                Some(impact_assessment),
+            ) if problems.is_empty() => {
+                let policy = Policy {
+                    controller,
+                    contact,
+                    alternative,
+                    basis,
+                    notice,
+                    impact_assessment,
+                    retention_s,
+                };
                 Ok((policy, warnings))
             }
             _ => Err(problems),
@@ -218,7 +235,12 @@ impl Declared {
             let key = format!("privacy.retention.{}", limit.key);
             let allowed = format!("{} to {}", limit.floor / limit.unit, limit.ceiling / limit.unit);
             match given.get(limit.key) {
-                None => problems.push(Problem::new(&key, "nothing", allowed, format!("Say how long {} are kept. {RETENTION}", limit.what))),
+                None => problems.push(Problem::new(
+                    &key,
+                    "nothing",
+                    allowed,
+                    format!("Say how long {} are kept. {RETENTION}", limit.what),
+                )),
                 Some(v) => {
                     let seconds = v.saturating_mul(limit.unit);
                     if !(limit.floor..=limit.ceiling).contains(&seconds) {
@@ -258,13 +280,23 @@ fn part<T: Clone>(problems: &mut Vec<Problem>, key: &str, value: Option<&T>, why
 fn check_notice(n: &Notice, base: &Path, today: Date) -> Vec<Problem> {
     let mut problems = Vec::new();
     if n.posted_on > today {
-        problems.push(Problem::new("privacy.notice.posted_on", n.posted_on, format!("{today} or before"), "Post the notice first."));
+        problems.push(Problem::new(
+            "privacy.notice.posted_on",
+            n.posted_on,
+            format!("{today} or before"),
+            "Post the notice first.",
+        ));
     }
     if n.id.trim().is_empty() || n.place.trim().is_empty() {
         problems.push(Problem::new("privacy.notice", "an empty id or place", "both named", NOTICE));
     }
     match std::fs::read(base.join(&n.text)) {
-        Err(e) => problems.push(Problem::new("privacy.notice.text", format!("{}: {e}", n.text.display()), "the text that is posted", NOTICE)),
+        Err(e) => problems.push(Problem::new(
+            "privacy.notice.text",
+            format!("{}: {e}", n.text.display()),
+            "the text that is posted",
+            NOTICE,
+        )),
         Ok(text) => {
             let found = Sha256::of(&text);
             if found != n.sha256 {
@@ -355,8 +387,7 @@ mod tests {
 
     #[test]
     fn nothing_declared_names_everything_that_is_missing() {
-        let keys: Vec<String> =
-            policy("", Path::new(".")).unwrap_err().into_iter().map(|p| p.key).collect();
+        let keys: Vec<String> = policy("", Path::new(".")).unwrap_err().into_iter().map(|p| p.key).collect();
         for key in ["controller", "contact", "alternative", "basis", "notice", "impact_assessment"] {
             assert!(keys.contains(&format!("privacy.{key}")), "{key}: {keys:?}");
         }
@@ -368,7 +399,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let whole = good(dir.path());
         assert!(policy(&whole, dir.path()).is_ok());
-        for line in ["controller = \"hospital\"", "contact = \"office\"", "alternative = \"show an identity card\"", "frames_seconds = 20"] {
+        for line in [
+            "controller = \"hospital\"",
+            "contact = \"office\"",
+            "alternative = \"show an identity card\"",
+            "frames_seconds = 20",
+        ] {
             assert_eq!(policy(&whole.replace(line, ""), dir.path()).unwrap_err().len(), 1, "{line}");
         }
     }
@@ -377,8 +413,12 @@ mod tests {
     fn a_limit_above_its_ceiling_or_a_changed_notice_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let whole = good(dir.path());
-        let long = policy(&whole.replace("frames_seconds = 20", "frames_seconds = 61"), dir.path()).unwrap_err();
-        assert_eq!((long[0].key.as_str(), long[0].allowed.as_str()), ("privacy.retention.frames_seconds", "5 to 60"));
+        let long =
+            policy(&whole.replace("frames_seconds = 20", "frames_seconds = 61"), dir.path()).unwrap_err();
+        assert_eq!(
+            (long[0].key.as_str(), long[0].allowed.as_str()),
+            ("privacy.retention.frames_seconds", "5 to 60")
+        );
         std::fs::write(dir.path().join("notice.txt"), "another").unwrap();
         assert_eq!(policy(&whole, dir.path()).unwrap_err()[0].key, "privacy.notice.sha256");
     }

@@ -201,7 +201,11 @@ mod tests {
     #[test]
     fn a_flat_grey_face_is_blurred_and_without_contrast() {
         let frame = Frame::from_rgb(200, 200, vec![128; 200 * 200 * 3]).unwrap();
-        let face = Face { score: 0.9, edges: [20.0, 0.0, 190.0, 190.0], landmarks: FACING.map(|[x, y]| [x + 70.0, y + 70.0]) };
+        let face = Face {
+            score: 0.9,
+            edges: [20.0, 0.0, 190.0, 190.0],
+            landmarks: FACING.map(|[x, y]| [x + 70.0, y + 70.0]),
+        };
         let q = Quality::of(&frame, &face, &Crop::of(&frame, &face));
         let flaws = q.flaws(&Gate::PROBE);
         assert!(flaws.contains(&Flaw::Blurred) && flaws.contains(&Flaw::LowContrast), "{flaws:?}");

@@ -81,6 +81,27 @@ impl Store {
         Ok(Addition::Added)
     }
 
+    /// The cardholders for whom a photograph is enrolled with a model.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn holders_of_photo(
+        &self,
+        photo: Sha256,
+        model: Sha256,
+        preprocessing: u32,
+    ) -> Result<Vec<CardholderId>, StoreError> {
+        let rows: Vec<(String,)> = sqlx::query_as(
+            "SELECT cardholder FROM enrolments WHERE photo = $1 AND model = $2 AND preprocessing = $3",
+        )
+        .bind(photo.to_string())
+        .bind(model.to_string())
+        .bind(i64::from(preprocessing))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter().map(|(cardholder,)| parse("enrolments", &cardholder)).collect()
+    }
+
     /// A cardholder's references; nothing if there are none.
     ///
     /// # Errors

@@ -58,6 +58,7 @@ CREATE TABLE enrolments (
     enrolled_at   BIGINT NOT NULL,
     UNIQUE (cardholder, model, preprocessing, photo)
 );
+CREATE INDEX enrolments_photo ON enrolments (photo);
 
 CREATE TABLE postures (
     agent       TEXT PRIMARY KEY REFERENCES agents (name),
