@@ -23,6 +23,9 @@ pub enum TemplateError {
     /// No numbers, or too many.
     #[error("an embedding has 1 to {MAX_DIMENSION} numbers; found {0}")]
     Dimension(usize),
+    /// More references for one model than anybody may have.
+    #[error("a cardholder has at most {MAX_REFERENCES} references for one model; found {0}")]
+    TooMany(usize),
     /// Zero, infinite or not a number.
     #[error("an embedding has a finite length above zero; found {0}")]
     Length(f32),
@@ -80,7 +83,7 @@ impl Template {
 pub struct ReferenceSet {
     /// Whose.
     pub cardholder: CardholderId,
-    /// At least one, at most [`MAX_REFERENCES`].
+    /// At least one, at most [`MAX_REFERENCES`] for each model.
     pub references: Vec<ReferenceOnWire>,
 }
 
@@ -102,14 +105,12 @@ impl ReferenceSet {
     /// # Errors
     /// If one of them is not an embedding, or there are too many.
     pub fn usable(&self, model: Sha256, preprocessing: u32) -> Result<Vec<Template>, TemplateError> {
-        if self.references.len() > MAX_REFERENCES {
-            return Err(TemplateError::Dimension(self.references.len()));
+        let fitting = |r: &&ReferenceOnWire| r.model == model && r.preprocessing == preprocessing;
+        let count = self.references.iter().filter(fitting).count();
+        if count > MAX_REFERENCES {
+            return Err(TemplateError::TooMany(count));
         }
-        self.references
-            .iter()
-            .filter(|r| r.model == model && r.preprocessing == preprocessing)
-            .map(|r| Template::from_base64(&r.embedding))
-            .collect()
+        self.references.iter().filter(fitting).map(|r| Template::from_base64(&r.embedding)).collect()
     }
 }
 

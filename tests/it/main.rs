@@ -1,1 +1,5 @@
-fn main() {}
+//! Whole programs, over real sockets, files and databases.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod bureau;
+mod support;

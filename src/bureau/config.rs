@@ -1,0 +1,210 @@
+//! The bureau's configuration: one TOML file, read strictly.
+//!
+//! A relative path in it is relative to the folder of the file, so that a
+//! folder can be moved whole. Secrets are named, never written in it. What it
+//! does not do: open any of the files it names; whoever uses one complains of
+//! it by name.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::retention::Retention;
+use crate::crypto::tls::TlsFiles;
+use crate::settings::{self, Problem, SettingsError, Validate};
+use crate::vision::Wanted;
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where boxes are heard.
+    pub server: ServerConfig,
+    /// Where people look.
+    #[serde(default)]
+    pub console: ConsoleConfig,
+    /// Where things are kept.
+    pub store: StoreConfig,
+    /// How references are handed out.
+    #[serde(default)]
+    pub references: ReferencesConfig,
+    /// How long things are kept.
+    #[serde(default)]
+    pub retention: Retention,
+    /// With which models references are made.
+    #[serde(default)]
+    pub models: ModelsConfig,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Address for boxes; TLS with certificates both ways.
+    #[serde(default = "agents_address")]
+    pub listen: SocketAddr,
+    /// Certificates and key.
+    pub tls: TlsFiles,
+}
+
+/// `[console]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConsoleConfig {
+    /// Address for people; plain HTTP, so loopback only.
+    pub listen: SocketAddr,
+}
+
+/// `[store]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreConfig {
+    /// The SQLite file; made when it is not there.
+    pub path: PathBuf,
+    /// The root key: a path or `credential:NAME`.
+    pub root_key: String,
+}
+
+/// `[references]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReferencesConfig {
+    /// How many fetches one box may make in a minute.
+    pub per_agent_per_minute: u32,
+}
+
+/// `[models]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelsConfig {
+    /// The manifest of the models.
+    pub manifest: PathBuf,
+    /// Id of the detector in it.
+    pub detector: String,
+    /// Id of the recognizer in it.
+    pub recognizer: String,
+}
+
+fn agents_address() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8743))
+}
+
+impl Default for ConsoleConfig {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8744)) }
+    }
+}
+
+impl Default for ReferencesConfig {
+    fn default() -> Self {
+        Self { per_agent_per_minute: 120 }
+    }
+}
+
+impl Default for ModelsConfig {
+    fn default() -> Self {
+        let Wanted { detector, recognizer } = Wanted::default();
+        Self { manifest: "models/models.toml".into(), detector, recognizer }
+    }
+}
+
+/// Most fetches a minute that may be allowed to one box.
+const MAX_FETCHES_PER_MINUTE: u32 = 6000;
+
+impl Validate for Config {
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.retention.problems();
+        if !self.console.listen.ip().is_loopback() {
+            problems.push(Problem::new(
+                "console.listen",
+                self.console.listen,
+                "a loopback address, such as 127.0.0.1:8744",
+                "The console has no sign-in yet: whoever reaches it reads every alert. \
+                 Reach it from elsewhere through an SSH tunnel.",
+            ));
+        }
+        let fetches = self.references.per_agent_per_minute;
+        if !(1..=MAX_FETCHES_PER_MINUTE).contains(&fetches) {
+            problems.push(Problem::new(
+                "references.per_agent_per_minute",
+                fetches,
+                format!("1 to {MAX_FETCHES_PER_MINUTE}"),
+                "A settlement fetches once per person; take the box's busiest minute twice over.",
+            ));
+        }
+        problems
+    }
+}
+
+impl Config {
+    /// Reads and checks the file, and makes its relative paths absolute.
+    ///
+    /// # Errors
+    /// [`SettingsError`] with every complaint.
+    pub fn read(path: &Path) -> Result<Self, SettingsError> {
+        let mut config: Self = settings::read(path)?;
+        let dir = path.parent().unwrap_or(Path::new(""));
+        for file in [
+            &mut config.store.path,
+            &mut config.server.tls.ca,
+            &mut config.server.tls.certificate,
+            &mut config.models.manifest,
+        ] {
+            *file = dir.join(&file);
+        }
+        for secret in [&mut config.store.root_key, &mut config.server.tls.key] {
+            if !secret.starts_with("credential:") {
+                *secret = dir.join(&secret).to_string_lossy().into_owned();
+            }
+        }
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = "[server.tls]\nca = 'ca.pem'\ncertificate = 'b.pem'\nkey = 'b.key'\n\
+                         [store]\npath = 'b.db'\nroot_key = 'credential:root'\n";
+
+    fn read(text: &str) -> Result<Config, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bureau.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::read(&path).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_example_is_read_and_paths_hang_on_its_folder() {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/bureau.example.toml");
+        let config = Config::read(&example).unwrap();
+        assert!(config.server.tls.ca.is_absolute());
+        let least = read(LEAST).unwrap();
+        assert_eq!(least.store.root_key, "credential:root");
+        assert!(least.server.tls.key.ends_with("/b.key") && least.store.path.is_absolute());
+        assert_eq!(least.retention.open_alerts_days, 180);
+    }
+
+    #[test]
+    fn a_console_that_others_can_reach_is_refused() {
+        let e = read(&format!("{LEAST}[console]\nlisten = '0.0.0.0:8744'\n")).unwrap_err();
+        assert!(e.contains("bureau.toml:9: console.listen: found 0.0.0.0:8744"), "{e}");
+        assert!(e.contains("loopback"), "{e}");
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_line() {
+        let e = read(&format!("{LEAST}pasword = 'x'\n")).unwrap_err();
+        assert!(e.contains("bureau.toml:8:1: unknown field `pasword`"), "{e}");
+    }
+
+    #[test]
+    fn limits_above_their_ceilings_are_refused() {
+        let e =
+            read(&format!("{LEAST}[retention]\nopen_alerts_days = 9999\nreferences_days = 0\n")).unwrap_err();
+        assert!(e.contains("retention.open_alerts_days: found 9999"), "{e}");
+        assert!(e.contains("retention.references_days: found 0"), "{e}");
+    }
+}

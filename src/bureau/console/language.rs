@@ -1,0 +1,69 @@
+//! Which language a page is in: `?lang=` if it is given, else what the
+//! browser prefers, else Chinese.
+
+/// A language that the console speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Language {
+    /// 中文
+    Chinese,
+    /// English
+    English,
+}
+
+impl Language {
+    /// Its tag in HTML and HTTP.
+    pub(super) const fn tag(self) -> &'static str {
+        match self {
+            Self::Chinese => "zh-CN",
+            Self::English => "en",
+        }
+    }
+
+    fn of(tag: &str) -> Option<Self> {
+        match tag.trim().split('-').next()?.to_ascii_lowercase().as_str() {
+            "zh" => Some(Self::Chinese),
+            "en" => Some(Self::English),
+            _ => None,
+        }
+    }
+}
+
+/// Chooses by the query, then by `Accept-Language`.
+pub(super) fn choose(asked: Option<&str>, accepted: Option<&str>) -> Language {
+    if let Some(language) = asked.and_then(Language::of) {
+        return language;
+    }
+    let mut best = (0.0, Language::Chinese);
+    for part in accepted.unwrap_or_default().split(',') {
+        let (tag, parameters) = part.split_once(';').unwrap_or((part, ""));
+        let weight = parameters.trim().strip_prefix("q=").map_or(Some(1.0), |q| q.trim().parse().ok());
+        if let (Some(language), Some(weight)) = (Language::of(tag), weight)
+            && weight > best.0
+        {
+            best = (weight, language);
+        }
+    }
+    best.1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_query_wins_then_the_browser_then_chinese() {
+        assert_eq!(choose(Some("en"), Some("zh-CN")), Language::English);
+        assert_eq!(choose(Some("fr"), Some("en-GB")), Language::English);
+        assert_eq!(choose(None, Some("fr, en;q=0.5, zh-TW;q=0.8")), Language::Chinese);
+        assert_eq!(choose(None, Some("en;q=0.9, zh;q=0.2")), Language::English);
+        assert_eq!(choose(None, None), Language::Chinese);
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_gives_a_language(text in ".{0,80}") {
+            let _ = choose(Some(&text), Some(&text));
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The page: rows of text for the template, which escapes them.
+
+use askama::Template;
+use jiff::Timestamp;
+use jiff::tz::Offset;
+
+use super::BoxView;
+use super::language::Language;
+use super::messages::Messages;
+use crate::bureau::retention::Retention;
+use crate::bureau::store::{ChainState, StoredAlert};
+use crate::clock::WallTime;
+use crate::protocol::alert::{Content, Event, Mismatch};
+
+/// A box sends a posture every minute; this long without one is silence.
+const SILENT_AFTER_MS: i64 = 5 * 60 * 1000;
+
+/// What the page says beside alerts and boxes.
+pub(super) struct Context {
+    pub(super) retention: Retention,
+    pub(super) last_purge: Option<WallTime>,
+    pub(super) now: WallTime,
+    pub(super) per_page: usize,
+}
+
+/// The page as the template sees it.
+#[derive(Template)]
+#[template(path = "console.html")]
+pub(super) struct Page {
+    m: &'static Messages,
+    lang: &'static str,
+    other: &'static str,
+    alerts: Vec<AlertRow>,
+    boxes: Vec<BoxRow>,
+    older: Option<i64>,
+    references_days: u32,
+    alerts_days: u32,
+    last_purge: String,
+}
+
+/// A word with its weight: `good`, `watch`, `bad` or `quiet`.
+struct Mark {
+    text: &'static str,
+    class: &'static str,
+}
+
+struct AlertRow {
+    id: String,
+    agent: String,
+    said: Option<Said>,
+    state: Mark,
+    signature: Mark,
+    chain: Mark,
+}
+
+/// What an alert that can be read says.
+struct Said {
+    time: String,
+    hospital: String,
+    counter: String,
+    settlement: String,
+    cardholder: String,
+    amount: String,
+    score: String,
+    threshold: String,
+    probes: u32,
+    span: String,
+}
+
+struct BoxRow {
+    name: String,
+    hospital: String,
+    state: Mark,
+    seen: String,
+    version: String,
+    waiting: String,
+    held: String,
+    liveness: String,
+    verdicts: Vec<String>,
+    troubles: Vec<String>,
+}
+
+impl Page {
+    pub(super) fn new(
+        language: Language,
+        alerts: &[StoredAlert],
+        boxes: &[BoxView],
+        about: &Context,
+    ) -> Self {
+        let m = Messages::of(language);
+        let full = alerts.len() == about.per_page;
+        Self {
+            m,
+            lang: language.tag(),
+            other: match language {
+                Language::Chinese => Language::English.tag(),
+                Language::English => Language::Chinese.tag(),
+            },
+            alerts: alerts.iter().map(|a| alert_row(m, a)).collect(),
+            boxes: boxes.iter().map(|b| box_row(m, b, about.now)).collect(),
+            older: alerts.last().filter(|_| full).map(|a| a.arrival),
+            references_days: about.retention.references_days,
+            alerts_days: about.retention.open_alerts_days,
+            last_purge: about.last_purge.map_or_else(|| m.never.to_owned(), wall),
+        }
+    }
+}
+
+fn beijing(t: Timestamp) -> String {
+    t.to_zoned(Offset::constant(8).to_time_zone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+fn wall(t: WallTime) -> String {
+    Timestamp::from_millisecond(t.as_millis()).map_or_else(|_| t.to_string(), beijing)
+}
+
+fn said(event: &Event) -> Option<Said> {
+    let Content::Mismatch(data) = &event.content else { return None };
+    let Mismatch { comparison, .. } = data.as_ref();
+    Some(Said {
+        time: beijing(data.occurred_at.timestamp()),
+        hospital: data.hospital.to_string(),
+        counter: data.counter.to_string(),
+        settlement: event.subject.to_string(),
+        cardholder: data.cardholder.to_string(),
+        amount: format!("{}.{:02}", data.amount_fen / 100, data.amount_fen % 100),
+        score: format!("{:.3}", comparison.score),
+        threshold: format!("{:.3}", comparison.threshold),
+        probes: comparison.probes,
+        span: format!("{:.1}", comparison.span_ms as f64 / 1000.0),
+    })
+}
+
+fn alert_row(m: &'static Messages, alert: &StoredAlert) -> AlertRow {
+    AlertRow {
+        id: alert.id.to_string(),
+        agent: alert.agent.to_string(),
+        said: alert.event.as_ref().and_then(said),
+        state: match alert.withdrawn_at {
+            None => Mark { text: m.open, class: "watch" },
+            Some(_) => Mark { text: m.withdrawn, class: "quiet" },
+        },
+        signature: if alert.signature_valid {
+            Mark { text: m.signature_valid, class: "good" }
+        } else {
+            Mark { text: m.signature_invalid, class: "bad" }
+        },
+        chain: match alert.chain {
+            ChainState::Ok => Mark { text: m.chain_ok, class: "good" },
+            ChainState::Gap => Mark { text: m.chain_gap, class: "watch" },
+            ChainState::Broken => Mark { text: m.chain_broken, class: "bad" },
+        },
+    }
+}
+
+fn box_row(m: &'static Messages, view: &BoxView, now: WallTime) -> BoxRow {
+    let posture = view.posture.as_ref();
+    let dash = || "–".to_owned();
+    let silent = view
+        .posture_received_at
+        .is_none_or(|at| now.as_millis().saturating_sub(at.as_millis()) > SILENT_AFTER_MS);
+    BoxRow {
+        name: view.name.to_string(),
+        hospital: view.hospital.to_string(),
+        state: match (view.suspended, silent) {
+            (true, _) => Mark { text: m.suspended, class: "bad" },
+            (false, true) => Mark { text: m.silent, class: "watch" },
+            (false, false) => Mark { text: m.active, class: "good" },
+        },
+        seen: view.posture_received_at.map_or_else(|| m.never.to_owned(), wall),
+        version: posture.map_or_else(dash, |p| p.agent_version.clone()),
+        waiting: posture.map_or_else(dash, |p| format!("{} / {}", p.outbox_waiting, p.outbox_set_aside)),
+        held: format!("{} / {} / {}", view.events, view.gaps, view.broken),
+        liveness: posture.map_or_else(dash, |p| p.liveness.clone()),
+        verdicts: posture
+            .map(|p| p.verdicts.iter().map(|(verdict, n)| format!("{verdict}: {n}")).collect())
+            .unwrap_or_default(),
+        troubles: posture.map(|p| p.troubles.clone()).unwrap_or_default(),
+    }
+}

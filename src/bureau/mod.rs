@@ -1,0 +1,76 @@
+//! The bureau: receives alerts, hands out references, shows what it holds.
+//!
+//! Promises: what it acknowledges is committed; only signed words of boxes on
+//! record are stored; what is about a person is sealed on the disk, bounded in
+//! time, and never in a log. It makes no decision about an alert, and has no
+//! sign-in: the console listens on loopback alone.
+//!
+//! [`api`] is the boxes' side, [`console`] the people's, [`store`] what both
+//! stand on; [`retention`] empties it, [`enrol`] fills it with references.
+
+pub mod agents;
+pub mod api;
+pub mod config;
+pub mod console;
+pub mod enrol;
+pub mod rate;
+pub mod retention;
+pub mod serve;
+pub mod store;
+
+use std::io;
+
+use self::config::Config;
+use self::store::{Store, StoreError};
+use crate::crypto::keys::{KeyError, read_root_key};
+use crate::crypto::tls::TlsError;
+use crate::settings::SettingsError;
+use crate::vision::manifest::Manifest;
+use crate::vision::model::ModelError;
+use crate::vision::{Vision, Wanted};
+
+/// Why the bureau cannot start, or a command of it failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BureauError {
+    /// The configuration was refused.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The root key cannot be read.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Certificates or key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A listener or a file failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The models cannot be used.
+    #[error(transparent)]
+    Models(#[from] ModelError),
+    /// A command was asked for what is not so.
+    #[error("{0}")]
+    Command(String),
+}
+
+/// Opens the store that the configuration names.
+///
+/// # Errors
+/// [`BureauError`], above all for a wrong or exposed root key.
+pub async fn open_store(config: &Config) -> Result<Store, BureauError> {
+    let root = read_root_key(&config.store.root_key)?;
+    Ok(Store::open(&config.store.path, &root).await?)
+}
+
+/// Loads the models that the configuration names.
+///
+/// # Errors
+/// [`BureauError`] naming the model that is missing or not the manifest's.
+pub fn load_vision(config: &Config) -> Result<Vision, BureauError> {
+    let models = &config.models;
+    let manifest = Manifest::read(&models.manifest).map_err(ModelError::from)?;
+    let wanted = Wanted { detector: models.detector.clone(), recognizer: models.recognizer.clone() };
+    Ok(Vision::load(&manifest, &wanted)?)
+}

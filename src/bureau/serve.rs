@@ -1,0 +1,99 @@
+//! Running the bureau: both listeners, the purge, and the end.
+//!
+//! Ready means that both listeners are bound and the store is open; that is
+//! when systemd is told and the ready file appears. SIGTERM or SIGINT lets
+//! what runs finish, for at most [`GRACE`].
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+
+use super::api::{self, Api};
+use super::config::Config;
+use super::console::{self, Console};
+use super::rate::Limiter;
+use super::store::Store;
+use super::{BureauError, open_store, retention};
+use crate::clock::{Clock, SystemClock};
+use crate::http::server::{Handle, Listener};
+
+/// How long requests in flight may take when the program is told to end.
+pub const GRACE: Duration = Duration::from_secs(4);
+
+/// The addresses that were bound.
+#[derive(Debug, Clone, Copy, serde::Serialize)]
+struct Ready {
+    agents: SocketAddr,
+    console: SocketAddr,
+}
+
+/// Serves until told to end.
+///
+/// # Errors
+/// [`BureauError`] naming what cannot be used, or which listener broke.
+pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), BureauError> {
+    // Before anything is announced: who sees the ready file may send a signal at once.
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let store = Arc::new(open_store(&config).await?);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let tls = config.server.tls.server()?;
+    let agents = Listener::bind(config.server.listen, Some(Arc::new(tls)))?;
+    let console = Listener::bind(config.console.listen, None)?;
+    let ready = Ready { agents: agents.address()?, console: console.address()? };
+
+    let api = Api {
+        store: store.clone(),
+        clock: clock.clone(),
+        limiter: Limiter::new(config.references.per_agent_per_minute),
+    };
+    let handle = Handle::new();
+    let mut listeners = JoinSet::new();
+    let mut start = |listener: Listener, app: Router| {
+        listeners.spawn(listener.serve(app, handle.clone()));
+    };
+    start(agents, api::router(Arc::new(api)));
+    start(console, console::router(Arc::new(Console::new(store.clone(), config.retention, clock.clone()))));
+    let purging = tokio::spawn(retention::keep_purging(store.clone(), config.retention, clock));
+    announce(ready, ready_file)?;
+
+    let broken = tokio::select! {
+        _ = term.recv() => None,
+        _ = int.recv() => None,
+        ended = listeners.join_next() => ended,
+    };
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    tracing::info!("ending");
+    handle.graceful_shutdown(Some(GRACE));
+    purging.abort();
+    while listeners.join_next().await.is_some() {}
+    close(&store).await;
+    match broken {
+        None => Ok(()),
+        Some(Ok(Err(e))) => Err(e.into()),
+        Some(_) => Err(io::Error::other("a listener ended by itself").into()),
+    }
+}
+
+fn announce(ready: Ready, ready_file: Option<&Path>) -> io::Result<()> {
+    tracing::info!(agents = %ready.agents, console = %ready.console, "listening");
+    if let Some(path) = ready_file {
+        let half = path.with_extension("part");
+        std::fs::write(&half, serde_json::to_vec(&ready)?)?;
+        std::fs::rename(&half, path)?;
+    }
+    // Without systemd there is nobody to tell.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    Ok(())
+}
+
+async fn close(store: &Store) {
+    if tokio::time::timeout(Duration::from_millis(500), store.close()).await.is_err() {
+        tracing::warn!("the store was still busy; what was not committed is rolled back at the next start");
+    }
+}

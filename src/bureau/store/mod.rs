@@ -1,0 +1,218 @@
+//! The bureau's store: one SQLite file.
+//!
+//! Promises: what a function here has answered is on the disk (write-ahead
+//! log, `synchronous=FULL`); alert bytes and embeddings are sealed under the
+//! root key, each for its own row; a wrong root key is an error when the store
+//! is opened, never an empty store; what is deleted is overwritten.
+//!
+//! Constraint: every statement runs on PostgreSQL too; what only SQLite knows
+//! is in this file, where connections are made. A transaction begins with a
+//! write, which takes SQLite's write lock or PostgreSQL's row lock before
+//! anything is read.
+//!
+//! What it does not do: decide what may be stored. That is the business of the
+//! callers, and of types such as [`crate::crypto::sign::Verified`].
+
+mod agents;
+mod events;
+mod postures;
+mod purges;
+mod references;
+
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+use crate::crypto::seal::{RootKey, SealError, SealKey};
+
+pub use agents::{Agent, AgentChange, AgentSummary, NewAgent};
+pub use events::{ChainState, Insertion, StoredAlert};
+pub use postures::StoredPosture;
+pub use purges::PurgeReport;
+pub use references::{Addition, NewReference};
+
+/// Each step of the schema, in order. A step that was published is never changed.
+const STEPS: [(i64, &str, &str); 1] = [(1, "first", include_str!("migrations/0001_first.sql"))];
+
+const CANARY_LABEL: &str = "meta/canary";
+const CANARY: &[u8] = b"counterproof bureau";
+
+/// Why the store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file cannot be made.
+    #[error("{path}: {source}: name a folder that the service's user owns as store.path")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is no store of this program, or a newer one's.
+    #[error("{path}: the schema cannot be brought up to date: {source}")]
+    Schema {
+        /// Which file.
+        path: PathBuf,
+        /// What went wrong.
+        source: MigrateError,
+    },
+    /// The root key is not the one the store was made with.
+    #[error("{path}: wrong root key: {source}")]
+    WrongKey {
+        /// Which file.
+        path: PathBuf,
+        /// What the seal said.
+        source: SealError,
+    },
+    /// A row cannot be sealed or opened.
+    #[error("row {label}: {source}")]
+    Seal {
+        /// Which row.
+        label: String,
+        /// What the seal said.
+        source: SealError,
+    },
+    /// A row holds what this program never wrote.
+    #[error("row {label}: {what}: the file was changed by something else, or is damaged")]
+    Content {
+        /// Which row.
+        label: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The database failed.
+    #[error("the store failed: {0}: look at the disk and at the file's owner")]
+    Database(#[from] sqlx::Error),
+}
+
+/// The open store.
+pub struct Store {
+    pool: SqlitePool,
+    key: SealKey,
+}
+
+impl Store {
+    /// Opens the store, or makes it, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError`], above all [`StoreError::WrongKey`].
+    pub async fn open(path: &Path, root: &RootKey) -> Result<Self, StoreError> {
+        let key = root
+            .derive("bureau store v1")
+            .map_err(|source| StoreError::Seal { label: CANARY_LABEL.into(), source })?;
+        make_private(path).map_err(|source| StoreError::File { path: path.into(), source })?;
+        let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options(path)).await?;
+        let steps = STEPS.map(|(version, name, sql)| {
+            Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+        });
+        Migrator::with_migrations(steps.to_vec())
+            .run(&pool)
+            .await
+            .map_err(|source| StoreError::Schema { path: path.into(), source })?;
+        let store = Self { pool, key };
+        store.check_key(path).await?;
+        Ok(store)
+    }
+
+    async fn check_key(&self, path: &Path) -> Result<(), StoreError> {
+        let fresh = self.seal(CANARY_LABEL, CANARY)?;
+        sqlx::query("INSERT INTO meta (name, value) VALUES ('canary', $1) ON CONFLICT (name) DO NOTHING")
+            .bind(fresh)
+            .execute(&self.pool)
+            .await?;
+        let held: Vec<u8> =
+            sqlx::query_scalar("SELECT value FROM meta WHERE name = 'canary'").fetch_one(&self.pool).await?;
+        match self.key.open(CANARY_LABEL, &held) {
+            Ok(_) => Ok(()),
+            Err(source) => Err(StoreError::WrongKey { path: path.into(), source }),
+        }
+    }
+
+    /// Empties the write-ahead log, in which deleted rows may still stand.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn empty_log(&self) -> Result<(), StoreError> {
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Finishes what runs and closes the file.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    fn seal(&self, label: &str, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
+        self.key.seal(label, plain).map_err(|source| StoreError::Seal { label: label.into(), source })
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(10))
+        .pragma("secure_delete", "ON")
+}
+
+/// Makes the file with mode 0600 if it is not there; SQLite gives its side
+/// files the same mode.
+fn make_private(path: &Path) -> io::Result<()> {
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+/// Reads a column that this program wrote as text.
+fn parse<T: std::str::FromStr>(label: &str, text: &str) -> Result<T, StoreError>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|e: T::Err| StoreError::Content { label: label.into(), what: e.to_string() })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::bureau) async fn store(dir: &Path) -> Store {
+        Store::open(&dir.join("b.db"), &RootKey::new([7; 32])).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn another_root_key_is_an_error_and_not_an_empty_store() {
+        let dir = tempfile::tempdir().unwrap();
+        store(dir.path()).await.close().await;
+        let path = dir.path().join("b.db");
+        let wrong = Store::open(&path, &RootKey::new([8; 32])).await.err().unwrap();
+        assert!(matches!(wrong, StoreError::WrongKey { .. }), "{wrong}");
+        assert!(wrong.to_string().contains("the root key this store was made with"), "{wrong}");
+        store(dir.path()).await;
+    }
+
+    #[tokio::test]
+    async fn connections_are_durable_and_overwrite_what_is_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path()).await;
+        let number = async |sql: &'static str| -> i64 {
+            sqlx::query_scalar(sql).fetch_one(&store.pool).await.unwrap()
+        };
+        assert_eq!(number("PRAGMA synchronous").await, 2);
+        assert_eq!(number("PRAGMA secure_delete").await, 1);
+        assert_eq!(number("PRAGMA foreign_keys").await, 1);
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(dir.path().join("b.db")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

@@ -1,0 +1,85 @@
+//! The latest posture of each box, as it was signed.
+
+use sqlx::{Sqlite, Transaction};
+
+use super::{Store, StoreError, parse};
+use crate::clock::WallTime;
+use crate::crypto::sign::Verified;
+use crate::protocol::id::AgentId;
+use crate::protocol::posture::Posture;
+
+/// A posture as it is held.
+pub struct StoredPosture {
+    /// Whose.
+    pub agent: AgentId,
+    /// When it came.
+    pub received_at: WallTime,
+    /// What it says.
+    pub posture: Posture,
+}
+
+/// Notes that a box has spoken. As the first statement of a transaction it
+/// also makes other transactions of the same box wait.
+pub(super) async fn seen(
+    tx: &mut Transaction<'_, Sqlite>,
+    agent: &AgentId,
+    now: WallTime,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE agents SET last_seen = $1 WHERE name = $2")
+        .bind(now.as_millis())
+        .bind(agent.as_str())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+impl Store {
+    /// Keeps a posture in the place of the box's last one.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn keep_posture(
+        &self,
+        posture: &Posture,
+        verified: &Verified<'_>,
+        now: WallTime,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.pool.begin().await?;
+        seen(&mut tx, &posture.agent, now).await?;
+        sqlx::query(
+            "INSERT INTO postures (agent, at, received_at, body, signature) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (agent) DO UPDATE SET at = excluded.at, received_at = excluded.received_at, \
+             body = excluded.body, signature = excluded.signature",
+        )
+        .bind(posture.agent.as_str())
+        .bind(posture.at.as_millis())
+        .bind(now.as_millis())
+        .bind(verified.bytes())
+        .bind(verified.signature().to_string())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The latest posture of every box that sent one.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn postures(&self) -> Result<Vec<StoredPosture>, StoreError> {
+        let rows: Vec<(String, i64, Vec<u8>)> =
+            sqlx::query_as("SELECT agent, received_at, body FROM postures").fetch_all(&self.pool).await?;
+        rows.into_iter()
+            .map(|(agent, received_at, body)| {
+                let label = format!("postures/{agent}");
+                let posture = serde_json::from_slice(&body)
+                    .map_err(|e| StoreError::Content { label: label.clone(), what: e.to_string() })?;
+                Ok(StoredPosture {
+                    agent: parse(&label, &agent)?,
+                    received_at: WallTime::from_millis(received_at),
+                    posture,
+                })
+            })
+            .collect()
+    }
+}

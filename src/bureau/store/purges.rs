@@ -1,0 +1,77 @@
+//! Deletion by cut-off, and the evidence of it.
+
+use super::{Store, StoreError};
+use crate::bureau::retention::Kind;
+use crate::clock::WallTime;
+
+/// What one run deleted of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct PurgeReport {
+    /// When it ran.
+    pub at: WallTime,
+    /// Of which kind.
+    pub kind: String,
+    /// What was older than this was deleted.
+    pub cutoff: WallTime,
+    /// How many rows.
+    pub deleted: i64,
+}
+
+/// A withdrawal stays as long as the alert it takes back, so that the alert
+/// never looks open again.
+const OPEN_ALERTS: [&str; 3] = [
+    "DELETE FROM payloads WHERE event IN \
+     (SELECT id FROM events WHERE kind = 'mismatch' AND received_at < $1)",
+    "DELETE FROM withdrawals WHERE event IN (SELECT id FROM events WHERE received_at < $1) \
+     AND alert NOT IN (SELECT event FROM payloads)",
+    "DELETE FROM payloads WHERE event IN \
+     (SELECT id FROM events WHERE kind = 'withdrawn' AND received_at < $1) \
+     AND event NOT IN (SELECT event FROM withdrawals)",
+];
+const REFERENCES: [&str; 1] = ["DELETE FROM enrolments WHERE enrolled_at < $1"];
+
+impl Store {
+    /// Deletes what is older than `cutoff`, and writes down how much that was.
+    ///
+    /// # Errors
+    /// If the database fails; nothing of the kind is deleted then.
+    pub async fn purge(&self, kind: Kind, cutoff: WallTime, now: WallTime) -> Result<u64, StoreError> {
+        let statements: &[&'static str] = match kind {
+            Kind::References => &REFERENCES,
+            Kind::OpenAlerts => &OPEN_ALERTS,
+        };
+        let mut tx = self.pool.begin().await?;
+        let mut deleted = 0;
+        for sql in statements {
+            deleted += sqlx::query(*sql).bind(cutoff.as_millis()).execute(&mut *tx).await?.rows_affected();
+        }
+        sqlx::query("INSERT INTO purges (at, kind, cutoff, deleted) VALUES ($1, $2, $3, $4)")
+            .bind(now.as_millis())
+            .bind(kind.as_str())
+            .bind(cutoff.as_millis())
+            .bind(i64::try_from(deleted).unwrap_or(i64::MAX))
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(deleted)
+    }
+
+    /// The latest reports, newest first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn purge_reports(&self, limit: u32) -> Result<Vec<PurgeReport>, StoreError> {
+        let rows: Vec<(i64, String, i64, i64)> =
+            sqlx::query_as("SELECT at, kind, cutoff, deleted FROM purges ORDER BY at DESC, kind LIMIT $1")
+                .bind(i64::from(limit))
+                .fetch_all(&self.pool)
+                .await?;
+        let report = |(at, kind, cutoff, deleted)| PurgeReport {
+            at: WallTime::from_millis(at),
+            kind,
+            cutoff: WallTime::from_millis(cutoff),
+            deleted,
+        };
+        Ok(rows.into_iter().map(report).collect())
+    }
+}

@@ -1,0 +1,173 @@
+//! Enrolled embeddings, sealed, found by cardholder.
+//!
+//! A fetch writes nothing: that a cardholder was looked up leaves no trace.
+
+use zeroize::Zeroizing;
+
+use super::{Store, StoreError, parse};
+use crate::clock::WallTime;
+use crate::crypto::Sha256;
+use crate::protocol::id::CardholderId;
+use crate::protocol::reference::{MAX_REFERENCES, ReferenceOnWire, ReferenceSet, Template};
+
+/// A reference to be stored.
+pub struct NewReference<'a> {
+    /// Whose.
+    pub cardholder: &'a CardholderId,
+    /// SHA-256 of the recognizer that made it.
+    pub model: Sha256,
+    /// Version of alignment and preparation that made it.
+    pub preprocessing: u32,
+    /// The embedding.
+    pub template: &'a Template,
+    /// SHA-256 of the photograph; the photograph itself is not kept.
+    pub photo: Sha256,
+}
+
+/// What became of a reference that was handed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Addition {
+    /// It is stored.
+    Added,
+    /// The same photograph was enrolled before with the same model.
+    SamePhoto,
+    /// The cardholder has [`MAX_REFERENCES`] for this model already.
+    Full,
+}
+
+fn label(id: &str) -> String {
+    format!("enrolments/{id}")
+}
+
+impl Store {
+    /// Adds a reference to those the cardholder has.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn add_reference(&self, new: &NewReference<'_>, now: WallTime) -> Result<Addition, StoreError> {
+        let id = uuid::Uuid::now_v7().to_string();
+        let embedding = new.template.to_base64();
+        let sealed = self.seal(&label(&id), embedding.as_bytes())?;
+        let mut tx = self.pool.begin().await?;
+        let done = sqlx::query(
+            "INSERT INTO enrolments (id, cardholder, model, preprocessing, photo, sealed, enrolled_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7) \
+             ON CONFLICT (cardholder, model, preprocessing, photo) DO NOTHING",
+        )
+        .bind(&id)
+        .bind(new.cardholder.as_str())
+        .bind(new.model.to_string())
+        .bind(i64::from(new.preprocessing))
+        .bind(new.photo.to_string())
+        .bind(sealed)
+        .bind(now.as_millis())
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Ok(Addition::SamePhoto);
+        }
+        let count: i64 = sqlx::query_scalar(
+            "SELECT COUNT(*) FROM enrolments WHERE cardholder = $1 AND model = $2 AND preprocessing = $3",
+        )
+        .bind(new.cardholder.as_str())
+        .bind(new.model.to_string())
+        .bind(i64::from(new.preprocessing))
+        .fetch_one(&mut *tx)
+        .await?;
+        if count > MAX_REFERENCES as i64 {
+            return Ok(Addition::Full);
+        }
+        tx.commit().await?;
+        Ok(Addition::Added)
+    }
+
+    /// The cardholders for whom a photograph is enrolled with a model.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn holders_of_photo(
+        &self,
+        photo: Sha256,
+        model: Sha256,
+        preprocessing: u32,
+    ) -> Result<Vec<CardholderId>, StoreError> {
+        let rows: Vec<(String,)> = sqlx::query_as(
+            "SELECT cardholder FROM enrolments WHERE photo = $1 AND model = $2 AND preprocessing = $3",
+        )
+        .bind(photo.to_string())
+        .bind(model.to_string())
+        .bind(i64::from(preprocessing))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter().map(|(cardholder,)| parse("enrolments", &cardholder)).collect()
+    }
+
+    /// A cardholder's references; nothing if there are none.
+    ///
+    /// # Errors
+    /// If the database fails, or a row cannot be opened.
+    pub async fn references(&self, cardholder: &CardholderId) -> Result<Option<ReferenceSet>, StoreError> {
+        let rows: Vec<(String, String, i64, Vec<u8>)> = sqlx::query_as(
+            "SELECT id, model, preprocessing, sealed FROM enrolments WHERE cardholder = $1 \
+             ORDER BY enrolled_at, id",
+        )
+        .bind(cardholder.as_str())
+        .fetch_all(&self.pool)
+        .await?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let references = rows
+            .into_iter()
+            .map(|(id, model, preprocessing, sealed)| {
+                let label = label(&id);
+                let content = |what: &str| StoreError::Content { label: label.clone(), what: what.into() };
+                let plain = self
+                    .key
+                    .open(&label, &sealed)
+                    .map_err(|source| StoreError::Seal { label: label.clone(), source })?;
+                let text = std::str::from_utf8(&plain).map_err(|_| content("not text"))?;
+                Ok(ReferenceOnWire {
+                    model: parse(&label, &model)?,
+                    preprocessing: u32::try_from(preprocessing).map_err(|_| content("not a version"))?,
+                    embedding: Zeroizing::new(text.to_owned()),
+                })
+            })
+            .collect::<Result<_, StoreError>>()?;
+        Ok(Some(ReferenceSet { cardholder: cardholder.clone(), references }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_photograph_is_enrolled_once_and_sixteen_are_enough() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = crate::bureau::store::tests::store(dir.path()).await;
+        let cardholder: CardholderId = "P0001".parse().unwrap();
+        let template = Template::from_raw(vec![3.0, 4.0]).unwrap();
+        let add = async |n: u8, at: i64| {
+            let new = NewReference {
+                cardholder: &cardholder,
+                model: Sha256::of(b"m"),
+                preprocessing: 1,
+                template: &template,
+                photo: Sha256::of(&[n]),
+            };
+            store.add_reference(&new, WallTime::from_millis(at)).await.unwrap()
+        };
+        assert!(store.references(&cardholder).await.unwrap().is_none());
+        assert_eq!(add(0, 0).await, Addition::Added);
+        assert_eq!(add(0, 1).await, Addition::SamePhoto);
+        for n in 1..16 {
+            assert_eq!(add(n, 1).await, Addition::Added);
+        }
+        assert_eq!(add(16, 1).await, Addition::Full);
+        let set = store.references(&cardholder).await.unwrap().unwrap();
+        let usable = set.usable(Sha256::of(b"m"), 1).unwrap();
+        assert_eq!(usable.len(), 16);
+        assert_eq!(usable[0].values(), [0.6, 0.8]);
+    }
+}

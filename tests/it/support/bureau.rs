@@ -1,0 +1,275 @@
+//! A bureau of the real binary on loopback, and boxes that call it.
+
+use std::fs;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use counterproof::crypto::Sha256;
+use counterproof::crypto::sign::SigningKey;
+use counterproof::crypto::tls::{TlsFiles, install_provider};
+use counterproof::protocol::{ALERTS_PATH, SIGNATURE_HEADER};
+
+use super::pki::{Issued, Pki};
+use super::wait_for;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_counterproof-bureau");
+
+/// A folder with everything that a bureau needs, and its program if it runs.
+pub struct Bureau {
+    pub dir: tempfile::TempDir,
+    pub pki: Pki,
+    pub config: PathBuf,
+    running: Option<Running>,
+}
+
+struct Running {
+    child: Child,
+    agents: SocketAddr,
+    console: SocketAddr,
+}
+
+#[derive(serde::Deserialize)]
+struct Ready {
+    agents: SocketAddr,
+    console: SocketAddr,
+}
+
+impl Bureau {
+    /// Writes keys, certificates and a configuration; nothing runs yet.
+    pub fn prepare(extra: &str) -> Self {
+        install_provider();
+        let dir = tempfile::tempdir().unwrap();
+        let pki = Pki::new(&dir.path().join("pki")).unwrap();
+        pki.issue("bureau", true).unwrap();
+        write_root_key(&dir.path().join("root.key"), 1);
+        let config = dir.path().join("bureau.toml");
+        let text = format!(
+            "[server]\nlisten = '127.0.0.1:0'\n[server.tls]\nca = 'pki/ca.pem'\n\
+             certificate = 'pki/bureau.pem'\nkey = 'pki/bureau.key'\n[console]\nlisten = '127.0.0.1:0'\n\
+             [store]\npath = 'bureau.db'\nroot_key = 'root.key'\n{extra}\n"
+        );
+        fs::write(&config, text).unwrap();
+        Self { dir, pki, config, running: None }
+    }
+
+    /// The same, running.
+    pub fn start(extra: &str) -> Self {
+        let mut bureau = Self::prepare(extra);
+        bureau.run();
+        bureau
+    }
+
+    /// Starts the program and waits until it listens.
+    pub fn run(&mut self) {
+        let ready_file = self.dir.path().join("ready.json");
+        let _ = fs::remove_file(&ready_file);
+        let mut child = self
+            .command(&["serve"])
+            .arg("--ready-file")
+            .arg(&ready_file)
+            .stderr(fs::File::options().create(true).append(true).open(self.log_file()).unwrap())
+            .spawn()
+            .unwrap();
+        let ready: Ready = wait_for("the bureau to listen", || {
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("the bureau ended with {status}: {}", self.log());
+            }
+            fs::read(&ready_file).ok().map(|b| serde_json::from_slice(&b).unwrap())
+        });
+        self.running = Some(Running { child, agents: ready.agents, console: ready.console });
+    }
+
+    /// A command of the program with this configuration.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(BINARY);
+        command.args(words).arg("--config").arg(&self.config).stdin(Stdio::null()).env_remove("RUST_LOG");
+        command
+    }
+
+    /// Kills the program at once, as a power cut does.
+    pub fn kill(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            running.child.kill().unwrap();
+            running.child.wait().unwrap();
+        }
+    }
+
+    /// Tells the program to end, and waits for it.
+    pub fn terminate(&mut self) -> std::process::ExitStatus {
+        let mut running = self.running.take().unwrap();
+        let pid = rustix::process::Pid::from_child(&running.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        wait_for("the bureau to end", || running.child.try_wait().unwrap())
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.dir.path().join("bureau.log")
+    }
+
+    /// What the program has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// Address of a path on the boxes' side.
+    pub fn url(&self, path: &str) -> String {
+        format!("https://{}{path}", self.running.as_ref().unwrap().agents)
+    }
+
+    /// A path of the console, as text.
+    pub async fn console(&self, path: &str) -> reqwest::Response {
+        let url = format!("http://{}{path}", self.running.as_ref().unwrap().console);
+        reqwest::Client::new().get(url).send().await.unwrap()
+    }
+
+    /// A JSON document of the console.
+    pub async fn json(&self, path: &str) -> serde_json::Value {
+        self.console(path).await.json().await.unwrap()
+    }
+
+    /// A box with a certificate of the bureau's authority, on record.
+    pub fn add_box(&self, name: &str) -> TestBox {
+        let boxed = self.stranger(name);
+        let added = self.add(name, &boxed);
+        assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+        boxed
+    }
+
+    /// Runs `agents add`.
+    pub fn add(&self, name: &str, boxed: &TestBox) -> Output {
+        self.command(&["agents", "add", "--name", name, "--hospital", "H31010000001"])
+            .args(["--public-key", &boxed.key.public().to_base64(), "--certificate"])
+            .arg(&boxed.files.certificate)
+            .output()
+            .unwrap()
+    }
+
+    /// A box with a certificate, but not on record.
+    pub fn stranger(&self, name: &str) -> TestBox {
+        TestBox::new(self.pki.issue(name, false).unwrap())
+    }
+}
+
+impl Drop for Bureau {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A client that signs.
+pub struct TestBox {
+    pub files: Issued,
+    pub key: SigningKey,
+    pub client: reqwest::Client,
+}
+
+impl TestBox {
+    pub fn new(files: Issued) -> Self {
+        let tls = TlsFiles {
+            ca: files.ca.clone(),
+            certificate: files.certificate.clone(),
+            key: files.key.to_string_lossy().into_owned(),
+        };
+        let client =
+            reqwest::Client::builder().tls_backend_preconfigured(tls.client().unwrap()).build().unwrap();
+        let key = SigningKey::from_pkcs8(&SigningKey::generate_pkcs8().unwrap()).unwrap();
+        Self { files, key, client }
+    }
+
+    /// Posts bytes signed by this box.
+    pub async fn post(&self, bureau: &Bureau, path: &str, bytes: &[u8]) -> reqwest::Response {
+        self.post_with(bureau, path, bytes, &self.key.sign(bytes).to_string()).await
+    }
+
+    /// Posts bytes with any signature.
+    pub async fn post_with(
+        &self,
+        bureau: &Bureau,
+        path: &str,
+        bytes: &[u8],
+        signature: &str,
+    ) -> reqwest::Response {
+        self.client
+            .post(bureau.url(path))
+            .header(SIGNATURE_HEADER, signature)
+            .body(bytes.to_vec())
+            .send()
+            .await
+            .unwrap()
+    }
+
+    /// Posts an alert; its status.
+    pub async fn alert(&self, bureau: &Bureau, bytes: &[u8]) -> u16 {
+        self.post(bureau, ALERTS_PATH, bytes).await.status().as_u16()
+    }
+
+    pub async fn get(&self, bureau: &Bureau, path: &str) -> reqwest::Response {
+        self.client.get(bureau.url(path)).send().await.unwrap()
+    }
+}
+
+/// Writes a root key whose 32 bytes are `byte`.
+pub fn write_root_key(path: &Path, byte: u8) {
+    let _ = fs::remove_file(path);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).unwrap();
+    file.write_all(BASE64.encode([byte; 32]).as_bytes()).unwrap();
+}
+
+/// A chain of events of one box, as bytes.
+pub struct Chain {
+    agent: String,
+    epoch: uuid::Uuid,
+    seq: u64,
+    previous: Option<Sha256>,
+}
+
+impl Chain {
+    pub fn new(agent: &str) -> Self {
+        Self { agent: agent.into(), epoch: uuid::Uuid::now_v7(), seq: 0, previous: None }
+    }
+
+    fn link(&mut self, kind: &str, data: serde_json::Value) -> (String, Vec<u8>) {
+        self.seq += 1;
+        let id = uuid::Uuid::now_v7().to_string();
+        let mut chain = serde_json::json!({"epoch": self.epoch, "seq": self.seq});
+        if let Some(previous) = self.previous {
+            chain["previous"] = previous.to_string().into();
+        }
+        let event = serde_json::json!({
+            "specversion": "1.0", "id": id, "source": format!("/agents/{}", self.agent),
+            "time": "2026-11-22T01:10:20Z", "subject": format!("S{}", self.seq),
+            "datacontenttype": "application/json", "chain": chain,
+            "type": format!("counterproof.alert.{kind}.v1"), "data": data,
+        });
+        let bytes = serde_json::to_vec(&event).unwrap();
+        self.previous = Some(Sha256::of(&bytes));
+        (id, bytes)
+    }
+
+    /// The next event: a mismatch; its id and its bytes.
+    pub fn mismatch(&mut self) -> (String, Vec<u8>) {
+        let digest = Sha256::of(b"x").to_string();
+        self.link(
+            "mismatch",
+            serde_json::json!({
+                "hospital": "H31010000001", "counter": "w03", "cardholder": "P0001",
+                "occurred_at": "2026-11-22T01:10:15Z", "clock_error_ms": 2000, "amount_fen": 41250,
+                "medical_type": "14", "proxies_compared": 0,
+                "comparison": {"model": digest, "score": 0.04, "threshold": 0.25, "probes": 5,
+                               "span_ms": 3200, "faces": 1},
+                "quality": {"inter_eye_px": 62.0, "detection": 0.93, "yaw": 0.1, "sharpness": 210.0},
+                "settings": {"agent_version": "0.1.0", "policy": digest, "notice": digest,
+                             "calibration": digest},
+            }),
+        )
+    }
+
+    /// The next event: the withdrawal of an earlier one.
+    pub fn withdrawal(&mut self, alert: &str) -> Vec<u8> {
+        self.link("withdrawn", serde_json::json!({"alert": alert, "reason": "settlement_cancelled"})).1
+    }
+}
