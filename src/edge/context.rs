@@ -228,3 +228,74 @@ pub enum ExportError {
 pub fn audit_path(state: &Path) -> std::path::PathBuf {
     state.join("audit.log")
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::crypto::Sha256;
+    use crate::crypto::sign::SigningKey;
+    use crate::edge::config::Config;
+    use crate::edge::journal::tests::{NOW, store};
+    use crate::privacy::audit::Kind;
+    use crate::protocol::alert::Settings;
+
+    fn example() -> crate::edge::config::Effective {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/counterproof.example.toml");
+        Config::read(Path::new(path), jiff::civil::date(2026, 11, 22)).unwrap()
+    }
+
+    fn make(dir: &Path, broken: bool) -> Arc<Context> {
+        let mut store = store(dir);
+        store.record(NOW, Kind::Started, &serde_json::json!({})).unwrap();
+        let key = SigningKey::from_pkcs8(&std::fs::read(dir.join("key.der")).unwrap()).unwrap();
+        let mut audit = AuditLog::open(&audit_path(dir), key, store.epoch(), NOW).unwrap();
+        if broken {
+            audit.break_for_tests();
+        }
+        let effective = example();
+        let calibration = toml::from_str(include_str!("../../config/calibrations/sface-2021dec.toml")).unwrap();
+        let nothing = Sha256::of(b"");
+        let settings = Settings {
+            agent_version: "0".into(),
+            policy: nothing,
+            notice: nothing,
+            calibration: nothing,
+        };
+        let in_force = InForce {
+            agent: effective.config.agent.name.clone(),
+            hospital: effective.config.agent.hospital.clone(),
+            clock_error_ms: 0,
+            settings,
+        };
+        let clock = Arc::new(SystemClock);
+        Arc::new(Context::new(effective.config, effective.policy, calibration, in_force, clock, store, audit))
+    }
+
+    pub(in crate::edge) fn context(dir: &Path) -> Arc<Context> {
+        make(dir, false)
+    }
+
+    pub(in crate::edge) fn context_with_broken_audit_log(dir: &Path) -> Arc<Context> {
+        make(dir, true)
+    }
+
+    #[test]
+    fn audit_rows_reach_the_log_once_and_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let context = context(dir.path());
+        for i in 0..600 {
+            lock(&context.store).record(NOW, Kind::Verdict, &serde_json::json!({ "settlement": i })).unwrap();
+        }
+        context.export_audit().unwrap();
+        context.export_audit().unwrap();
+        let text = std::fs::read_to_string(audit_path(dir.path())).unwrap();
+        let numbers: Vec<u64> = text
+            .lines()
+            .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap())
+            .filter(|v| v["kind"] == "verdict")
+            .map(|v| v["data"]["settlement"].as_u64().unwrap())
+            .collect();
+        assert_eq!(numbers, (0..600).collect::<Vec<_>>());
+    }
+}

@@ -80,6 +80,18 @@ impl Counters {
         Self { mailboxes, context: Arc::clone(&tools.context) }
     }
 
+    /// No counters, for tests of what lies before them.
+    #[cfg(test)]
+    pub(super) fn none(context: Arc<Context>) -> Self {
+        Self { mailboxes: BTreeMap::new(), context }
+    }
+
+    /// One counter that nobody minds, for tests of what lies before it.
+    #[cfg(test)]
+    pub(super) fn deaf(context: Arc<Context>, id: CounterId) -> Self {
+        Self { mailboxes: BTreeMap::from([(id, mpsc::channel(1).0)]), context }
+    }
+
     /// Whether the box watches the counter.
     pub fn knows(&self, id: &CounterId) -> bool {
         self.mailboxes.contains_key(id)

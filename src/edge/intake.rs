@@ -182,3 +182,46 @@ async fn ready(State(intake): State<Intake>) -> Result<&'static str, Problem> {
         Some(t) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, t.to_string())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::context::tests::{context, context_with_broken_audit_log};
+    use axum::body::Body;
+    use tower::ServiceExt;
+
+    const TOKEN: &str = "a-token-of-more-than-24-characters";
+
+    fn router(context: Arc<Context>) -> Router {
+        let counters = Arc::new(Counters::none(Arc::clone(&context)));
+        Intake::new(context, counters, &Zeroizing::new(TOKEN.to_owned())).router()
+    }
+
+    fn settlement() -> Request {
+        let body = r#"{"settlement_id":"S1","counter":"w1","cardholder":"P1","occurred_at":"2026-11-22T09:10:15Z","amount_fen":1,"medical_type":"11"}"#;
+        Request::post("/v1/settlements")
+            .header(header::AUTHORIZATION, format!("Bearer {TOKEN}"))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body))
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_audit_log_that_cannot_be_written_stops_verification() {
+        let dir = tempfile::tempdir().unwrap();
+        let healthy = router(context(dir.path()));
+        // No such counter in this box: the message was understood, and refused for that alone.
+        assert_eq!(healthy.oneshot(settlement()).await.unwrap().status(), StatusCode::NOT_FOUND);
+
+        let dir = tempfile::tempdir().unwrap();
+        let context = context_with_broken_audit_log(dir.path());
+        assert!(context.export_audit().is_err());
+        let counters = Arc::new(Counters::deaf(Arc::clone(&context), "w1".parse().unwrap()));
+        let app = Intake::new(Arc::clone(&context), counters, &Zeroizing::new(TOKEN.to_owned())).router();
+        let answer = app.clone().oneshot(settlement()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(context.verdicts().get("not_assessed(fault)"), Some(&1));
+        let ready = Request::get("/readyz").body(Body::empty()).unwrap();
+        assert_eq!(app.oneshot(ready).await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+}

@@ -170,7 +170,13 @@ fn read_line(line: &[u8]) -> Result<(Record, Sha256), String> {
 pub fn verify(path: &Path, key: &PublicKey) -> Result<Checked, AuditError> {
     let mut bytes = Vec::new();
     File::open(path)
-        .and_then(|mut f| f.read_to_end(&mut bytes))
+        .and_then(|mut f| {
+            // A device would be read without end.
+            if !f.metadata()?.is_file() {
+                return Err(std::io::Error::other("not a regular file"));
+            }
+            f.read_to_end(&mut bytes)
+        })
         .map_err(|source| AuditError::Io { path: path.to_owned(), source })?;
     let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
     let mut checked = Checked {
@@ -333,6 +339,14 @@ impl AuditLog {
         let head = AuditHead { epoch: self.epoch, seq, hash };
         self.head = Some(head);
         Ok(head)
+    }
+
+    /// Makes every further write fail, as a full or read-only disk does.
+    #[cfg(test)]
+    pub(crate) fn break_for_tests(&mut self) {
+        if let Ok(read_only) = File::open(&self.path) {
+            self.file = read_only;
+        }
     }
 
     /// Whether the last attempt to write succeeded.

@@ -1,5 +1,8 @@
 //! Whole programs, over real sockets, files and databases.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod agent;
+mod architecture;
 mod bureau;
 mod support;
+mod types;

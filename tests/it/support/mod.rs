@@ -1,6 +1,7 @@
 //! What the whole-program tests share.
 
 pub mod bureau;
+pub mod hospital;
 pub mod pki;
 
 use std::time::{Duration, Instant};
