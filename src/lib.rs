@@ -6,6 +6,7 @@
 //! `clock, crypto, frame, settings` / `protocol, http` / `privacy` /
 //! `camera, vision` / `verify` / `edge, bureau, bench` / the two programs.
 
+pub mod bench;
 pub mod camera;
 pub mod clock;
 pub mod crypto;
