@@ -7,6 +7,7 @@
 //! `camera, vision` / `verify` / `edge, bureau, bench` / the two programs.
 
 pub mod bureau;
+pub mod bench;
 pub mod camera;
 pub mod clock;
 pub mod crypto;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use counterproof::bench::{self, EvaluateArgs};
 use counterproof::crypto::keys::make_keys;
 use counterproof::crypto::tls::install_provider;
 use counterproof::edge::{agent, check};
@@ -36,6 +37,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Measure accuracy on data sets.
+    Evaluate(EvaluateArgs),
     /// Make a box's keys and certificate request; nothing is overwritten.
     Keys {
         /// Folder for them.
@@ -61,14 +64,8 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run { config, ready_file } => agent::run(&config, ready_file).map_err(|e| e.to_string()),
         Command::Check { config, json } => run_check(&config, json),
-        Command::Keys { out, name } => make_keys(&out, &name)
-            .map_err(|e| e.to_string())
-            .map(|made| {
-                made.files.iter().for_each(|f| println!("wrote {}", f.display()));
-                println!("public signing key, for the bureau: {}", made.public.to_base64());
-                Ok(())
-            })
-            .and_then(|r: Result<(), String>| r),
+        Command::Evaluate(args) => bench::run(&args).map_err(|e| e.to_string()),
+        Command::Keys { out, name } => run_keys(&out, &name),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -89,4 +86,13 @@ fn run_check(config: &std::path::Path, json: bool) -> Result<(), String> {
         print!("{}", report.table());
     }
     if report.passed() { Ok(()) } else { Err("not everything is in order".into()) }
+}
+
+fn run_keys(out: &std::path::Path, name: &str) -> Result<(), String> {
+    let made = make_keys(out, name).map_err(|e| e.to_string())?;
+    for file in &made.files {
+        println!("wrote {}", file.display());
+    }
+    println!("public signing key, for the bureau: {}", made.public.to_base64());
+    Ok(())
 }

@@ -151,6 +151,15 @@ impl Vision {
         self.embedder.embed(crop, &mut self.costs)
     }
 
+    /// The reference that an aligned face gives: the embedding of the face and
+    /// of its mirror image together.
+    ///
+    /// # Errors
+    /// If the model fails.
+    pub fn reference(&mut self, crop: &Crop) -> Result<Template, ModelError> {
+        self.embedder.embed_with_mirror(crop, &mut self.costs)
+    }
+
     /// The faces of a still picture of any size, best first: looks at it as it
     /// is, and if nothing is found once enlarged and once with a margin, for
     /// pictures that are smaller or closer than the detector likes.
@@ -186,7 +195,7 @@ impl Vision {
         if !flaws.is_empty() {
             return Err(EnrolRefusal::Poor(flaws));
         }
-        let template = self.embedder.embed_with_mirror(&crop, &mut self.costs)?;
+        let template = self.reference(&crop)?;
         Ok(Enrolled { template, quality })
     }
 }

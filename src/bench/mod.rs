@@ -1,0 +1,117 @@
+//! Measuring: what the models and the decision are worth on a set of
+//! photographs, and the drawn test camera that demo, tests and benchmarks
+//! share.
+//!
+//! Promises: a photograph is decoded once and dropped, embeddings live in
+//! memory only, and what is written holds rates and never a score with a
+//! person's name. It measures one to one comparisons; there is no search.
+//! Nothing here is used by the agent or the bureau's server.
+
+pub mod list;
+pub mod pairs;
+pub mod rates;
+pub mod report;
+pub mod scene;
+pub mod svg;
+
+use std::path::{Path, PathBuf};
+
+use crate::camera::decode::DecodeError;
+use crate::vision::manifest::ManifestError;
+use crate::vision::model::ModelError;
+
+/// `counterproof evaluate`.
+#[derive(Debug, clap::Args)]
+pub struct EvaluateArgs {
+    /// On what.
+    #[command(subcommand)]
+    pub what: Evaluation,
+}
+
+/// What can be evaluated.
+#[derive(Debug, clap::Subcommand)]
+pub enum Evaluation {
+    /// Compare pairs of photographs: accuracy by fold, FMR and FNMR, EER, DET curve
+    Pairs(pairs::PairsArgs),
+}
+
+/// Runs `counterproof evaluate`: the result on standard output, progress on
+/// standard error.
+///
+/// # Errors
+/// [`BenchError`] naming the file, line or picture, and what to do.
+pub fn run(args: &EvaluateArgs) -> Result<(), BenchError> {
+    match &args.what {
+        Evaluation::Pairs(args) => pairs::run(args),
+    }
+}
+
+/// Why an evaluation could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// A file cannot be read or written.
+    #[error("{path}: {source}: {advice}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// A line of the list of pairs is not a pair.
+    #[error("{path}:{line}: found {found}; expected {expected}")]
+    Line {
+        /// Which file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// What stands there.
+        found: String,
+        /// What is allowed.
+        expected: &'static str,
+    },
+    /// The list names a picture that is not there.
+    #[error(
+        "{path}:{line}: no picture `{entry}` (looked for {looked_for}): give --images the folder in which the paths of the list begin"
+    )]
+    NoPicture {
+        /// The list.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// The entry.
+        entry: String,
+        /// Where it might have been.
+        looked_for: String,
+    },
+    /// A picture that cannot be decoded.
+    #[error("{path}: {source}: replace the picture, or take its pairs out of the list")]
+    Picture {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: DecodeError,
+    },
+    /// The models.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The manifest of models.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// Standard output was closed.
+    #[error("writing the result: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+/// Where the manifest of models is: as given or, if nothing is there and the
+/// path is relative, beside the program or a folder above it, so that a
+/// program in a checkout's `target/` finds the checkout's.
+pub fn find_manifest(given: &Path) -> PathBuf {
+    if given.is_absolute() || given.exists() {
+        return given.to_owned();
+    }
+    let program = std::env::current_exe().unwrap_or_default();
+    let beside = program.ancestors().skip(1).map(|folder| folder.join(given)).find(|path| path.is_file());
+    beside.unwrap_or_else(|| given.to_owned())
+}
