@@ -34,12 +34,7 @@ impl RootKey {
     /// # Errors
     /// Only if the crypto library fails.
     pub fn derive(&self, purpose: &str) -> Result<SealKey, SealError> {
-        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"counterproof seal v1");
-        let mut key = Zeroizing::new([0; 32]);
-        salt.extract(self.0.as_ref())
-            .expand(&[purpose.as_bytes()], hkdf::HKDF_SHA256)
-            .and_then(|okm| okm.fill(key.as_mut()))
-            .map_err(|_| SealError::Library)?;
+        let key = self.expand(b"counterproof seal v1", purpose)?;
         let name = Sha256::of(&[b"key name: ", key.as_ref()].concat());
         let unbound = UnboundKey::new(&AES_256_GCM, key.as_ref()).map_err(|_| SealError::Library)?;
         Ok(SealKey {
@@ -47,6 +42,24 @@ impl RootKey {
             name: [name.0[0], name.0[1], name.0[2], name.0[3]],
             rng: SystemRandom::new(),
         })
+    }
+
+    /// 32 bytes for a keyed hash of one purpose, unrelated to every seal.
+    ///
+    /// # Errors
+    /// Only if the crypto library fails.
+    pub fn mac_key(&self, purpose: &str) -> Result<Zeroizing<[u8; 32]>, SealError> {
+        self.expand(b"counterproof mac v1", purpose)
+    }
+
+    fn expand(&self, salt: &[u8], purpose: &str) -> Result<Zeroizing<[u8; 32]>, SealError> {
+        let mut key = Zeroizing::new([0; 32]);
+        hkdf::Salt::new(hkdf::HKDF_SHA256, salt)
+            .extract(self.0.as_ref())
+            .expand(&[purpose.as_bytes()], hkdf::HKDF_SHA256)
+            .and_then(|okm| okm.fill(key.as_mut()))
+            .map_err(|_| SealError::Library)?;
+        Ok(key)
     }
 }
 

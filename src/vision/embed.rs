@@ -31,6 +31,12 @@ impl Probe {
     pub fn likeness(&self, other: &Self) -> Option<f32> {
         dot(self.0.values(), other.0.values())
     }
+
+    /// A probe at a known place, for tests of the rule that decides.
+    #[cfg(test)]
+    pub(crate) fn for_tests(template: Template) -> Self {
+        Self(template)
+    }
 }
 
 fn dot(a: &[f32], b: &[f32]) -> Option<f32> {

@@ -1,0 +1,35 @@
+# Daily work, by name. `make demo` and `make test` do all the set-up.
+.PHONY: demo test setup packages models build fmt lint clean figures
+
+CARGO ?= cargo
+KEEP ?=
+
+demo: setup build  ## six settlements through the real programs, checked
+	@$(CARGO) build --quiet --release --example demo
+	@target/release/examples/demo $(if $(KEEP),--keep)
+
+test: setup build  ## every test
+	$(CARGO) test --release --all-targets
+	$(CARGO) test --release --doc
+
+setup: packages models
+
+packages:  ## Debian packages that the build and the models need
+	@scripts/packages
+
+models:  ## models and sample portraits, checked by hash; instant when they are there
+	@models/fetch
+
+build:
+	$(CARGO) build --release --bins
+
+fmt:
+	$(CARGO) fmt --all
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --all-targets -- -D warnings
+
+clean:
+	$(CARGO) clean
+	rm -rf models/files

@@ -1,0 +1,104 @@
+//! The last seconds of a stream, as the camera sent it.
+//!
+//! Bounded by time and by bytes; nothing is decoded. A settlement pins its
+//! samples by holding them: they outlive their place in the ring, and are
+//! overwritten when the last holder lets go.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use crate::clock::BoxTime;
+use crate::frame::Sample;
+
+/// A ring of samples, shared by the camera and the counter.
+pub struct Ring {
+    samples: Mutex<(VecDeque<Arc<Sample>>, usize)>,
+    keep: Duration,
+    bytes: usize,
+}
+
+impl Ring {
+    /// Keeps samples for `keep`, and never more than `bytes` of them.
+    pub fn new(keep: Duration, bytes: usize) -> Self {
+        Self { samples: Mutex::new((VecDeque::new(), 0)), keep, bytes }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (VecDeque<Arc<Sample>>, usize)> {
+        self.samples.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Adds the newest sample and lets go of what is too old or too much.
+    pub fn push(&self, sample: Sample) {
+        let now = sample.at();
+        let mut guard = self.lock();
+        let (samples, size) = &mut *guard;
+        *size += sample.bytes().len();
+        samples.push_back(Arc::new(sample));
+        while samples.front().is_some_and(|s| now.since(s.at()) > self.keep || *size > self.bytes) {
+            if let Some(old) = samples.pop_front() {
+                *size -= old.bytes().len();
+            }
+        }
+    }
+
+    /// Lets go of everything older than the limit, when nothing new arrives.
+    pub fn expire(&self, now: BoxTime) {
+        let mut guard = self.lock();
+        let (samples, size) = &mut *guard;
+        while samples.front().is_some_and(|s| now.since(s.at()) > self.keep) {
+            if let Some(old) = samples.pop_front() {
+                *size -= old.bytes().len();
+            }
+        }
+    }
+
+    /// The samples of a window, both ends included.
+    pub fn between(&self, from: BoxTime, to: BoxTime) -> Vec<Arc<Sample>> {
+        self.lock().0.iter().filter(|s| (from..=to).contains(&s.at())).cloned().collect()
+    }
+
+    /// When the newest sample arrived.
+    pub fn newest(&self) -> Option<BoxTime> {
+        self.lock().0.back().map(|s| s.at())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::Codec;
+    use proptest::prelude::*;
+
+    fn sample(ms: u64, bytes: usize) -> Sample {
+        Sample::new(BoxTime::from_millis(ms), Codec::Jpeg, vec![7; bytes])
+    }
+
+    #[test]
+    fn a_pinned_sample_outlives_its_place() {
+        let ring = Ring::new(Duration::from_secs(1), 1 << 20);
+        ring.push(sample(0, 10));
+        let pinned = ring.between(BoxTime::from_millis(0), BoxTime::from_millis(10));
+        ring.push(sample(5000, 10));
+        assert_eq!(ring.between(BoxTime::from_millis(0), BoxTime::from_millis(10)).len(), 0);
+        assert_eq!(pinned[0].bytes(), [7; 10]);
+        ring.expire(BoxTime::from_millis(9000));
+        assert_eq!(ring.newest(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn the_ring_never_exceeds_its_bounds(steps in proptest::collection::vec((0u64..500, 0usize..4000), 1..80)) {
+            let ring = Ring::new(Duration::from_secs(3), 20_000);
+            let mut now = 0;
+            for (dt, bytes) in steps {
+                now += dt;
+                ring.push(sample(now, bytes));
+                let (samples, size) = &*ring.lock();
+                prop_assert_eq!(samples.iter().map(|s| s.bytes().len()).sum::<usize>(), *size);
+                prop_assert!(*size <= 20_000);
+                prop_assert!(samples.iter().all(|s| now - s.at().as_millis() <= 3000));
+            }
+        }
+    }
+}

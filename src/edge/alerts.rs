@@ -1,0 +1,70 @@
+//! From a mismatch to the alert about it.
+//!
+//! A [`Draft`] is made from a [`Mismatch`] and from nothing else; the outbox
+//! takes only drafts:
+//!
+//! ```compile_fail
+//! use counterproof::{edge::alerts::{Draft, InForce}, protocol::settlement::Settlement, verify::Present};
+//! fn accuse(p: &Present, s: &Settlement, f: &InForce) -> Draft { Draft::of(p, s, f) }
+//! ```
+//! ```
+//! use counterproof::{edge::alerts::{Draft, InForce}, protocol::settlement::Settlement, verify::Mismatch};
+//! fn accuse(m: &Mismatch, s: &Settlement, f: &InForce) -> Draft { Draft::of(m, s, f) }
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::alert;
+use crate::protocol::id::{AgentId, HospitalId, SettlementId};
+use crate::protocol::settlement::Settlement;
+use crate::verify::Mismatch;
+
+/// What was in force when a verdict fell.
+#[derive(Debug, Clone)]
+pub struct InForce {
+    /// The box.
+    pub agent: AgentId,
+    /// Where it stands.
+    pub hospital: HospitalId,
+    /// Bound on the difference of the clocks, in ms.
+    pub clock_error_ms: u64,
+    /// Digests of policy, notice and calibration.
+    pub settings: alert::Settings,
+}
+
+/// An alert that is held: not yet numbered, not yet signed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Draft {
+    agent: AgentId,
+    settlement: SettlementId,
+    data: alert::Mismatch,
+}
+
+impl Draft {
+    /// The alert about a mismatch in the verification of a settlement.
+    pub fn of(mismatch: &Mismatch, settlement: &Settlement, in_force: &InForce) -> Self {
+        Self {
+            agent: in_force.agent.clone(),
+            settlement: settlement.settlement_id.clone(),
+            data: alert::Mismatch {
+                hospital: in_force.hospital.clone(),
+                counter: settlement.counter.clone(),
+                cardholder: settlement.cardholder.clone(),
+                occurred_at: settlement.occurred_at,
+                clock_error_ms: in_force.clock_error_ms,
+                amount_fen: settlement.amount_fen,
+                medical_type: settlement.medical_type.clone(),
+                proxies_compared: settlement.proxies.len() as u32,
+                comparison: mismatch.comparison().clone(),
+                quality: mismatch.quality(),
+                settings: in_force.settings.clone(),
+            },
+        }
+    }
+
+    /// The box, the settlement, and what will be said.
+    pub(super) fn into_parts(self) -> (AgentId, SettlementId, alert::Content) {
+        (self.agent, self.settlement, alert::Content::Mismatch(Box::new(self.data)))
+    }
+}

@@ -1,0 +1,198 @@
+//! `counterproof check`: everything the box needs, as a table a technician
+//! can act on.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::camera::decode;
+use crate::camera::replay::{self, Pictures};
+use crate::camera::ring::Ring;
+use crate::clock::{BoxTime, Clock, SystemClock};
+use crate::crypto::keys;
+use crate::protocol::HEAD_PATH;
+
+use super::agent::{Eyes, bureau_client, today};
+use super::config::{Camera, Config, Counter, LivenessMode};
+use super::delivery::chain;
+
+/// How a thing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// In order.
+    Ok,
+    /// Works, but should be known.
+    Warning,
+    /// Keeps the box from working.
+    Failure,
+}
+
+/// One line of the table.
+#[derive(Debug, Clone, Serialize)]
+pub struct Line {
+    /// What was looked at.
+    pub what: String,
+    /// How it is.
+    pub level: Level,
+    /// What was found, and what to do.
+    pub found: String,
+}
+
+/// Everything that was looked at.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// In the order it was looked at.
+    pub lines: Vec<Line>,
+}
+
+impl Report {
+    fn add(&mut self, what: impl Into<String>, level: Level, found: impl ToString) {
+        self.lines.push(Line { what: what.into(), level, found: found.to_string() });
+    }
+
+    fn result<T, E: ToString>(
+        &mut self,
+        what: &str,
+        result: Result<T, E>,
+        ok: impl FnOnce(&T) -> String,
+    ) -> Option<T> {
+        match result {
+            Ok(v) => {
+                self.add(what, Level::Ok, ok(&v));
+                Some(v)
+            }
+            Err(e) => {
+                self.add(what, Level::Failure, e);
+                None
+            }
+        }
+    }
+
+    /// Whether nothing keeps the box from working.
+    pub fn passed(&self) -> bool {
+        self.lines.iter().all(|l| l.level != Level::Failure)
+    }
+
+    /// The table, for people.
+    pub fn table(&self) -> String {
+        let width = self.lines.iter().map(|l| l.what.chars().count()).max().unwrap_or(0);
+        let line = |l: &Line| {
+            let level = match l.level {
+                Level::Ok => "ok",
+                Level::Warning => "WARNING",
+                Level::Failure => "FAILURE",
+            };
+            let found = l.found.replace('\n', &format!("\n{:1$}", "", width + 11));
+            format!("{level:<8} {:<width$}  {found}\n", l.what)
+        };
+        self.lines.iter().map(line).collect()
+    }
+}
+
+/// Looks at everything.
+pub async fn check(path: &Path) -> Report {
+    let mut report = Report::default();
+    let Some(effective) = report.result("configuration and policy", Config::read(path, today()), |e| {
+        format!("in order; policy {}", &e.policy.digest().to_string()[..16])
+    }) else {
+        return report;
+    };
+    for warning in &effective.warnings {
+        report.add("policy", Level::Warning, warning);
+    }
+    let config = &effective.config;
+    let LivenessMode::Off = config.liveness.mode;
+    report.add(
+        "liveness",
+        Level::Warning,
+        "off (liveness.mode = \"off\"): a photograph held to the camera is not told from a face",
+    );
+    report.result("root key", keys::read_root_key(&config.keys.root), |_| {
+        "readable, and by this user alone".into()
+    });
+    report.result("signing key", keys::read_signing_key(&config.keys.signing), |k| {
+        format!("key {}; the bureau must have registered {}", k.public().id(), k.public().to_base64())
+    });
+    report.result("HIS token", keys::read_token(&config.his.token), |_| {
+        "readable, and by this user alone".into()
+    });
+    report.result("state folder", writable(&config.agent.state), |()| "writable".into());
+    report.result("models and calibration", Eyes::open(config), |e| {
+        format!(
+            "{} and {}; calibration {}",
+            config.models.wanted.detector,
+            config.models.wanted.recognizer,
+            &e.calibration_digest.to_string()[..16]
+        )
+    });
+    for counter in &config.counters {
+        let (level, found) = camera(counter);
+        report.add(format!("camera of {}", counter.id), level, found);
+    }
+    let (level, found) = bureau(config).await;
+    report.add("bureau", level, found);
+    report
+}
+
+fn writable(dir: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    let probe = dir.join(".check");
+    std::fs::write(&probe, b"counterproof check")?;
+    std::fs::remove_file(probe)
+}
+
+async fn bureau(config: &Config) -> (Level, String) {
+    let client = match bureau_client(config) {
+        Ok(c) => c,
+        Err(e) => return (Level::Failure, e.to_string()),
+    };
+    match client.get(format!("{}{HEAD_PATH}", config.bureau.url)).send().await {
+        Ok(a) if a.status().is_success() => (Level::Ok, format!("{} knows this box", config.bureau.url)),
+        Ok(a) => (
+            Level::Failure,
+            format!("{} answered {}: is this box registered there?", config.bureau.url, a.status()),
+        ),
+        Err(e) => (Level::Failure, chain(&e)),
+    }
+}
+
+/// Watches a camera for two seconds: how many pictures, how large.
+fn camera(counter: &Counter) -> (Level, String) {
+    const WATCH: Duration = Duration::from_secs(2);
+    let Camera::Replay(replay) = &counter.camera;
+    let pictures = match Pictures::open(&replay.path) {
+        Ok(p) => p,
+        Err(e) => return (Level::Failure, e.to_string()),
+    };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (ring, stop) = (Ring::new(WATCH * 2, counter.ring_mb << 20), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| replay::play(&pictures, replay, &ring, &clock, &stop));
+        let begun = Instant::now();
+        while begun.elapsed() < WATCH {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let samples = ring.between(BoxTime::from_millis(0), BoxTime::from_millis(u64::MAX));
+    let Some(last) = samples.last() else { return (Level::Failure, "no picture in 2 s".into()) };
+    match decode::sample(last) {
+        Ok(frame) => {
+            let rate = samples.len() as f32 / WATCH.as_secs_f32();
+            let level = if frame.width() < 640 || rate < 5.0 { Level::Warning } else { Level::Ok };
+            (
+                level,
+                format!(
+                    "replay, {}x{} at {rate:.0}/s (at least 640 wide and 5/s wanted)",
+                    frame.width(),
+                    frame.height()
+                ),
+            )
+        }
+        Err(e) => (Level::Failure, e.to_string()),
+    }
+}

@@ -1,0 +1,372 @@
+//! The agent's configuration: `config/counterproof.example.toml` shows every key.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::camera::replay::Replay;
+use crate::clock::ClockMap;
+use crate::crypto::tls::TlsFiles;
+use crate::frame::Region;
+use crate::privacy::policy::{self, Declared, Policy};
+use crate::protocol::id::{AgentId, CounterId, HospitalId, MedicalType};
+use crate::settings::{self, Complaint, Problem, SettingsError, Validate};
+use crate::vision::Wanted;
+
+/// The whole file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Which box this is.
+    pub agent: Agent,
+    /// Its secrets.
+    pub keys: Keys,
+    /// Where alerts go and references come from.
+    pub bureau: Bureau,
+    /// Where settlements come from.
+    pub his: His,
+    /// Which models.
+    pub models: Models,
+    /// How verdicts are reached.
+    pub decision: Decision,
+    /// Presentation attack detection.
+    pub liveness: Liveness,
+    /// The places with a camera.
+    pub counters: Vec<Counter>,
+    /// What somebody signs for; see `privacy::policy`.
+    #[serde(default)]
+    pub privacy: Declared,
+}
+
+/// `[agent]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agent {
+    /// Its name at the bureau.
+    pub name: AgentId,
+    /// The institution's code.
+    pub hospital: HospitalId,
+    /// Folder for journal, outbox and audit log.
+    pub state: PathBuf,
+}
+
+/// `[keys]`: paths of files with mode 0600, or `credential:NAME`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keys {
+    /// Seals what is stored.
+    pub root: String,
+    /// Signs alerts and the audit log.
+    pub signing: String,
+}
+
+/// `[bureau]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bureau {
+    /// `https://…`, without a path.
+    pub url: String,
+    /// Certificates.
+    pub tls: TlsFiles,
+    /// Deadline of a reference look-up.
+    #[serde(default = "two_seconds")]
+    pub reference_deadline_ms: u64,
+}
+
+fn two_seconds() -> u64 {
+    2000
+}
+
+/// `[his]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct His {
+    /// Address to listen on; another than loopback needs `[his.tls]`.
+    pub listen: SocketAddr,
+    /// Place of the bearer token.
+    pub token: String,
+    /// Certificates, for a hospital LAN.
+    pub tls: Option<TlsFiles>,
+    /// Largest assumed difference between the HIS's clock and this box's.
+    pub clock_error_ms: u64,
+    /// Longest accepted time from a settlement to its message.
+    pub delay_ms: u64,
+}
+
+/// `[models]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Models {
+    /// Path of `models.toml`.
+    pub manifest: PathBuf,
+    /// Ids in it.
+    #[serde(default)]
+    pub wanted: Wanted,
+}
+
+/// `[decision]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    /// Path of the calibration.
+    pub calibration: PathBuf,
+    /// How long a mismatch is held, so that the HIS may still cancel or name a
+    /// neighbour, before its alert is signed.
+    pub hold_ms: u64,
+    /// Kinds of care that are verified. In-patients, children and the like,
+    /// where relatives usually pay, are left out by naming the others.
+    pub medical_types: Vec<MedicalType>,
+    /// Threads that own models.
+    #[serde(default = "one")]
+    pub workers: usize,
+    /// Verifications that may wait for one.
+    #[serde(default = "sixteen")]
+    pub queue: usize,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn sixteen() -> usize {
+    16
+}
+
+/// `[liveness]`
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Liveness {
+    /// Must be named, so that nobody believes it is on.
+    pub mode: LivenessMode,
+}
+
+/// Presentation attack detection, on or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LivenessMode {
+    /// Off. This version has no other.
+    Off,
+}
+
+/// `[[counters]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counter {
+    /// Its name in settlements.
+    pub id: CounterId,
+    /// How long before a settlement's moment its window begins.
+    pub before_ms: u64,
+    /// How long after it the window ends.
+    pub after_ms: u64,
+    /// Most memory for the camera's pictures.
+    #[serde(default = "ring_mb")]
+    pub ring_mb: usize,
+    /// Where in the picture people stand.
+    #[serde(default = "whole")]
+    pub region: Region,
+    /// What looks there.
+    pub camera: Camera,
+}
+
+fn ring_mb() -> usize {
+    32
+}
+
+fn whole() -> Region {
+    Region::WHOLE
+}
+
+/// `[counters.camera]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Camera {
+    /// Pictures from a folder or file.
+    Replay(Replay),
+}
+
+impl Validate for Config {
+    fn problems(&self) -> Vec<Problem> {
+        let mut out = Vec::new();
+        let mut ask = |ok: bool, key: String, found: String, allowed: &str, advice: &str| {
+            if !ok {
+                out.push(Problem::new(&key, found, allowed, advice));
+            }
+        };
+        let url = &self.bureau.url;
+        ask(
+            url.starts_with("https://") && !url.ends_with('/'),
+            "bureau.url".into(),
+            format!("`{url}`"),
+            "https://host:port without a path",
+            "Alerts travel over TLS only.",
+        );
+        ask(
+            self.his.listen.ip().is_loopback() || self.his.tls.is_some(),
+            "his.listen".into(),
+            self.his.listen.to_string(),
+            "a loopback address, or another with [his.tls]",
+            "A token alone must not cross a network.",
+        );
+        ask(
+            !self.counters.is_empty(),
+            "counters".into(),
+            "none".into(),
+            "at least one [[counters]]",
+            "Name the windows that this box watches.",
+        );
+        ask(
+            (1..=16).contains(&self.decision.workers),
+            "decision.workers".into(),
+            self.decision.workers.to_string(),
+            "1 to 16",
+            "One for each core that may be used.",
+        );
+        ask(
+            (1..=1024).contains(&self.decision.queue),
+            "decision.queue".into(),
+            self.decision.queue.to_string(),
+            "1 to 1024",
+            "Verifications that may wait for a worker.",
+        );
+        ask(
+            self.decision.hold_ms <= 86_400_000,
+            "decision.hold_ms".into(),
+            self.decision.hold_ms.to_string(),
+            "0 to 86400000",
+            "A day is the longest.",
+        );
+        ask(
+            !self.decision.medical_types.is_empty(),
+            "decision.medical_types".into(),
+            "none".into(),
+            "at least one, such as \"11\" (outpatient)",
+            "Name the kinds of care that are verified.",
+        );
+        ask(
+            self.his.clock_error_ms <= 30_000,
+            "his.clock_error_ms".into(),
+            self.his.clock_error_ms.to_string(),
+            "0 to 30000",
+            "Synchronise the clocks instead.",
+        );
+        for (i, c) in self.counters.iter().enumerate() {
+            let key = |k: &str| format!("counters[{i}].{k}");
+            ask(
+                c.region.is_valid(),
+                key("region"),
+                format!("{:?}", c.region),
+                "x, y, w, h as shares (0 to 1) inside the picture",
+                "Aim the camera again.",
+            );
+            ask(
+                self.counters.iter().take(i).all(|o| o.id != c.id),
+                key("id"),
+                format!("`{}` twice", c.id),
+                "each counter once",
+                "Give it another name.",
+            );
+            let Camera::Replay(r) = &c.camera;
+            ask(
+                (0.1..=240.0).contains(&r.frames_per_second),
+                key("camera.frames_per_second"),
+                r.frames_per_second.to_string(),
+                "0.1 to 240",
+                "Pictures a second.",
+            );
+            ask(
+                (1..=4096).contains(&c.ring_mb),
+                key("ring_mb"),
+                c.ring_mb.to_string(),
+                "1 to 4096",
+                "Megabytes for this camera's pictures.",
+            );
+        }
+        out
+    }
+}
+
+/// A configuration with everything that follows from it.
+pub struct Effective {
+    /// As written, paths made absolute.
+    pub config: Config,
+    /// The privacy policy in force.
+    pub policy: Policy,
+    /// What to warn of.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads a configuration and the policy declared in it.
+    ///
+    /// # Errors
+    /// Every complaint: form, values, and what the policy lacks.
+    pub fn read(path: &Path, today: jiff::civil::Date) -> Result<Effective, SettingsError> {
+        let mut config: Self = settings::read(path)?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        config.make_absolute(base);
+        let refuse = |problems: Vec<Problem>| {
+            let complaint = |problem| Complaint { path: path.to_owned(), line: 0, problem };
+            SettingsError::Refused(problems.into_iter().map(complaint).collect())
+        };
+        let (policy, warnings) = config.privacy.policy(base, today).map_err(refuse)?;
+        let short = config.ring_problems(&policy);
+        if !short.is_empty() {
+            return Err(refuse(short));
+        }
+        Ok(Effective { config, policy, warnings })
+    }
+
+    /// The ring must reach back over window, delay and clock error, or frames
+    /// of a settlement would be gone when its message comes.
+    fn ring_problems(&self, policy: &Policy) -> Vec<Problem> {
+        let keep = policy.limit(policy::FRAMES).as_millis() as u64;
+        let needed = |c: &Counter| c.before_ms + c.after_ms + self.his.delay_ms + self.his.clock_error_ms;
+        self.counters
+            .iter()
+            .filter(|c| needed(c) > keep)
+            .map(|c| {
+                Problem::new(
+                    "privacy.retention.frames_seconds",
+                    keep / 1000,
+                    format!("at least {} for counter {}", needed(c).div_ceil(1000), c.id),
+                    "The pictures kept must reach over the window, the HIS's delay and the clocks' error together; shorten those, or keep pictures longer (at most 60 s).",
+                )
+            })
+            .collect()
+    }
+
+    /// How HIS times are placed on this box's time line.
+    pub fn clock_map(&self) -> ClockMap {
+        ClockMap {
+            error: Duration::from_millis(self.his.clock_error_ms),
+            delay: Duration::from_millis(self.his.delay_ms),
+        }
+    }
+
+    fn make_absolute(&mut self, base: &Path) {
+        let secret = |s: &mut String| {
+            if !s.starts_with("credential:") {
+                *s = base.join(&*s).to_string_lossy().into_owned();
+            }
+        };
+        let tls = |t: &mut TlsFiles| {
+            t.ca = base.join(&t.ca);
+            t.certificate = base.join(&t.certificate);
+            secret(&mut t.key);
+        };
+        self.agent.state = base.join(&self.agent.state);
+        self.models.manifest = base.join(&self.models.manifest);
+        self.decision.calibration = base.join(&self.decision.calibration);
+        secret(&mut self.keys.root);
+        secret(&mut self.keys.signing);
+        secret(&mut self.his.token);
+        tls(&mut self.bureau.tls);
+        self.his.tls.as_mut().map(tls);
+        for counter in &mut self.counters {
+            let Camera::Replay(r) = &mut counter.camera;
+            r.path = base.join(&r.path);
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! What every part of the running agent shares: its settings, its clock, its
+//! store, and what it knows of its own health.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::Notify;
+use tracing::{debug, error, info};
+
+use crate::clock::{Clock, WallTime};
+use crate::privacy::audit::{AuditError, AuditLog};
+use crate::privacy::policy::Policy;
+use crate::protocol::id::{SettlementId, VerificationId};
+use crate::protocol::posture::AuditHead;
+use crate::protocol::verdict::Outcome;
+use crate::verify::calibration::Calibration;
+
+use super::alerts::{Draft, InForce};
+use super::config::Config;
+use super::store::{Store, StoreError};
+
+/// Rows that are moved to the audit log at a time.
+const EXPORT_BATCH: usize = 256;
+
+/// Shared by all tasks of one agent.
+pub struct Context {
+    /// The configuration.
+    pub config: Config,
+    /// The privacy policy in force.
+    pub policy: Policy,
+    /// The calibration in force.
+    pub calibration: Calibration,
+    /// What goes into alerts.
+    pub in_force: InForce,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Rung when audit rows wait.
+    pub audit_waits: Notify,
+    /// Rung when events wait.
+    pub events_wait: Notify,
+    /// Rung when a mismatch is held.
+    pub mismatch_held: Notify,
+    /// Verifications between acceptance and verdict.
+    pub in_flight: AtomicU64,
+    store: Arc<Mutex<Store>>,
+    audit: Mutex<AuditLog>,
+    audit_ok: AtomicBool,
+    store_ok: AtomicBool,
+    verdicts: Mutex<BTreeMap<String, u64>>,
+}
+
+/// Why the box cannot verify now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// The audit log cannot be written.
+    AuditLog,
+    /// The database cannot be written.
+    Store,
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::AuditLog => "the audit log cannot be written: nothing is verified until it can (is the disk full or read-only?)",
+            Self::Store => "the box's database cannot be written: nothing is verified until it can (is the disk full or read-only?)",
+        })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+impl Context {
+    /// Joins what was opened.
+    pub fn new(
+        config: Config,
+        policy: Policy,
+        calibration: Calibration,
+        in_force: InForce,
+        clock: Arc<dyn Clock>,
+        store: Store,
+        audit: AuditLog,
+    ) -> Self {
+        Self {
+            config,
+            policy,
+            calibration,
+            in_force,
+            clock,
+            audit_waits: Notify::new(),
+            events_wait: Notify::new(),
+            mismatch_held: Notify::new(),
+            in_flight: AtomicU64::new(0),
+            store: Arc::new(Mutex::new(store)),
+            audit: Mutex::new(audit),
+            audit_ok: AtomicBool::new(true),
+            store_ok: AtomicBool::new(true),
+            verdicts: Mutex::default(),
+        }
+    }
+
+    /// The wall clock.
+    pub fn wall(&self) -> WallTime {
+        self.clock.now().wall
+    }
+
+    /// Runs a change or a look-up on the store, off the async threads.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn store<R: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut Store) -> Result<R, StoreError> + Send + 'static,
+    ) -> Result<R, StoreError> {
+        let store = Arc::clone(&self.store);
+        let done = tokio::task::spawn_blocking(move || f(&mut lock(&store))).await;
+        let result =
+            done.unwrap_or_else(|e| Err(StoreError::Content(format!("a call that did not return: {e}"))));
+        let database_failed = matches!(result, Err(StoreError::Database(_)));
+        self.store_ok.store(!database_failed, Ordering::Relaxed);
+        result
+    }
+
+    /// What keeps the box from verifying now.
+    pub fn trouble(&self) -> Option<Trouble> {
+        if !self.audit_ok.load(Ordering::Relaxed) {
+            return Some(Trouble::AuditLog);
+        }
+        (!self.store_ok.load(Ordering::Relaxed)).then_some(Trouble::Store)
+    }
+
+    /// Counts a verdict that was recorded, or one that could not be.
+    pub fn count(&self, outcome: Outcome) {
+        *lock(&self.verdicts).entry(outcome.to_string()).or_default() += 1;
+    }
+
+    /// Verdicts since the start, by `verdict` or `verdict(reason)`.
+    pub fn verdicts(&self) -> BTreeMap<String, u64> {
+        lock(&self.verdicts).clone()
+    }
+
+    /// Ends a verification with a verdict other than mismatch.
+    pub async fn end(&self, verification: VerificationId, settlement: &SettlementId, outcome: Outcome) {
+        let (id, now) = (settlement.clone(), self.wall());
+        match self.store(move |s| s.end(verification, &id, outcome, now)).await {
+            Ok(true) => {
+                self.count(outcome);
+                self.audit_waits.notify_one();
+                info!(%verification, verdict = outcome.verdict(), reason = outcome.reason(), "verified");
+            }
+            Ok(false) => debug!(%verification, "cancelled before its verdict"),
+            // The settlement stays `accepted`; the next start ends it as restarted.
+            Err(e) => error!(%verification, error = %e, "the verdict could not be recorded"),
+        }
+    }
+
+    /// Holds a mismatch for as long as it may still be cancelled.
+    pub async fn hold(&self, verification: VerificationId, draft: Draft) -> bool {
+        let now = self.wall();
+        let release = now.plus(std::time::Duration::from_millis(self.config.decision.hold_ms));
+        match self.store(move |s| s.hold(verification, &draft, release, now)).await {
+            Ok(held) => {
+                self.mismatch_held.notify_one();
+                held
+            }
+            Err(e) => {
+                error!(%verification, error = %e, "a mismatch could not be recorded");
+                false
+            }
+        }
+    }
+
+    /// Moves waiting audit rows to the log, in order, once.
+    ///
+    /// # Errors
+    /// If the log cannot be written; the rows then wait.
+    pub fn export_audit(&self) -> Result<(), ExportError> {
+        loop {
+            let rows = lock(&self.store).audit_rows(EXPORT_BATCH)?;
+            let Some(last) = rows.last().map(|r| r.row) else {
+                self.audit_ok.store(true, Ordering::Relaxed);
+                return Ok(());
+            };
+            let mut log = lock(&self.audit);
+            for row in rows {
+                // A crash between log and database leaves rows that stand in the log already.
+                if row.row > log.last_row()
+                    && let Err(e) = log.append(row.at, row.kind, row.data, Some(row.row))
+                {
+                    self.audit_ok.store(false, Ordering::Relaxed);
+                    return Err(e.into());
+                }
+            }
+            drop(log);
+            lock(&self.store).exported(last)?;
+        }
+    }
+
+    /// Signs the head of the audit log.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn checkpoint(&self) -> Result<AuditHead, AuditError> {
+        lock(&self.audit).checkpoint(self.wall())
+    }
+
+    /// The last record of the audit log.
+    pub fn audit_head(&self) -> Option<AuditHead> {
+        lock(&self.audit).head()
+    }
+}
+
+/// Why audit rows could not be moved.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] AuditError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The state folder's audit log.
+pub fn audit_path(state: &Path) -> std::path::PathBuf {
+    state.join("audit.log")
+}

@@ -1,0 +1,392 @@
+//! A counter's actor: it owns the windows of its settlements.
+//!
+//! A window reaches from `before` to `after` the settlement's moment. A
+//! neighbouring settlement of another cardholder cuts it at the middle between
+//! the two moments, less the clocks' error, so that the next person is not
+//! taken for this one; settlements of the same cardholder do not cut each
+//! other. When a window closes its samples are pinned and, if references are at
+//! hand, handed to a worker. A settlement of somebody else that is named late,
+//! inside the window of a mismatch still held, makes that one inconclusive.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tracing::{debug, warn};
+
+use crate::camera::ring::Ring;
+use crate::clock::BoxTime;
+use crate::frame::Sample;
+use crate::protocol::id::{CardholderId, CounterId, VerificationId};
+use crate::protocol::settlement::Settlement;
+use crate::protocol::verdict::{Inconclusive, NotAssessed, Outcome};
+use crate::verify::Verdict;
+use crate::verify::evidence::Subject;
+use crate::verify::session::{Ran, Rules};
+
+use super::alerts::Draft;
+use super::config;
+use super::context::Context;
+use super::references::References;
+use super::workers::{Job, Workers};
+
+/// A window shorter than this says nothing.
+const SHORTEST_WINDOW: Duration = Duration::from_millis(400);
+/// Settlements that may wait for a counter's actor.
+const MAILBOX: usize = 256;
+
+/// What a counter's actor is told.
+enum Order {
+    Verify(VerificationId, Box<Settlement>),
+    Stop(VerificationId),
+}
+
+/// All counters of a box.
+pub struct Counters {
+    mailboxes: BTreeMap<CounterId, mpsc::Sender<Order>>,
+    context: Arc<Context>,
+}
+
+/// What all counters share.
+pub struct Tools {
+    /// The agent.
+    pub context: Arc<Context>,
+    /// Where references come from.
+    pub references: References,
+    /// Who looks.
+    pub workers: Workers,
+}
+
+impl Counters {
+    /// Starts an actor for each counter with its ring.
+    pub fn start(counters: Vec<(config::Counter, Arc<Ring>)>, tools: &Arc<Tools>) -> Self {
+        let mut mailboxes = BTreeMap::new();
+        for (settings, ring) in counters {
+            let (sender, receiver) = mpsc::channel(MAILBOX);
+            mailboxes.insert(settings.id.clone(), sender);
+            let actor = Actor {
+                settings,
+                ring,
+                tools: Arc::clone(tools),
+                open: Vec::new(),
+                recent: VecDeque::new(),
+                held: Arc::default(),
+            };
+            tokio::spawn(actor.run(receiver));
+        }
+        Self { mailboxes, context: Arc::clone(&tools.context) }
+    }
+
+    /// Whether the box watches the counter.
+    pub fn knows(&self, id: &CounterId) -> bool {
+        self.mailboxes.contains_key(id)
+    }
+
+    /// The counters' names, for people.
+    pub fn names(&self) -> String {
+        self.mailboxes.keys().map(CounterId::as_str).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Begins the verification of an accepted settlement; never waits for it.
+    pub async fn verify(&self, id: VerificationId, settlement: Settlement) {
+        let number = settlement.settlement_id.clone();
+        self.context.in_flight.fetch_add(1, Ordering::Relaxed);
+        let sent = self
+            .mailboxes
+            .get(&settlement.counter)
+            .is_some_and(|m| m.try_send(Order::Verify(id, Box::new(settlement))).is_ok());
+        if !sent {
+            self.context.end(id, &number, Outcome::NotAssessed(NotAssessed::Overload)).await;
+            self.context.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Stops a verification whose settlement was cancelled.
+    pub async fn stop(&self, id: VerificationId) {
+        for mailbox in self.mailboxes.values() {
+            // An actor whose mailbox is full learns at the verdict, which then is not recorded.
+            let _ = mailbox.try_send(Order::Stop(id));
+        }
+    }
+}
+
+/// A window that is open.
+struct Open {
+    id: VerificationId,
+    settlement: Settlement,
+    moment: BoxTime,
+    references: JoinHandle<Result<Vec<Subject>, NotAssessed>>,
+}
+
+/// A mismatch that may still be cut by a late neighbour.
+struct Held {
+    settlement: Settlement,
+    window: (BoxTime, BoxTime),
+}
+
+struct Actor {
+    settings: config::Counter,
+    ring: Arc<Ring>,
+    tools: Arc<Tools>,
+    open: Vec<Open>,
+    recent: VecDeque<(BoxTime, CardholderId)>,
+    held: Arc<Mutex<HashMap<VerificationId, Held>>>,
+}
+
+impl Actor {
+    async fn run(mut self, mut mailbox: mpsc::Receiver<Order>) {
+        loop {
+            let now = self.now();
+            let next = self.open.iter().map(|o| o.moment.plus(self.after())).min();
+            let wait = next.map_or(Duration::from_secs(3600), |t| t.since(now));
+            tokio::select! {
+                order = mailbox.recv() => match order {
+                    Some(Order::Verify(id, settlement)) => self.begin(id, *settlement).await,
+                    Some(Order::Stop(id)) => self.stop(id),
+                    None => return,
+                },
+                () = tokio::time::sleep(wait) => self.close_due(),
+            }
+        }
+    }
+
+    fn now(&self) -> BoxTime {
+        self.tools.context.clock.now().boot
+    }
+
+    fn after(&self) -> Duration {
+        Duration::from_millis(self.settings.after_ms)
+    }
+
+    fn context(&self) -> &Arc<Context> {
+        &self.tools.context
+    }
+
+    async fn begin(&mut self, id: VerificationId, settlement: Settlement) {
+        let refuse = |reason| Outcome::NotAssessed(reason);
+        let config = &self.context().config;
+        if !config.decision.medical_types.contains(&settlement.medical_type) {
+            return self.give_up(id, &settlement, refuse(NotAssessed::OutOfScope)).await;
+        }
+        let now = self.context().clock.now();
+        let moment = match config.clock_map().place(settlement.occurred_at, now) {
+            Ok(t) => t,
+            Err(doubt) => {
+                warn!(verification = %id, %doubt, "a settlement cannot be placed in time");
+                return self.give_up(id, &settlement, refuse(NotAssessed::ClockUncertain)).await;
+            }
+        };
+        self.cut_held(moment, &settlement.cardholder).await;
+        self.recent.push_back((moment, settlement.cardholder.clone()));
+        let oldest = now.boot.minus(Duration::from_secs(120));
+        while self.recent.front().is_some_and(|(t, _)| *t < oldest) {
+            self.recent.pop_front();
+        }
+        let (references, copy) = (self.tools.references.clone(), settlement.clone());
+        let references = tokio::spawn(async move { references.subjects(&copy).await });
+        self.open.push(Open { id, settlement, moment, references });
+    }
+
+    async fn give_up(&self, id: VerificationId, settlement: &Settlement, outcome: Outcome) {
+        self.context().end(id, &settlement.settlement_id, outcome).await;
+        self.context().in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A settlement of somebody else inside the window of a held mismatch.
+    async fn cut_held(&self, moment: BoxTime, cardholder: &CardholderId) {
+        let touched: Vec<(VerificationId, Held)> = {
+            let mut held = self.held.lock().unwrap_or_else(|e| e.into_inner());
+            let inside = |h: &Held| {
+                (h.window.0..=h.window.1).contains(&moment) && h.settlement.cardholder != *cardholder
+            };
+            let ids: Vec<VerificationId> =
+                held.iter().filter(|(_, h)| inside(h)).map(|(id, _)| *id).collect();
+            ids.into_iter().filter_map(|id| held.remove_entry(&id)).collect()
+        };
+        for (id, h) in touched {
+            let outcome = Outcome::Inconclusive(Inconclusive::NeighbourNamedLate);
+            self.context().end(id, &h.settlement.settlement_id, outcome).await;
+        }
+    }
+
+    fn stop(&mut self, id: VerificationId) {
+        let context = Arc::clone(self.context());
+        self.open.retain(|o| {
+            let stopped = o.id == id;
+            if stopped {
+                o.references.abort();
+                context.in_flight.fetch_sub(1, Ordering::Relaxed);
+            }
+            !stopped
+        });
+        self.held.lock().unwrap_or_else(|e| e.into_inner()).remove(&id);
+    }
+
+    fn close_due(&mut self) {
+        let (now, after) = (self.now(), self.after());
+        let (due, open): (Vec<Open>, Vec<Open>) =
+            std::mem::take(&mut self.open).into_iter().partition(|o| o.moment.plus(after) <= now);
+        self.open = open;
+        for o in due {
+            let neighbours = self
+                .recent
+                .iter()
+                .filter(|(_, cardholder)| *cardholder != o.settlement.cardholder)
+                .map(|(t, _)| *t);
+            let span = Span {
+                before: Duration::from_millis(self.settings.before_ms),
+                after,
+                error: self.context().config.clock_map().error,
+            };
+            let window = span.around(o.moment, neighbours);
+            let samples = self.ring.between(window.0, window.1);
+            let closed = Closed {
+                rules: Rules::counter(self.context().calibration.thresholds, self.settings.region),
+                open: o,
+                window,
+                samples,
+                tools: Arc::clone(&self.tools),
+                held: Arc::clone(&self.held),
+            };
+            tokio::spawn(closed.finish());
+        }
+    }
+}
+
+/// How far a window reaches.
+struct Span {
+    before: Duration,
+    after: Duration,
+    error: Duration,
+}
+
+impl Span {
+    /// The window around a moment, cut at the neighbours.
+    fn around(&self, moment: BoxTime, neighbours: impl Iterator<Item = BoxTime>) -> (BoxTime, BoxTime) {
+        let (mut from, mut to) = (moment.minus(self.before), moment.plus(self.after));
+        for n in neighbours {
+            let middle = BoxTime::from_millis(n.as_millis().midpoint(moment.as_millis()));
+            if n >= moment {
+                to = to.min(middle.minus(self.error));
+            }
+            if n <= moment {
+                from = from.max(middle.plus(self.error));
+            }
+        }
+        (from, to)
+    }
+}
+
+/// A window that is closed, on its way to a verdict.
+struct Closed {
+    open: Open,
+    window: (BoxTime, BoxTime),
+    samples: Vec<Arc<Sample>>,
+    rules: Rules,
+    tools: Arc<Tools>,
+    held: Arc<Mutex<HashMap<VerificationId, Held>>>,
+}
+
+impl Closed {
+    async fn finish(self) {
+        let context = Arc::clone(&self.tools.context);
+        self.decide().await;
+        context.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    async fn decide(self) {
+        let Self { open, window, samples, rules, tools, held } = self;
+        let Open { id, settlement, moment, references } = open;
+        let context = &tools.context;
+        let end = async |outcome| context.end(id, &settlement.settlement_id, outcome).await;
+        let not_assessed = async |reason| end(Outcome::NotAssessed(reason)).await;
+        // References first: without them no face is looked for.
+        let subjects = match references.await {
+            Ok(Ok(subjects)) => subjects,
+            Ok(Err(reason)) => return not_assessed(reason).await,
+            Err(_) => return not_assessed(NotAssessed::Fault).await,
+        };
+        if window.1.since(window.0) < SHORTEST_WINDOW {
+            return end(Outcome::Inconclusive(Inconclusive::WindowTooShort)).await;
+        }
+        if samples.is_empty() {
+            return not_assessed(NotAssessed::CameraSilent).await;
+        }
+        let answer = match tools.workers.submit(Job { rules, subjects, samples, moment }) {
+            Ok(answer) => answer,
+            Err(_) => return not_assessed(NotAssessed::Overload).await,
+        };
+        let Ok(Some(ran)) = answer.await else { return not_assessed(NotAssessed::Fault).await };
+        explain(id, &ran);
+        match &ran.verdict {
+            Verdict::Mismatch(mismatch) => {
+                let draft = Draft::of(mismatch, &settlement, &context.in_force);
+                let entry = Held { settlement, window };
+                held.lock().unwrap_or_else(|e| e.into_inner()).insert(id, entry);
+                if !context.hold(id, draft).await {
+                    held.lock().unwrap_or_else(|e| e.into_inner()).remove(&id);
+                }
+                let (held, hold) =
+                    (Arc::clone(&held), Duration::from_millis(context.config.decision.hold_ms));
+                tokio::spawn(async move {
+                    tokio::time::sleep(hold).await;
+                    held.lock().unwrap_or_else(|e| e.into_inner()).remove(&id);
+                });
+            }
+            other => end(other.outcome()).await,
+        }
+    }
+}
+
+/// At debug level only: the score says something about a person's face.
+fn explain(id: VerificationId, ran: &Ran) {
+    debug!(
+        verification = %id,
+        verdict = %ran.verdict.outcome(),
+        score = ran.verdict.score(),
+        frames = ran.frames,
+        unreadable = ran.unreadable,
+        cpu_ms = ran.costs.total().as_millis() as u64,
+        "looked"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SPAN: Span = Span {
+        before: Duration::from_millis(2000),
+        after: Duration::from_millis(3000),
+        error: Duration::from_millis(500),
+    };
+
+    fn t(ms: u64) -> BoxTime {
+        BoxTime::from_millis(ms)
+    }
+
+    #[test]
+    fn neighbours_cut_a_window_at_the_middle_less_the_error() {
+        assert_eq!(SPAN.around(t(10_000), [].into_iter()), (t(8_000), t(13_000)));
+        assert_eq!(SPAN.around(t(10_000), [t(14_000)].into_iter()), (t(8_000), t(11_500)));
+        assert_eq!(SPAN.around(t(10_000), [t(7_000), t(14_000)].into_iter()), (t(9_000), t(11_500)));
+        assert_eq!(SPAN.around(t(10_000), [t(90_000)].into_iter()), (t(8_000), t(13_000)));
+    }
+
+    proptest! {
+        #[test]
+        fn two_neighbours_never_share_a_frame(a in 5_000u64..50_000, b in 5_000u64..50_000) {
+            let first = SPAN.around(t(a), [t(b)].into_iter());
+            let second = SPAN.around(t(b), [t(a)].into_iter());
+            let (left, right) = if a <= b { (first, second) } else { (second, first) };
+            // Apart by twice the error, unless a window is empty anyway.
+            if left.0 <= left.1 && right.0 <= right.1 {
+                prop_assert!(left.1 < right.0);
+            }
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Delivery: events reach the bureau in their order, however long it takes.
+//!
+//! 200 and 201 are acknowledgements; a client error other than 401, 403, 408
+//! and 429 is a refusal for good: the event is set aside with an alarm and does
+//! not block those behind it. Everything else is tried again, with full jitter
+//! under a doubling bound (M. Brooker, "Exponential backoff and jitter", 2015),
+//! `Retry-After` respected. On connecting, the bureau says which event it holds
+//! last, so that one restored from a backup asks again for what it lost.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use ring::rand::{SecureRandom, SystemRandom};
+use tracing::{error, info, warn};
+
+use crate::protocol::alert::Head;
+use crate::protocol::{ALERTS_PATH, CLOUDEVENTS_JSON, HEAD_PATH, SIGNATURE_HEADER};
+
+use super::context::Context;
+use super::outbox::Outgoing;
+use super::store::StoreError;
+
+const FIRST_BOUND: Duration = Duration::from_millis(500);
+const LAST_BOUND: Duration = Duration::from_secs(60);
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
+/// Events that are read from the store at a time.
+const BATCH: usize = 32;
+
+/// A bound that doubles with each failure.
+#[derive(Debug)]
+pub struct BackOff(Duration);
+
+impl Default for BackOff {
+    fn default() -> Self {
+        Self(FIRST_BOUND)
+    }
+}
+
+impl BackOff {
+    /// A time between zero and the bound, which then doubles.
+    pub fn next(&mut self) -> Duration {
+        let bound = self.0;
+        self.0 = (bound * 2).min(LAST_BOUND);
+        let mut random = [0; 4];
+        // Without randomness the bound itself is still a wait.
+        let share = match SystemRandom::new().fill(&mut random) {
+            Ok(()) => f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX),
+            Err(_) => 1.0,
+        };
+        bound.mul_f64(share)
+    }
+}
+
+/// An error with everything that caused it, and what to do where that is known.
+pub fn chain(e: &dyn Error) -> String {
+    let mut text = e.to_string();
+    let mut source = e.source();
+    while let Some(s) = source {
+        let more = s.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        source = s.source();
+    }
+    let advice = [
+        ("ertificate expired", "renew the certificate, and compare the clocks"),
+        ("CertificateExpired", "renew this box's certificate, and compare the clocks"),
+        ("UnknownIssuer", "[bureau.tls] ca must name the authority that signed the bureau's certificate"),
+        ("NotValidForName", "bureau.url must use a name that stands in the bureau's certificate"),
+        ("onnection refused", "is the bureau running, and is bureau.url right?"),
+    ];
+    match advice.iter().find(|(word, _)| text.contains(word)) {
+        Some((_, what)) => format!("{text} ({what})"),
+        None => text,
+    }
+}
+
+enum Sent {
+    Stored,
+    RefusedForGood(String),
+    Later(Option<Duration>, String),
+}
+
+/// Brings events to the bureau.
+pub struct Delivery {
+    context: Arc<Context>,
+    client: reqwest::Client,
+}
+
+impl Delivery {
+    /// Over the bureau's connection.
+    pub fn new(context: Arc<Context>, client: reqwest::Client) -> Self {
+        Self { context, client }
+    }
+
+    /// Runs until the agent stops.
+    pub async fn run(self) {
+        let mut back_off = BackOff::default();
+        let mut connected = false;
+        loop {
+            match self.round(&mut connected).await {
+                Ok(true) => back_off = BackOff::default(),
+                Ok(false) => {
+                    back_off = BackOff::default();
+                    self.context.events_wait.notified().await;
+                }
+                Err(wait) => {
+                    connected = false;
+                    tokio::time::sleep(wait.unwrap_or_else(|| back_off.next())).await;
+                }
+            }
+        }
+    }
+
+    /// One batch. `false` if nothing waits; an error with the wait, if the
+    /// bureau named one.
+    async fn round(&self, connected: &mut bool) -> Result<bool, Option<Duration>> {
+        let stored = |e: StoreError| {
+            error!(error = %e, "the outbox cannot be read or written");
+            None
+        };
+        if !*connected {
+            self.compare_heads().await?;
+            *connected = true;
+        }
+        let batch = self.context.store(|s| s.waiting(BATCH)).await.map_err(stored)?;
+        if batch.is_empty() {
+            return Ok(false);
+        }
+        for out in batch {
+            let now = self.context.wall();
+            match self.send(&out).await {
+                Sent::Stored => {
+                    info!(event = %out.id, seq = out.seq, "delivered");
+                    self.context.store(move |s| s.delivered(&out, now)).await.map_err(stored)?;
+                }
+                Sent::RefusedForGood(why) => {
+                    error!(event = %out.id, seq = out.seq, why, "the bureau refused an event for good; it is set aside");
+                    self.context.store(move |s| s.set_aside(&out, &why, now)).await.map_err(stored)?;
+                }
+                Sent::Later(wait, why) => {
+                    warn!(seq = out.seq, why, "the bureau cannot be reached; the event waits");
+                    return Err(wait);
+                }
+            }
+            self.context.audit_waits.notify_one();
+        }
+        Ok(true)
+    }
+
+    async fn send(&self, out: &Outgoing) -> Sent {
+        let sent = self
+            .client
+            .post(format!("{}{ALERTS_PATH}", self.context.config.bureau.url))
+            .header(CONTENT_TYPE, CLOUDEVENTS_JSON)
+            .header(SIGNATURE_HEADER, &out.signature)
+            .body(out.bytes.to_vec())
+            .send()
+            .await;
+        let answer = match sent {
+            Ok(answer) => answer,
+            Err(e) => return Sent::Later(None, chain(&e)),
+        };
+        let status = answer.status();
+        let retry_after = answer
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|v| v.to_str().ok()?.parse().ok())
+            .map(|s| Duration::from_secs(s).min(LONGEST_RETRY_AFTER));
+        match status {
+            StatusCode::OK | StatusCode::CREATED => Sent::Stored,
+            StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::REQUEST_TIMEOUT
+            | StatusCode::TOO_MANY_REQUESTS => {
+                Sent::Later(retry_after, format!("the bureau answered {status}"))
+            }
+            s if s.is_client_error() => {
+                let text = answer.text().await.unwrap_or_default();
+                Sent::RefusedForGood(format!("{status}: {}", text.chars().take(500).collect::<String>()))
+            }
+            _ => {
+                Sent::Later(retry_after, format!("the bureau answered {status}, which is no acknowledgement"))
+            }
+        }
+    }
+
+    async fn compare_heads(&self) -> Result<(), Option<Duration>> {
+        #[derive(serde::Deserialize)]
+        struct Answer {
+            head: Option<Head>,
+        }
+        let later = |why: String| {
+            warn!(why, "the bureau cannot be reached; events wait");
+            None
+        };
+        let answer = self
+            .client
+            .get(format!("{}{HEAD_PATH}", self.context.config.bureau.url))
+            .send()
+            .await
+            .map_err(|e| later(chain(&e)))?;
+        if answer.status() != StatusCode::OK {
+            return Err(later(format!("asked for its head, the bureau answered {}", answer.status())));
+        }
+        let answer: Answer =
+            answer.json().await.map_err(|e| later(format!("its head is not understood: {}", chain(&e))))?;
+        let again = self
+            .context
+            .store(move |s| s.resend_after(answer.head))
+            .await
+            .map_err(|e| later(e.to_string()))?;
+        if again > 0 {
+            warn!(events = again, "the bureau lost events; they are sent again");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_doubles_up_to_a_minute() {
+        let mut b = BackOff::default();
+        for bound in [500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000] {
+            assert_eq!(b.0.as_millis(), bound);
+            assert!(b.next().as_millis() <= bound);
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Intake: the HIS says that a card is being settled.
+//!
+//! `POST /v1/settlements`: 202 new, 200 repeated, 400 not JSON, 401 no token,
+//! 404 unknown counter, 409 same number with another content, 413 over 64 KiB,
+//! 415 not `application/json`, 422 a field is wrong, 503 the box cannot verify
+//! now (counted as not assessed). `DELETE /v1/settlements/{id}`: 204, whatever
+//! has become of it; a cancellation that comes first is remembered.
+//! `GET /healthz` (the process answers) and `GET /readyz` (it can verify).
+//!
+//! Promises: an answer 2xx comes after the journal's commit; no answer tells a
+//! verdict; nothing waits for one.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use tracing::{error, warn};
+use zeroize::Zeroizing;
+
+use crate::crypto::Sha256;
+use crate::http::problem::Problem;
+use crate::protocol::id::SettlementId;
+use crate::protocol::settlement::{self, MAX_BODY, Settlement, SettlementError};
+use crate::protocol::verdict::{NotAssessed, Outcome};
+
+use super::context::Context;
+use super::counter::Counters;
+use super::journal::{Accepted, Cancelled};
+
+/// What the handlers need.
+#[derive(Clone)]
+pub struct Intake {
+    context: Arc<Context>,
+    counters: Arc<Counters>,
+    token: Sha256,
+}
+
+impl Intake {
+    /// Joins the parts; only the token's digest is kept.
+    pub fn new(context: Arc<Context>, counters: Arc<Counters>, token: &Zeroizing<String>) -> Self {
+        Self { context, counters, token: Sha256::of(token.as_bytes()) }
+    }
+
+    /// The routes.
+    pub fn router(self) -> Router {
+        let guarded = Router::new()
+            .route("/v1/settlements", post(settle))
+            .route("/v1/settlements/{id}", delete(cancel))
+            .layer(DefaultBodyLimit::max(MAX_BODY))
+            .layer(middleware::from_fn_with_state(self.clone(), authorize));
+        Router::new()
+            .merge(guarded)
+            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/readyz", get(ready))
+            .fallback(|| async {
+                Problem::new(StatusCode::NOT_FOUND, "there is nothing here; see docs/contracts.md")
+            })
+            .with_state(self)
+    }
+}
+
+/// Compares digests, so that the time taken tells nothing of the token.
+async fn authorize(State(intake): State<Intake>, request: Request, next: Next) -> Response {
+    let given = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.strip_prefix("Bearer "));
+    if given.is_some_and(|t| Sha256::of(t.trim().as_bytes()) == intake.token) {
+        return next.run(request).await;
+    }
+    let found = if given.is_some() { "another token than this box's" } else { "no bearer token" };
+    let detail =
+        format!("found {found}; expected `Authorization: Bearer …` with the token of keys `his.token`");
+    let mut response = Problem::new(StatusCode::UNAUTHORIZED, detail).into_response();
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+    response
+}
+
+fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let found = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("none");
+    if found.split(';').next().is_some_and(|t| t.trim().eq_ignore_ascii_case("application/json")) {
+        return Ok(());
+    }
+    let detail =
+        format!("content type {}; expected application/json", found.chars().take(80).collect::<String>());
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
+}
+
+fn not_understood(e: SettlementError) -> Problem {
+    let text = e.to_string();
+    match e {
+        SettlementError::NotJson(_) => Problem::new(StatusCode::BAD_REQUEST, text),
+        SettlementError::Field { field, .. } => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, text).about(field)
+        }
+    }
+}
+
+fn unavailable(intake: &Intake, why: impl std::fmt::Display) -> Problem {
+    intake.context.count(Outcome::NotAssessed(NotAssessed::Fault));
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, why.to_string())
+}
+
+async fn settle(
+    State(intake): State<Intake>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    is_json(&headers)?;
+    let body = body.map_err(|e| match e.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {MAX_BODY} bytes"))
+        }
+        _ => Problem::from(e),
+    })?;
+    let settlement = Settlement::from_json(&body).map_err(not_understood)?;
+    if !intake.counters.knows(&settlement.counter) {
+        let detail =
+            format!("counter `{}`; this box watches {}", settlement.counter, intake.counters.names());
+        return Err(Problem::new(StatusCode::NOT_FOUND, detail).about("counter"));
+    }
+    if let Some(trouble) = intake.context.trouble() {
+        return Err(unavailable(&intake, trouble));
+    }
+    let (copy, now) = (settlement.clone(), intake.context.wall());
+    let accepted = intake.context.store(move |s| s.accept(&copy, now)).await.map_err(|e| {
+        error!(error = %e, "a settlement could not be journalled");
+        unavailable(&intake, e)
+    })?;
+    intake.context.audit_waits.notify_one();
+    let answer = |status: StatusCode, verification_id| {
+        (status, Json(settlement::Accepted { verification_id })).into_response()
+    };
+    match accepted {
+        Accepted::New(id) => {
+            intake.counters.verify(id, settlement).await;
+            Ok(answer(StatusCode::ACCEPTED, id))
+        }
+        Accepted::CancelledBefore(id) => {
+            intake.context.count(Outcome::NotAssessed(NotAssessed::Cancelled));
+            Ok(answer(StatusCode::ACCEPTED, id))
+        }
+        Accepted::Repeated(id) => Ok(answer(StatusCode::OK, id)),
+        Accepted::Contradicts => {
+            warn!("a settlement number came again with another content");
+            let detail = "this settlement number came before with another content; send a correction under a number of its own, or cancel the first";
+            Err(Problem::new(StatusCode::CONFLICT, detail).about("settlement_id"))
+        }
+    }
+}
+
+async fn cancel(State(intake): State<Intake>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+    let id: SettlementId =
+        id.parse().map_err(|e| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{e}")).about("id"))?;
+    let (agent, now) = (intake.context.config.agent.name.clone(), intake.context.wall());
+    let cancelled = intake.context.store(move |s| s.cancel(&id, &agent, now)).await.map_err(|e| {
+        error!(error = %e, "a cancellation could not be journalled");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{e}: send the cancellation again"))
+    })?;
+    intake.context.audit_waits.notify_one();
+    match cancelled {
+        Cancelled::Stopped(verification) => {
+            intake.context.count(Outcome::NotAssessed(NotAssessed::Cancelled));
+            intake.counters.stop(verification).await;
+        }
+        Cancelled::Withdrawn => intake.context.events_wait.notify_one(),
+        Cancelled::Remembered | Cancelled::Nothing => {}
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn ready(State(intake): State<Intake>) -> Result<&'static str, Problem> {
+    match intake.context.trouble() {
+        None => Ok("ready\n"),
+        Some(t) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, t.to_string())),
+    }
+}

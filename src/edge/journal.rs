@@ -1,0 +1,473 @@
+//! The settlements' part of the store: accepted once, ended once.
+//!
+//! States: `accepted` (acknowledged, no verdict yet), `held` (a mismatch that
+//! may still be cancelled), `done` (its verdict stands in an audit row),
+//! `cancelled` (the cancellation came first). Only this file moves a row from
+//! one to the next, and each move that ends a verification writes its one
+//! verdict in the same transaction.
+
+use rusqlite::{OptionalExtension, Transaction, params};
+use serde_json::json;
+
+use crate::clock::WallTime;
+use crate::privacy::audit::Kind;
+use crate::protocol::id::{AgentId, AlertId, SettlementId, VerificationId};
+use crate::protocol::settlement::Settlement;
+use crate::protocol::verdict::{NotAssessed, Outcome};
+
+use super::alerts::Draft;
+use super::outbox;
+use super::store::{Store, StoreError, audit};
+
+/// What became of a settlement message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// New: its verification begins.
+    New(VerificationId),
+    /// Seen before, the same: the first answer again.
+    Repeated(VerificationId),
+    /// The same number with another content.
+    Contradicts,
+    /// Cancelled before it came: its verdict is recorded already.
+    CancelledBefore(VerificationId),
+}
+
+/// What became of a cancellation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancelled {
+    /// The settlement is not known; it will be when it comes.
+    Remembered,
+    /// Its verification had no verdict yet; now it has.
+    Stopped(VerificationId),
+    /// Its alert was signed; a withdrawal was committed.
+    Withdrawn,
+    /// Nothing was left to cancel.
+    Nothing,
+}
+
+struct Row {
+    verification: VerificationId,
+    state: String,
+    content_hash: Option<Vec<u8>>,
+    alert: Option<AlertId>,
+    alerted: bool,
+}
+
+impl Store {
+    fn row(&self, hash: &[u8]) -> Result<Option<Row>, StoreError> {
+        let strange = |what: &str| StoreError::Content(format!("a settlement with {what}"));
+        let row = self
+            .connection
+            .prepare_cached("SELECT verification, state, content_hash, alert, alert_state FROM settlements WHERE id_hash = ?1")?
+            .query_row([hash], |r| {
+                Ok((
+                    r.get::<_, String>(0)?,
+                    r.get::<_, String>(1)?,
+                    r.get::<_, Option<Vec<u8>>>(2)?,
+                    r.get::<_, Option<String>>(3)?,
+                    r.get::<_, Option<String>>(4)?,
+                ))
+            })
+            .optional()?;
+        let Some((verification, state, content_hash, alert, alert_state)) = row else { return Ok(None) };
+        Ok(Some(Row {
+            verification: verification.parse().map_err(|_| strange("a broken verification number"))?,
+            state,
+            content_hash,
+            alert: alert.map(|a| a.parse()).transpose().map_err(|_| strange("a broken alert number"))?,
+            alerted: alert_state.as_deref() == Some("alerted"),
+        }))
+    }
+
+    /// Journals a settlement, once.
+    ///
+    /// # Errors
+    /// If it cannot be written; then it must not be acknowledged.
+    pub fn accept(&mut self, settlement: &Settlement, now: WallTime) -> Result<Accepted, StoreError> {
+        let hash = self.hash(&settlement.settlement_id);
+        let payload = serde_json::to_vec(settlement).map_err(|e| StoreError::Content(e.to_string()))?;
+        let content = self.keyed_hash(&payload);
+        if let Some(row) = self.row(&hash)? {
+            return match (row.state.as_str(), row.content_hash) {
+                ("cancelled", _) => self.accept_cancelled(settlement, &hash, &content, row.verification, now),
+                (_, Some(known)) if known != content => Ok(Accepted::Contradicts),
+                _ => Ok(Accepted::Repeated(row.verification)),
+            };
+        }
+        let id = VerificationId::new();
+        let sealed = self.seal.seal(&payload_label(id), &payload)?;
+        let tx = self.connection.transaction()?;
+        tx.execute(
+            "INSERT INTO settlements (id_hash, verification, state, content_hash, payload, updated_at)
+             VALUES (?1, ?2, 'accepted', ?3, ?4, ?5)",
+            params![hash, id.to_string(), content, sealed, now.as_millis()],
+        )?;
+        audit_accepted(&tx, settlement, id, now)?;
+        tx.commit()?;
+        Ok(Accepted::New(id))
+    }
+
+    fn accept_cancelled(
+        &mut self,
+        settlement: &Settlement,
+        hash: &[u8],
+        content: &[u8],
+        id: VerificationId,
+        now: WallTime,
+    ) -> Result<Accepted, StoreError> {
+        let tx = self.connection.transaction()?;
+        tx.execute(
+            "UPDATE settlements SET state = 'done', content_hash = ?2, updated_at = ?3 WHERE id_hash = ?1",
+            params![hash, content, now.as_millis()],
+        )?;
+        audit_accepted(&tx, settlement, id, now)?;
+        let outcome = Outcome::NotAssessed(NotAssessed::Cancelled);
+        audit_verdict(&tx, &settlement.settlement_id, id, outcome, now)?;
+        tx.commit()?;
+        Ok(Accepted::CancelledBefore(id))
+    }
+
+    /// Cancels a settlement, whatever has become of it.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn cancel(
+        &mut self,
+        id: &SettlementId,
+        agent: &AgentId,
+        now: WallTime,
+    ) -> Result<Cancelled, StoreError> {
+        let hash = self.hash(id);
+        let Some(row) = self.row(&hash)? else {
+            self.connection.execute(
+                "INSERT INTO settlements (id_hash, verification, state, updated_at) VALUES (?1, ?2, 'cancelled', ?3)",
+                params![hash, VerificationId::new().to_string(), now.as_millis()],
+            )?;
+            return Ok(Cancelled::Remembered);
+        };
+        match (row.state.as_str(), row.alert) {
+            ("accepted" | "held", _) => {
+                self.end(row.verification, id, Outcome::NotAssessed(NotAssessed::Cancelled), now)?;
+                Ok(Cancelled::Stopped(row.verification))
+            }
+            ("done", Some(alert)) if row.alerted => {
+                self.withdraw(&hash, id, agent, alert, now)?;
+                Ok(Cancelled::Withdrawn)
+            }
+            _ => Ok(Cancelled::Nothing),
+        }
+    }
+
+    /// Records the verdict of a verification that has none yet. `false` if it
+    /// has one: a cancellation was quicker.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn end(
+        &mut self,
+        verification: VerificationId,
+        settlement: &SettlementId,
+        outcome: Outcome,
+        now: WallTime,
+    ) -> Result<bool, StoreError> {
+        let tx = self.connection.transaction()?;
+        let changed = tx.execute(
+            "UPDATE settlements SET state = 'done', payload = NULL, draft = NULL, updated_at = ?2
+             WHERE verification = ?1 AND state IN ('accepted', 'held')",
+            params![verification.to_string(), now.as_millis()],
+        )?;
+        if changed == 1 {
+            audit_verdict(&tx, settlement, verification, outcome, now)?;
+        }
+        tx.commit()?;
+        Ok(changed == 1)
+    }
+
+    /// Holds a mismatch until `release_at`. `false` if the settlement was
+    /// cancelled meanwhile.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn hold(
+        &mut self,
+        verification: VerificationId,
+        draft: &Draft,
+        release_at: WallTime,
+        now: WallTime,
+    ) -> Result<bool, StoreError> {
+        let plain = serde_json::to_vec(draft).map_err(|e| StoreError::Content(e.to_string()))?;
+        let sealed = self.seal.seal(&draft_label(verification), &plain)?;
+        let changed = self.connection.execute(
+            "UPDATE settlements SET state = 'held', draft = ?2, release_at = ?3, updated_at = ?4
+             WHERE verification = ?1 AND state = 'accepted'",
+            params![verification.to_string(), sealed, release_at.as_millis(), now.as_millis()],
+        )?;
+        Ok(changed == 1)
+    }
+
+    /// Held mismatches whose time has come.
+    ///
+    /// # Errors
+    /// If they cannot be read or opened.
+    pub fn due(&self, now: WallTime) -> Result<Vec<(VerificationId, Draft)>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT verification, draft FROM settlements WHERE state = 'held' AND release_at <= ?1 ORDER BY release_at",
+        )?;
+        let rows = statement
+            .query_map([now.as_millis()], |r| Ok((r.get::<_, String>(0)?, r.get::<_, Vec<u8>>(1)?)))?;
+        rows.map(|row| {
+            let (id, sealed) = row?;
+            let id: VerificationId =
+                id.parse().map_err(|_| StoreError::Content("a broken verification number".into()))?;
+            let plain = self.seal.open(&draft_label(id), &sealed)?;
+            let draft = serde_json::from_slice(&plain)
+                .map_err(|e| StoreError::Content(format!("a held alert that cannot be read: {e}")))?;
+            Ok((id, draft))
+        })
+        .collect()
+    }
+
+    /// When the next held mismatch is due.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn next_due(&self) -> Result<Option<WallTime>, StoreError> {
+        let at: Option<i64> = self.connection.query_row(
+            "SELECT min(release_at) FROM settlements WHERE state = 'held'",
+            [],
+            |r| r.get(0),
+        )?;
+        Ok(at.map(WallTime::from_millis))
+    }
+
+    /// Ends every verification that a stop or a crash interrupted, as
+    /// `not_assessed(restarted)`. Called once, before anything is accepted.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn end_interrupted(&mut self, now: WallTime) -> Result<u64, StoreError> {
+        let open: Vec<(String, Vec<u8>)> = self
+            .connection
+            .prepare("SELECT verification, payload FROM settlements WHERE state = 'accepted'")?
+            .query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        for (id, sealed) in &open {
+            let id: VerificationId =
+                id.parse().map_err(|_| StoreError::Content("a broken verification number".into()))?;
+            let plain = self.seal.open(&payload_label(id), sealed)?;
+            let settlement: Settlement = serde_json::from_slice(&plain)
+                .map_err(|e| StoreError::Content(format!("a settlement that cannot be read: {e}")))?;
+            self.end(id, &settlement.settlement_id, Outcome::NotAssessed(NotAssessed::Restarted), now)?;
+        }
+        Ok(open.len() as u64)
+    }
+
+    /// Deletes settlements that ended before `journal`, and the links of
+    /// alerted ones that ended before `links`. Returns how many of each.
+    ///
+    /// # Errors
+    /// If they cannot be deleted.
+    pub fn purge_settlements(
+        &mut self,
+        journal: WallTime,
+        links: WallTime,
+    ) -> Result<(u64, u64), StoreError> {
+        let plain = self.connection.execute(
+            "DELETE FROM settlements WHERE state IN ('done', 'cancelled') AND alert IS NULL AND updated_at < ?1",
+            [journal.as_millis()],
+        )?;
+        let linked = self.connection.execute(
+            "DELETE FROM settlements WHERE state = 'done' AND alert IS NOT NULL AND updated_at < ?1",
+            [links.as_millis()],
+        )?;
+        Ok((plain as u64, linked as u64))
+    }
+
+    /// Marks a settlement as alerted, in the transaction that commits its alert.
+    pub(super) fn mark_alerted(
+        tx: &Transaction<'_>,
+        verification: VerificationId,
+        alert: AlertId,
+        now: WallTime,
+    ) -> Result<bool, StoreError> {
+        let changed = tx.execute(
+            "UPDATE settlements SET state = 'done', payload = NULL, draft = NULL, alert = ?2,
+             alert_state = 'alerted', updated_at = ?3 WHERE verification = ?1 AND state = 'held'",
+            params![verification.to_string(), alert.to_string(), now.as_millis()],
+        )?;
+        Ok(changed == 1)
+    }
+
+    fn withdraw(
+        &mut self,
+        hash: &[u8],
+        settlement: &SettlementId,
+        agent: &AgentId,
+        alert: AlertId,
+        now: WallTime,
+    ) -> Result<(), StoreError> {
+        let parts = outbox::withdrawal(agent, settlement, alert);
+        let event = self.prepare(parts, now)?;
+        let tx = self.connection.transaction()?;
+        tx.execute(
+            "UPDATE settlements SET alert_state = 'withdrawn', updated_at = ?2 WHERE id_hash = ?1",
+            params![hash, now.as_millis()],
+        )?;
+        event.insert(&tx, now)?;
+        let data =
+            json!({ "settlement": settlement, "event": event.id(), "withdraws": alert, "seq": event.seq() });
+        audit(&tx, now, Kind::WithdrawalCommitted, &data)?;
+        tx.commit()?;
+        Ok(())
+    }
+}
+
+fn payload_label(id: VerificationId) -> String {
+    format!("settlements/{id}/payload")
+}
+
+fn draft_label(id: VerificationId) -> String {
+    format!("settlements/{id}/draft")
+}
+
+fn audit_accepted(
+    tx: &Transaction<'_>,
+    settlement: &Settlement,
+    id: VerificationId,
+    now: WallTime,
+) -> Result<(), StoreError> {
+    let data =
+        json!({ "settlement": settlement.settlement_id, "verification": id, "counter": settlement.counter });
+    audit(tx, now, Kind::SettlementAccepted, &data)
+}
+
+/// The one verdict of a verification.
+pub(super) fn audit_verdict(
+    tx: &Transaction<'_>,
+    settlement: &SettlementId,
+    id: VerificationId,
+    outcome: Outcome,
+    now: WallTime,
+) -> Result<(), StoreError> {
+    let mut data = json!({ "settlement": settlement, "verification": id, "verdict": outcome.verdict() });
+    if !outcome.reason().is_empty() {
+        data["reason"] = outcome.reason().into();
+    }
+    audit(tx, now, Kind::Verdict, &data)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::crypto::seal::RootKey;
+    use crate::crypto::sign::SigningKey;
+    use crate::protocol::verdict::Inconclusive;
+
+    pub(in crate::edge) const NOW: WallTime = WallTime::from_millis(1_795_000_000_000);
+
+    pub(in crate::edge) fn store(dir: &std::path::Path) -> Store {
+        let der = dir.join("key.der");
+        if !der.exists() {
+            std::fs::write(&der, SigningKey::generate_pkcs8().unwrap().as_slice()).unwrap();
+        }
+        let signer = SigningKey::from_pkcs8(&std::fs::read(&der).unwrap()).unwrap();
+        Store::open(dir, &RootKey::new([7; 32]), signer).unwrap()
+    }
+
+    pub(in crate::edge) fn settlement(id: &str) -> Settlement {
+        Settlement::from_json(
+            format!(
+                r#"{{"settlement_id":"{id}","counter":"w1","cardholder":"P0001",
+                "occurred_at":"2026-11-22T09:10:15+08:00","amount_fen":1,"medical_type":"11"}}"#
+            )
+            .as_bytes(),
+        )
+        .unwrap()
+    }
+
+    fn verdicts(store: &Store) -> Vec<String> {
+        let rows = store.audit_rows(1000).unwrap();
+        rows.iter()
+            .filter(|r| r.kind == Kind::Verdict)
+            .map(|r| format!("{} {} {}", r.data["settlement"], r.data["verdict"], r.data["reason"]))
+            .collect()
+    }
+
+    #[test]
+    fn a_settlement_is_accepted_once_and_ends_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = store(dir.path());
+        let Accepted::New(id) = s.accept(&settlement("S1"), NOW).unwrap() else { panic!() };
+        assert_eq!(s.accept(&settlement("S1"), NOW).unwrap(), Accepted::Repeated(id));
+        let mut other = settlement("S1");
+        other.amount_fen = 2;
+        assert_eq!(s.accept(&other, NOW).unwrap(), Accepted::Contradicts);
+        let sid = settlement("S1").settlement_id;
+        assert!(s.end(id, &sid, Outcome::Match, NOW).unwrap());
+        assert!(!s.end(id, &sid, Outcome::Inconclusive(Inconclusive::NoFace), NOW).unwrap());
+        assert_eq!(verdicts(&s), [r#""S1" "match" null"#]);
+        assert_eq!(s.accept(&settlement("S1"), NOW).unwrap(), Accepted::Repeated(id));
+    }
+
+    #[test]
+    fn a_cancellation_may_come_first_or_stop_or_find_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = store(dir.path());
+        let agent: AgentId = "box-1".parse().unwrap();
+        let id = |n: &str| settlement(n).settlement_id;
+        assert_eq!(s.cancel(&id("S1"), &agent, NOW).unwrap(), Cancelled::Remembered);
+        assert!(matches!(s.accept(&settlement("S1"), NOW).unwrap(), Accepted::CancelledBefore(_)));
+        assert!(matches!(s.accept(&settlement("S1"), NOW).unwrap(), Accepted::Repeated(_)));
+        let Accepted::New(v) = s.accept(&settlement("S2"), NOW).unwrap() else { panic!() };
+        assert_eq!(s.cancel(&id("S2"), &agent, NOW).unwrap(), Cancelled::Stopped(v));
+        assert!(!s.end(v, &id("S2"), Outcome::Match, NOW).unwrap());
+        assert_eq!(s.cancel(&id("S2"), &agent, NOW).unwrap(), Cancelled::Nothing);
+        assert_eq!(
+            verdicts(&s),
+            [r#""S1" "not_assessed" "cancelled""#, r#""S2" "not_assessed" "cancelled""#]
+        );
+    }
+
+    #[test]
+    fn what_a_crash_interrupted_ends_as_restarted() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = store(dir.path());
+        s.accept(&settlement("S1"), NOW).unwrap();
+        drop(s);
+        let mut s = store(dir.path());
+        assert_eq!(s.end_interrupted(NOW).unwrap(), 1);
+        assert_eq!(s.end_interrupted(NOW).unwrap(), 0);
+        assert_eq!(verdicts(&s), [r#""S1" "not_assessed" "restarted""#]);
+    }
+
+    #[test]
+    fn nothing_personal_stands_in_the_file_and_another_key_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = store(dir.path());
+        let mut told = settlement("SETTLEMENT-77");
+        told.cardholder = "CARDHOLDER-99".parse().unwrap();
+        s.accept(&told, NOW).unwrap();
+        s.exported(i64::MAX).unwrap();
+        drop(s);
+        for file in std::fs::read_dir(dir.path()).unwrap() {
+            let bytes = std::fs::read(file.unwrap().path()).unwrap();
+            assert!(!bytes.windows(13).any(|w| w == b"CARDHOLDER-99"));
+        }
+        let signer = SigningKey::from_pkcs8(&SigningKey::generate_pkcs8().unwrap()).unwrap();
+        let error = Store::open(dir.path(), &RootKey::new([8; 32]), signer).err().unwrap();
+        assert!(error.to_string().contains("root key"), "{error}");
+    }
+
+    #[test]
+    fn ended_settlements_are_pruned_at_their_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = store(dir.path());
+        let Accepted::New(v) = s.accept(&settlement("S1"), NOW).unwrap() else { panic!() };
+        s.accept(&settlement("S2"), NOW).unwrap();
+        s.end(v, &settlement("S1").settlement_id, Outcome::Match, NOW).unwrap();
+        let later = WallTime::from_millis(NOW.as_millis() + 1);
+        assert_eq!(s.purge_settlements(NOW, NOW).unwrap(), (0, 0));
+        assert_eq!(s.purge_settlements(later, later).unwrap(), (1, 0));
+        assert!(matches!(s.accept(&settlement("S2"), NOW).unwrap(), Accepted::Repeated(_)));
+    }
+}

@@ -1,0 +1,352 @@
+//! The outbox part of the store: events signed, numbered, kept until the
+//! bureau has them.
+//!
+//! Each event is signed over its exact bytes, and holds its number and the
+//! digest of the one before. Committing it, the verdict behind it and their
+//! audit rows is one transaction.
+
+use rusqlite::{OptionalExtension, Transaction, params};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use crate::clock::WallTime;
+use crate::crypto::Sha256;
+use crate::privacy::audit::Kind;
+use crate::protocol::alert::{
+    Content, Event, Head, JsonType, Link, Source, SpecVersion, WithdrawalReason, Withdrawn,
+};
+use crate::protocol::id::{AgentId, AlertId, SettlementId, VerificationId};
+use crate::protocol::verdict::Outcome;
+
+use super::alerts::Draft;
+use super::journal::audit_verdict;
+use super::store::{Store, StoreError, audit};
+
+/// An event that waits for the bureau.
+pub struct Outgoing {
+    /// Its number in the epoch.
+    pub seq: u64,
+    /// Its id.
+    pub id: AlertId,
+    /// Its signature, as the header carries it.
+    pub signature: String,
+    /// Its exact bytes.
+    pub bytes: Zeroizing<Vec<u8>>,
+}
+
+/// What the outbox holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// Events that wait for the bureau.
+    pub waiting: u64,
+    /// Events that it refused for good.
+    pub set_aside: u64,
+}
+
+/// Box, settlement and content of an event to come.
+pub(super) type Parts = (AgentId, SettlementId, Content);
+
+/// The withdrawal of an alert.
+pub(super) fn withdrawal(agent: &AgentId, settlement: &SettlementId, alert: AlertId) -> Parts {
+    let content = Content::Withdrawn(Withdrawn { alert, reason: WithdrawalReason::SettlementCancelled });
+    (agent.clone(), settlement.clone(), content)
+}
+
+/// An event, signed and sealed, ready to be committed.
+pub(super) struct Prepared {
+    event: Event,
+    digest: Sha256,
+    sealed: Vec<u8>,
+}
+
+impl Prepared {
+    pub(super) fn id(&self) -> AlertId {
+        self.event.id
+    }
+
+    pub(super) fn seq(&self) -> u64 {
+        self.event.chain.seq
+    }
+
+    pub(super) fn insert(&self, tx: &Transaction<'_>, now: WallTime) -> Result<(), StoreError> {
+        tx.execute(
+            "INSERT INTO outbox (seq, id, digest, sealed, state, updated_at) VALUES (?1, ?2, ?3, ?4, 'waiting', ?5)",
+            params![self.seq() as i64, self.id().to_string(), self.digest.0, self.sealed, now.as_millis()],
+        )?;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Numbers, signs and seals the next event of the chain.
+    pub(super) fn prepare(&self, parts: Parts, now: WallTime) -> Result<Prepared, StoreError> {
+        let (agent, subject, content) = parts;
+        let last: Option<(i64, Vec<u8>)> = self
+            .connection
+            .query_row("SELECT seq, digest FROM outbox ORDER BY seq DESC LIMIT 1", [], |r| {
+                Ok((r.get(0)?, r.get(1)?))
+            })
+            .optional()?;
+        let previous = match &last {
+            Some((_, digest)) => Some(Sha256(
+                digest
+                    .as_slice()
+                    .try_into()
+                    .map_err(|_| StoreError::Content("a digest that is not one".into()))?,
+            )),
+            None => None,
+        };
+        let seq = last.map_or(1, |(seq, _)| seq as u64 + 1);
+        let event = Event {
+            specversion: SpecVersion::V1,
+            id: AlertId::new(),
+            source: Source(agent),
+            time: jiff::Timestamp::from_millisecond(now.as_millis()).unwrap_or_default(),
+            subject,
+            datacontenttype: JsonType::Json,
+            chain: Link { epoch: self.epoch(), seq, previous },
+            content,
+        };
+        let bytes = Zeroizing::new(event.to_bytes().map_err(|e| StoreError::Content(e.to_string()))?);
+        let signature = self.signer.sign(&bytes).to_string();
+        let plain = Zeroizing::new([signature.as_bytes(), b"\n", &bytes].concat());
+        let sealed = self.seal.seal(&label(seq), &plain)?;
+        Ok(Prepared { digest: Sha256::of(&bytes), event, sealed })
+    }
+
+    /// Signs and commits the alert of a held mismatch, with its verdict. `None`
+    /// if the settlement was cancelled meanwhile.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn release(
+        &mut self,
+        verification: VerificationId,
+        draft: Draft,
+        now: WallTime,
+    ) -> Result<Option<AlertId>, StoreError> {
+        let parts = draft.into_parts();
+        let settlement = parts.1.clone();
+        let event = self.prepare(parts, now)?;
+        let tx = self.connection.transaction()?;
+        if !Self::mark_alerted(&tx, verification, event.id(), now)? {
+            return Ok(None);
+        }
+        event.insert(&tx, now)?;
+        audit_verdict(&tx, &settlement, verification, Outcome::Mismatch, now)?;
+        let data = json!({ "settlement": settlement, "event": event.id(), "seq": event.seq() });
+        audit(&tx, now, Kind::AlertCommitted, &data)?;
+        tx.commit()?;
+        Ok(Some(event.id()))
+    }
+
+    /// The oldest events that wait, in their order.
+    ///
+    /// # Errors
+    /// If they cannot be read or opened.
+    pub fn waiting(&self, most: usize) -> Result<Vec<Outgoing>, StoreError> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT seq, id, sealed FROM outbox WHERE state = 'waiting' AND sealed IS NOT NULL ORDER BY seq LIMIT ?1",
+        )?;
+        let rows = statement.query_map([most as i64], |r| {
+            Ok((r.get::<_, i64>(0)? as u64, r.get::<_, String>(1)?, r.get::<_, Vec<u8>>(2)?))
+        })?;
+        rows.map(|row| {
+            let (seq, id, sealed) = row?;
+            let strange = || StoreError::Content(format!("event {seq} in a form it does not know"));
+            let plain = self.seal.open(&label(seq), &sealed)?;
+            let cut = plain.iter().position(|b| *b == b'\n').ok_or_else(strange)?;
+            let (signature, rest) = plain.split_at(cut);
+            Ok(Outgoing {
+                seq,
+                id: id.parse().map_err(|_| strange())?,
+                signature: String::from_utf8(signature.to_vec()).map_err(|_| strange())?,
+                bytes: Zeroizing::new(rest.get(1..).unwrap_or_default().to_vec()),
+            })
+        })
+        .collect()
+    }
+
+    /// The bureau has the event.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn delivered(&mut self, out: &Outgoing, now: WallTime) -> Result<(), StoreError> {
+        let data = json!({ "event": out.id, "seq": out.seq });
+        self.settle(out.seq, "acknowledged", None, (Kind::EventDelivered, data), now)
+    }
+
+    /// The bureau refused the event for good.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn set_aside(&mut self, out: &Outgoing, why: &str, now: WallTime) -> Result<(), StoreError> {
+        let data = json!({ "event": out.id, "seq": out.seq, "why": why });
+        self.settle(out.seq, "set_aside", Some(why), (Kind::EventSetAside, data), now)
+    }
+
+    fn settle(
+        &mut self,
+        seq: u64,
+        state: &str,
+        detail: Option<&str>,
+        record: (Kind, serde_json::Value),
+        now: WallTime,
+    ) -> Result<(), StoreError> {
+        let tx = self.connection.transaction()?;
+        let changed = tx.execute(
+            "UPDATE outbox SET state = ?2, detail = ?3, updated_at = ?4 WHERE seq = ?1 AND state = 'waiting'",
+            params![seq as i64, state, detail, now.as_millis()],
+        )?;
+        if changed == 1 {
+            audit(&tx, now, record.0, &record.1)?;
+        }
+        tx.commit()?;
+        Ok(())
+    }
+
+    /// Sends again what the bureau once acknowledged and no longer holds, as
+    /// after a restored backup. Returns how many.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn resend_after(&mut self, head: Option<Head>) -> Result<u64, StoreError> {
+        let held = head.filter(|h| h.epoch == self.epoch()).map_or(0, |h| h.seq);
+        let changed = self.connection.execute(
+            "UPDATE outbox SET state = 'waiting' WHERE state = 'acknowledged' AND sealed IS NOT NULL AND seq > ?1",
+            [held as i64],
+        )?;
+        Ok(changed as u64)
+    }
+
+    /// What the outbox holds.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn outbox(&self) -> Result<Waiting, StoreError> {
+        let count = |state: &str| -> Result<u64, StoreError> {
+            let n: i64 =
+                self.connection
+                    .query_row("SELECT count(*) FROM outbox WHERE state = ?1", [state], |r| r.get(0))?;
+            Ok(n as u64)
+        };
+        Ok(Waiting { waiting: count("waiting")?, set_aside: count("set_aside")? })
+    }
+
+    /// Empties acknowledged events older than `acknowledged`, and others older
+    /// than `waiting`; number and digest stay, for the chain. Returns how many
+    /// of each.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn purge_outbox(
+        &mut self,
+        acknowledged: WallTime,
+        waiting: WallTime,
+    ) -> Result<(u64, u64), StoreError> {
+        let done = self.connection.execute(
+            "UPDATE outbox SET sealed = NULL WHERE sealed IS NOT NULL AND state = 'acknowledged' AND updated_at < ?1",
+            [acknowledged.as_millis()],
+        )?;
+        let never = self.connection.execute(
+            "UPDATE outbox SET sealed = NULL WHERE sealed IS NOT NULL AND state <> 'acknowledged' AND updated_at < ?1",
+            [waiting.as_millis()],
+        )?;
+        Ok((done as u64, never as u64))
+    }
+}
+
+fn label(seq: u64) -> String {
+    format!("outbox/{seq}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::journal::tests::{NOW, settlement, store};
+    use super::super::journal::{Accepted, Cancelled};
+    use super::*;
+    use crate::crypto::sign::{Signature, Unverified};
+    use crate::protocol::alert;
+
+    fn draft(id: &str) -> Draft {
+        // A draft is made by the rule only; a test reads one as the store does.
+        let event = alert::tests::example(1, None, crate::protocol::id::Epoch::new());
+        let Content::Mismatch(data) = event.content else { panic!() };
+        serde_json::from_value(json!({ "agent": "box-1", "settlement": id, "data": data })).unwrap()
+    }
+
+    fn alerted(s: &mut Store, id: &str) -> AlertId {
+        let Accepted::New(v) = s.accept(&settlement(id), NOW).unwrap() else { panic!() };
+        assert!(s.hold(v, &draft(id), NOW, NOW).unwrap());
+        let (due, d) = s.due(NOW).unwrap().pop().unwrap();
+        s.release(due, d, NOW).unwrap().unwrap()
+    }
+
+    #[test]
+    fn events_are_signed_and_chained() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = store(dir.path());
+        alerted(&mut s, "S1");
+        alerted(&mut s, "S2");
+        let all = s.waiting(10).unwrap();
+        let events: Vec<Event> = all.iter().map(|o| Event::from_bytes(&o.bytes).unwrap()).collect();
+        assert_eq!(events.iter().map(|e| e.chain.seq).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(events[1].chain.previous, Some(Sha256::of(&all[0].bytes)));
+        let signature: Signature = all[1].signature.parse().unwrap();
+        Unverified::new(&all[1].bytes, signature).verify(&s.signer.public()).unwrap();
+    }
+
+    #[test]
+    fn a_held_mismatch_can_still_be_cancelled_and_an_alert_withdrawn() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = store(dir.path());
+        let agent: AgentId = "box-1".parse().unwrap();
+        let Accepted::New(v) = s.accept(&settlement("S1"), NOW).unwrap() else { panic!() };
+        s.hold(v, &draft("S1"), NOW, NOW).unwrap();
+        let (due, d) = s.due(NOW).unwrap().pop().unwrap();
+        assert_eq!(s.cancel(&settlement("S1").settlement_id, &agent, NOW).unwrap(), Cancelled::Stopped(v));
+        assert_eq!(s.release(due, d, NOW).unwrap(), None);
+        assert_eq!(s.outbox().unwrap().waiting, 0);
+
+        let alert = alerted(&mut s, "S2");
+        let id = settlement("S2").settlement_id;
+        assert_eq!(s.cancel(&id, &agent, NOW).unwrap(), Cancelled::Withdrawn);
+        assert_eq!(s.cancel(&id, &agent, NOW).unwrap(), Cancelled::Nothing);
+        let last = s.waiting(10).unwrap().pop().unwrap();
+        match Event::from_bytes(&last.bytes).unwrap().content {
+            Content::Withdrawn(w) => assert_eq!(w.alert, alert),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_bureau_that_lost_events_gets_them_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = store(dir.path());
+        for id in ["S1", "S2", "S3"] {
+            alerted(&mut s, id);
+        }
+        for o in s.waiting(10).unwrap() {
+            s.delivered(&o, NOW).unwrap();
+        }
+        let epoch = s.epoch();
+        assert_eq!(s.resend_after(Some(Head { epoch, seq: 3 })).unwrap(), 0);
+        assert_eq!(s.resend_after(Some(Head { epoch, seq: 1 })).unwrap(), 2);
+        assert_eq!(s.waiting(10).unwrap().iter().map(|o| o.seq).collect::<Vec<_>>(), [2, 3]);
+    }
+
+    #[test]
+    fn a_purged_event_leaves_its_place_in_the_chain() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = store(dir.path());
+        alerted(&mut s, "S1");
+        let first = s.waiting(1).unwrap().pop().unwrap();
+        s.delivered(&first, NOW).unwrap();
+        let later = WallTime::from_millis(NOW.as_millis() + 1);
+        assert_eq!(s.purge_outbox(later, later).unwrap(), (1, 0));
+        assert_eq!(s.purge_outbox(later, later).unwrap(), (0, 0));
+        alerted(&mut s, "S2");
+        let next = s.waiting(1).unwrap().pop().unwrap();
+        assert_eq!(Event::from_bytes(&next.bytes).unwrap().chain.previous, Some(Sha256::of(&first.bytes)));
+    }
+}

@@ -1,0 +1,49 @@
+//! From samples and references to a verdict.
+//!
+//! [`session::Session`] is a plain object, used alike by the agent and by
+//! evaluation; [`evidence`] holds the rule that decides; [`calibration`] the
+//! thresholds, bound to the one model they were made for.
+//!
+//! Promises: a probe is compared with one cardholder's references and those of
+//! that settlement's declared proxies, and there is no type here that could
+//! hold a gallery; a doubt is never a mismatch; a [`Mismatch`] is made by the
+//! rule and by nothing else.
+
+pub mod calibration;
+pub mod evidence;
+pub mod session;
+
+use crate::protocol::verdict::{Inconclusive, Outcome};
+
+pub use evidence::{Mismatch, Present};
+
+/// How a session ended.
+#[derive(Debug)]
+pub enum Verdict {
+    /// The cardholder or a declared proxy was there.
+    Match(Present),
+    /// Somebody was seen well, and it was neither.
+    Mismatch(Mismatch),
+    /// Nothing can be said; with the best mean score, where there was one.
+    Inconclusive(Inconclusive, Option<f32>),
+}
+
+impl Verdict {
+    /// The verdict in words.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Match(_) => Outcome::Match,
+            Self::Mismatch(_) => Outcome::Mismatch,
+            Self::Inconclusive(reason, _) => Outcome::Inconclusive(*reason),
+        }
+    }
+
+    /// The score that decided, where one did.
+    pub fn score(&self) -> Option<f32> {
+        match self {
+            Self::Match(p) => Some(p.score),
+            Self::Mismatch(m) => Some(m.comparison().score),
+            Self::Inconclusive(_, score) => *score,
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! One verification: frames in, a verdict out.
+//!
+//! `push` takes a frame and either asks for more or decides. Frames are best
+//! pushed outward from the moment of settlement ([`outward`]): the person at
+//! the window is most likely there then, and a match ends the work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::camera::decode::{self, DecodeError};
+use crate::clock::BoxTime;
+use crate::frame::{Frame, Region, Sample};
+use crate::protocol::verdict::Inconclusive;
+use crate::vision::Vision;
+use crate::vision::cost::{Costs, Step};
+use crate::vision::detect::{Face, Looking};
+use crate::vision::follow::Follower;
+use crate::vision::model::ModelError;
+use crate::vision::quality::Gate;
+
+use super::Verdict;
+use super::calibration::Thresholds;
+use super::evidence::{Evidence, Subject};
+
+/// How a session looks at frames.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// When views are enough.
+    pub thresholds: Thresholds,
+    /// Where faces are looked for.
+    pub region: Region,
+    /// At what size.
+    pub looking: Looking,
+    /// What a probe must be.
+    pub gate: Gate,
+    /// Time between two frames that are looked at.
+    pub spacing: Duration,
+    /// Most frames that are looked at.
+    pub frames: usize,
+}
+
+impl Rules {
+    /// The usual ones for a counter.
+    pub fn counter(thresholds: Thresholds, region: Region) -> Self {
+        Self {
+            thresholds,
+            region,
+            looking: Looking::COUNTER,
+            gate: Gate::PROBE,
+            spacing: Duration::from_millis(200),
+            frames: 24,
+        }
+    }
+}
+
+/// Whether a session wants more.
+pub enum Progress {
+    /// Push the next frame.
+    More,
+    /// Decided.
+    Decided(Verdict),
+}
+
+/// One verification's state; overwritten when dropped, as its parts are.
+pub struct Session<'a> {
+    rules: Rules,
+    evidence: Evidence<'a>,
+    follower: Follower,
+}
+
+impl<'a> Session<'a> {
+    /// Nothing seen yet.
+    pub fn new(vision: &Vision, rules: Rules, subjects: &'a [Subject]) -> Self {
+        let evidence = Evidence::new(subjects, rules.thresholds, vision.recognizer().sha256);
+        Self { rules, evidence, follower: Follower::default() }
+    }
+
+    /// Looks at a frame.
+    ///
+    /// # Errors
+    /// If a model fails.
+    pub fn push(&mut self, vision: &mut Vision, frame: &Frame, at: BoxTime) -> Result<Progress, ModelError> {
+        let faces = vision.detect(frame, &self.rules.region, self.rules.looking)?;
+        let people = self.follower.assign(at, &faces);
+        for (face, person) in faces.iter().zip(people) {
+            self.evidence.sighting(person, face.score);
+            if let Some(verdict) = self.look(vision, frame, at, face, person)? {
+                return Ok(Progress::Decided(verdict));
+            }
+        }
+        Ok(Progress::More)
+    }
+
+    fn look(
+        &mut self,
+        vision: &mut Vision,
+        frame: &Frame,
+        at: BoxTime,
+        face: &Face,
+        person: usize,
+    ) -> Result<Option<Verdict>, ModelError> {
+        if !self.evidence.wants(person) {
+            return Ok(None);
+        }
+        let crop = vision.align(frame, face);
+        let quality = vision.judge(frame, face, &crop);
+        if !quality.flaws(&self.rules.gate).is_empty() {
+            return Ok(None);
+        }
+        let probe = vision.embed(&crop)?;
+        let evidence = &mut self.evidence;
+        Ok(vision.costs().measure(Step::Decide, || evidence.view(person, at, probe, quality)))
+    }
+
+    /// The verdict when no more frames come.
+    pub fn finish(self) -> Verdict {
+        self.evidence.conclude()
+    }
+}
+
+/// What a run over samples found, and what it cost.
+#[derive(Debug)]
+pub struct Ran {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Frames that were looked at.
+    pub frames: u32,
+    /// Frames that could not be decoded.
+    pub unreadable: u32,
+    /// CPU by step.
+    pub costs: Costs,
+}
+
+/// Runs one verification over the samples of a window, outward from `moment`.
+///
+/// # Errors
+/// If a model fails. Samples that cannot be decoded are passed over and
+/// counted; if none can be, the verdict is inconclusive and says so.
+pub fn run(
+    vision: &mut Vision,
+    rules: Rules,
+    subjects: &[Subject],
+    samples: &[Arc<Sample>],
+    moment: BoxTime,
+) -> Result<Ran, ModelError> {
+    vision.costs().take();
+    let mut session = Session::new(vision, rules, subjects);
+    let (mut frames, mut unreadable) = (0, 0);
+    let mut decided = None;
+    for sample in outward(samples, moment, rules.spacing, rules.frames) {
+        let frame: Result<Frame, DecodeError> =
+            vision.costs().measure(Step::Decode, || decode::sample(sample));
+        let Ok(frame) = frame else {
+            unreadable += 1;
+            continue;
+        };
+        frames += 1;
+        if let Progress::Decided(verdict) = session.push(vision, &frame, sample.at())? {
+            decided = Some(verdict);
+            break;
+        }
+    }
+    let verdict = match decided {
+        Some(v) => v,
+        None if frames == 0 => Verdict::Inconclusive(Inconclusive::UnreadableFrames, None),
+        None => session.finish(),
+    };
+    Ok(Ran { verdict, frames, unreadable, costs: vision.costs().take() })
+}
+
+/// The samples to look at, in the order to do so: the one nearest the moment,
+/// then alternately before and after it, each at least `spacing` from all
+/// chosen before, at most `most`.
+pub fn outward(
+    samples: &[Arc<Sample>],
+    moment: BoxTime,
+    spacing: Duration,
+    most: usize,
+) -> Vec<&Arc<Sample>> {
+    let mut nearest: Vec<&Arc<Sample>> = samples.iter().collect();
+    nearest.sort_by_key(|s| s.at().distance(moment));
+    let mut chosen: Vec<&Arc<Sample>> = Vec::new();
+    for sample in nearest {
+        if chosen.len() == most {
+            break;
+        }
+        if chosen.iter().all(|c| c.at().distance(sample.at()) >= spacing) {
+            chosen.push(sample);
+        }
+    }
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::Codec;
+    use proptest::prelude::*;
+
+    fn samples(times: &[u64]) -> Vec<Arc<Sample>> {
+        times
+            .iter()
+            .map(|t| Arc::new(Sample::new(BoxTime::from_millis(*t), Codec::Jpeg, Vec::new())))
+            .collect()
+    }
+
+    #[test]
+    fn the_work_goes_outward_from_the_moment() {
+        let all = samples(&(0..31).map(|i| i * 66).collect::<Vec<_>>());
+        let order: Vec<u64> = outward(&all, BoxTime::from_millis(1000), Duration::from_millis(200), 5)
+            .iter()
+            .map(|s| s.at().as_millis())
+            .collect();
+        assert_eq!(order, [990, 1254, 726, 1518, 462]);
+    }
+
+    proptest! {
+        #[test]
+        fn chosen_samples_keep_their_distance(times in proptest::collection::vec(0u64..10_000, 0..60), moment in 0u64..10_000, most in 0usize..30) {
+            let all = samples(&times);
+            let chosen = outward(&all, BoxTime::from_millis(moment), Duration::from_millis(200), most);
+            prop_assert!(chosen.len() <= most);
+            for (i, a) in chosen.iter().enumerate() {
+                for b in &chosen[..i] {
+                    prop_assert!(a.at().distance(b.at()) >= Duration::from_millis(200));
+                    prop_assert!(a.at().distance(BoxTime::from_millis(moment)) >= b.at().distance(BoxTime::from_millis(moment)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! A small hospital on loopback: a bureau, an agent, a throw-away authority,
+//! cameras drawn from the sample portraits. Used by the whole-program tests and
+//! by the demo; everything it makes lies in one folder.
+
+#![allow(dead_code)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, BufRead};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use counterproof::bench::scene::Scene;
+use counterproof::camera::decode;
+use counterproof::crypto::Sha256;
+use counterproof::vision::manifest::Manifest;
+use counterproof::vision::{Vision, Wanted};
+use serde_json::{Value, json};
+
+use super::pki::Pki;
+
+/// The text that hangs at the window, in the demo and the tests.
+const NOTICE: &str = "本窗口在医保结算时自动核对持卡人（演示）。\nAt this window it is checked at settlement that the cardholder is present (demonstration).\n";
+/// Pictures of each drawn camera, played in a loop.
+const PICTURES: u32 = 45;
+
+/// Where the two programs are.
+pub struct Programs {
+    pub agent: PathBuf,
+    pub bureau: PathBuf,
+}
+
+/// What a test may want otherwise.
+#[derive(Clone)]
+pub struct Wishes {
+    pub hold_ms: u64,
+    pub before_ms: u64,
+    pub after_ms: u64,
+    /// Lines appended to the agent's `[agent]` … `[liveness]` part by key, to replace one.
+    pub replace: Vec<(String, String)>,
+}
+
+impl Default for Wishes {
+    fn default() -> Self {
+        Self { hold_ms: 0, before_ms: 1000, after_ms: 1000, replace: Vec::new() }
+    }
+}
+
+/// A running program with its log.
+pub struct Running {
+    child: Child,
+    pub log: PathBuf,
+}
+
+impl Running {
+    fn start(program: &Path, arguments: &[&str], log: PathBuf, ready: &Path) -> io::Result<Self> {
+        let _ = fs::remove_file(ready);
+        let out = fs::OpenOptions::new().create(true).append(true).open(&log)?;
+        let mut child = Command::new(program)
+            .args(arguments)
+            .args(["--ready-file".as_ref(), ready.as_os_str()])
+            .env("RUST_LOG", "info,counterproof=debug,ort=warn")
+            .stdin(Stdio::null())
+            .stdout(out.try_clone()?)
+            .stderr(out)
+            .spawn()?;
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !ready.exists() {
+            if let Some(status) = child.try_wait()? {
+                let said = fs::read_to_string(&log).unwrap_or_default();
+                return Err(io::Error::other(format!("{} ended with {status}:\n{said}", program.display())));
+            }
+            if Instant::now() > deadline {
+                let _ = child.kill();
+                return Err(io::Error::other(format!("{} was not ready within 30 s", program.display())));
+            }
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        Ok(Self { child, log })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// SIGTERM, and how it ended.
+    pub fn terminate(&mut self) -> io::Result<std::process::ExitStatus> {
+        Command::new("kill").arg(self.pid().to_string()).status()?;
+        self.child.wait()
+    }
+
+    /// Lets it run on when this is dropped.
+    pub fn leave_running(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The hospital and its bureau.
+pub struct Hospital {
+    pub dir: PathBuf,
+    pub programs: Programs,
+    pub pki: Pki,
+    pub bureau: Option<Running>,
+    pub agent: Option<Running>,
+    pub his: String,
+    pub console: String,
+    pub token: String,
+    client: reqwest::Client,
+}
+
+fn made(what: &str, output: io::Result<std::process::Output>) -> io::Result<String> {
+    let output = output?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(text);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(io::Error::other(format!("{what}: {}\n{text}{said}", output.status)))
+}
+
+impl Hospital {
+    /// Makes folder, authority, keys, cameras and configurations; starts the
+    /// bureau, registers the box, enrols the two portraits as `PA` and `PB`.
+    pub fn open(dir: &Path, programs: Programs, models: &Path, wishes: &Wishes) -> io::Result<Self> {
+        counterproof::crypto::tls::install_provider();
+        fs::create_dir_all(dir.join("portraits"))?;
+        let pki = Pki::new(&dir.join("pki"))?;
+        pki.issue("bureau", true)?;
+        pki.issue("box-1", false)?;
+        let manifest = Manifest::read(models).map_err(io::Error::other)?;
+        for (person, sample) in [("PA", "portrait-a"), ("PB", "portrait-b1")] {
+            let photo = manifest.sample(sample).map_err(io::Error::other)?;
+            fs::write(dir.join(format!("portraits/{person}.jpg")), photo)?;
+        }
+        draw_cameras(dir, &manifest)?;
+        let keys = made(
+            "counterproof keys",
+            Command::new(&programs.agent).args(["keys", "--name", "box-1", "--out"]).arg(dir.join("keys")).output(),
+        )?;
+        let public = keys.lines().filter_map(|l| l.rsplit_once(": ")).next_back().map(|(_, k)| k.to_owned());
+        let public = public.ok_or_else(|| io::Error::other("counterproof keys printed no public key"))?;
+        made(
+            "counterproof keys",
+            Command::new(&programs.agent).args(["keys", "--name", "bureau", "--out"]).arg(dir.join("bureau-keys")).output(),
+        )?;
+        let token = fs::read_to_string(dir.join("keys/his.token"))?.trim().to_owned();
+        fs::write(dir.join("notice.txt"), NOTICE)?;
+        fs::write(dir.join("bureau.toml"), bureau_toml(models))?;
+        let mut hospital = Self {
+            dir: dir.to_owned(),
+            programs,
+            pki,
+            bureau: None,
+            agent: None,
+            his: String::new(),
+            console: String::new(),
+            token,
+            client: reqwest::Client::builder().no_proxy().build().map_err(io::Error::other)?,
+        };
+        let bureau = hospital.start_bureau("127.0.0.1:0")?;
+        hospital.bureau_command(&[
+            "agents", "add", "--name", "box-1", "--hospital", "H00000000001", "--public-key", &public,
+            "--certificate", &dir.join("pki/box-1.pem").to_string_lossy(),
+        ])?;
+        hospital.write_agent_toml(models, &bureau, wishes)?;
+        Ok(hospital)
+    }
+
+    /// Starts the bureau; the address where boxes reach it.
+    pub fn start_bureau(&mut self, listen: &str) -> io::Result<String> {
+        let file = self.dir.join("bureau.toml");
+        let text = fs::read_to_string(&file)?;
+        let line = text.lines().find(|l| l.starts_with("listen")).unwrap_or_default().to_owned();
+        fs::write(&file, text.replacen(&line, &format!("listen = \"{listen}\""), 1))?;
+        let ready = self.dir.join("bureau.ready");
+        let arguments = ["serve", "--config", &file.to_string_lossy().into_owned()];
+        let running = Running::start(&self.programs.bureau, &arguments, self.dir.join("bureau.log"), &ready)?;
+        self.bureau = Some(running);
+        let addresses: Value = serde_json::from_slice(&fs::read(ready)?)?;
+        self.console = format!("http://{}", addresses["console"].as_str().unwrap_or_default());
+        Ok(addresses["agents"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Runs a command of the bureau's program.
+    pub fn bureau_command(&self, words: &[&str]) -> io::Result<String> {
+        // Where a command has a subcommand, its options follow that.
+        let at = if words.first() == Some(&"agents") { 2 } else { 1 };
+        let mut command = Command::new(&self.programs.bureau);
+        command.args(words.iter().take(at)).arg("--config").arg(self.dir.join("bureau.toml"));
+        made(words.first().unwrap_or(&"bureau"), command.args(words.iter().skip(at)).output())
+    }
+
+    /// Enrols the folder of portraits; the program's words.
+    pub fn enrol(&self) -> io::Result<String> {
+        let photos = self.dir.join("portraits");
+        self.bureau_command(&["enrol", &photos.to_string_lossy()])
+    }
+
+    fn write_agent_toml(&self, models: &Path, bureau: &str, wishes: &Wishes) -> io::Result<()> {
+        let port = bureau.rsplit(':').next().unwrap_or_default();
+        let mut text = agent_toml(models, port, wishes);
+        for (from, to) in &wishes.replace {
+            if !text.contains(from.as_str()) {
+                return Err(io::Error::other(format!("the configuration has no `{from}`")));
+            }
+            text = text.replace(from.as_str(), to);
+        }
+        fs::write(self.agent_config(), text)
+    }
+
+    /// The agent's configuration.
+    pub fn agent_config(&self) -> PathBuf {
+        self.dir.join("counterproof.toml")
+    }
+
+    /// Starts the agent; how long it took to be ready.
+    pub fn start_agent(&mut self) -> io::Result<Duration> {
+        let ready = self.dir.join("agent.ready");
+        let begun = Instant::now();
+        let config = self.agent_config().to_string_lossy().into_owned();
+        let running =
+            Running::start(&self.programs.agent, &["run", "--config", &config], self.dir.join("agent.log"), &ready)?;
+        let took = begun.elapsed();
+        self.agent = Some(running);
+        let addresses: Value = serde_json::from_slice(&fs::read(ready)?)?;
+        self.his = format!("http://{}", addresses["his"].as_str().unwrap_or_default());
+        Ok(took)
+    }
+
+    /// A settlement now, at a counter.
+    pub fn settlement(id: &str, counter: &str, cardholder: &str, proxies: &[&str]) -> Value {
+        json!({
+            "settlement_id": id, "counter": counter, "cardholder": cardholder,
+            "occurred_at": jiff::Timestamp::now().to_string(), "amount_fen": 41250,
+            "medical_type": "11", "proxies": proxies,
+        })
+    }
+
+    /// Sends a settlement; status and answer.
+    pub async fn settle(&self, settlement: &Value) -> io::Result<(u16, Value)> {
+        let sent = self
+            .client
+            .post(format!("{}/v1/settlements", self.his))
+            .bearer_auth(&self.token)
+            .json(settlement)
+            .send()
+            .await
+            .map_err(io::Error::other)?;
+        let status = sent.status().as_u16();
+        Ok((status, sent.json().await.map_err(io::Error::other)?))
+    }
+
+    /// Cancels a settlement; the status.
+    pub async fn cancel(&self, id: &str) -> io::Result<u16> {
+        let url = format!("{}/v1/settlements/{id}", self.his);
+        let sent = self.client.delete(url).bearer_auth(&self.token).send().await.map_err(io::Error::other)?;
+        Ok(sent.status().as_u16())
+    }
+
+    /// A request as a HIS would send it, for what is not an ordinary settlement.
+    pub fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.his))
+    }
+
+    /// JSON from the bureau's console.
+    pub async fn console(&self, path: &str) -> io::Result<Value> {
+        let url = format!("{}{path}", self.console);
+        let answer = self.client.get(url).send().await.map_err(io::Error::other)?;
+        answer.json().await.map_err(io::Error::other)
+    }
+
+    /// The alerts that the bureau holds, by settlement.
+    pub async fn alerts(&self) -> io::Result<BTreeMap<String, Value>> {
+        let all = self.console("/alerts.json").await?;
+        let list = all["alerts"].as_array().cloned().unwrap_or_default();
+        Ok(list
+            .into_iter()
+            .map(|a| (a["event"]["subject"].as_str().unwrap_or_default().to_owned(), a))
+            .collect())
+    }
+
+    /// What the agent's log says of a verification: `looked` and `verified` lines.
+    pub fn told(&self, verification: &str) -> Vec<Value> {
+        let Some(agent) = &self.agent else { return Vec::new() };
+        let Ok(file) = fs::File::open(&agent.log) else { return Vec::new() };
+        io::BufReader::new(file)
+            .lines()
+            .map_while(Result::ok)
+            .filter_map(|l| serde_json::from_str::<Value>(&l).ok())
+            .filter(|v| v["verification"] == verification)
+            .collect()
+    }
+
+    /// The verdict of a verification, once it is recorded: verdict, reason, score.
+    pub fn verdict(&self, verification: &str) -> Option<(String, String, Option<f64>)> {
+        let told = self.told(verification);
+        let line = told.iter().find(|v| v["message"] == "verified")?;
+        let score = told.iter().find(|v| v["message"] == "looked").and_then(|v| v["score"].as_f64());
+        let text = |k: &str| line[k].as_str().unwrap_or_default().to_owned();
+        Some((text("verdict"), text("reason"), score))
+    }
+
+    /// The audit log's records of one kind.
+    pub fn audit(&self, kind: &str) -> Vec<Value> {
+        let text = fs::read_to_string(self.dir.join("state/audit.log")).unwrap_or_default();
+        text.lines()
+            .filter_map(|l| serde_json::from_str::<Value>(l).ok())
+            .filter(|v| v["kind"] == kind)
+            .collect()
+    }
+}
+
+/// `w01`: the person of the portraits B stands there; `w02`: nobody.
+fn draw_cameras(dir: &Path, manifest: &Manifest) -> io::Result<()> {
+    let mut vision = Vision::load(manifest, &Wanted::default()).map_err(io::Error::other)?;
+    let mut scenes = vec![("w02", vec![Scene::empty()])];
+    let mut people = Vec::new();
+    for sample in ["portrait-b2", "portrait-b3"] {
+        let photo = decode::still(&manifest.sample(sample).map_err(io::Error::other)?).map_err(io::Error::other)?;
+        let faces = vision.find_in_still(&photo).map_err(io::Error::other)?;
+        let face = faces.first().ok_or_else(|| io::Error::other(format!("no face in {sample}")))?;
+        people.push(Scene::person(&photo, face));
+    }
+    scenes.push(("w01", people));
+    for (counter, scenes) in scenes {
+        let folder = dir.join("cameras").join(counter);
+        fs::create_dir_all(&folder)?;
+        for n in 0..PICTURES {
+            // A second of one portrait, then a second of the other: a test camera, not evidence of life.
+            let scene = &scenes[(n / 15) as usize % scenes.len()];
+            fs::write(folder.join(format!("{n:04}.jpg")), scene.jpeg(n))?;
+        }
+    }
+    Ok(())
+}
+
+fn bureau_toml(models: &Path) -> String {
+    format!(
+        r#"# A throw-away bureau on loopback.
+[server]
+listen = "127.0.0.1:0"
+[server.tls]
+ca = "pki/ca.pem"
+certificate = "pki/bureau.pem"
+key = "pki/bureau.key"
+[console]
+listen = "127.0.0.1:0"
+[store]
+path = "bureau.db"
+root_key = "bureau-keys/root.key"
+[models]
+manifest = "{}"
+"#,
+        models.display()
+    )
+}
+
+fn agent_toml(models: &Path, bureau_port: &str, wishes: &Wishes) -> String {
+    let calibration = models.parent().unwrap_or(models).join("../config/calibrations/sface-2021dec.toml");
+    let counters: String = ["w01", "w02"]
+        .iter()
+        .map(|id| {
+            format!(
+                "[[counters]]\nid = \"{id}\"\nbefore_ms = {}\nafter_ms = {}\n[counters.camera]\nkind = \"replay\"\npath = \"cameras/{id}\"\nframes_per_second = 15\n",
+                wishes.before_ms, wishes.after_ms
+            )
+        })
+        .collect();
+    format!(
+        r#"# A throw-away box on loopback.
+[agent]
+name = "box-1"
+hospital = "H00000000001"
+state = "state"
+[keys]
+root = "keys/root.key"
+signing = "keys/signing.key"
+[bureau]
+url = "https://localhost:{bureau_port}"
+[bureau.tls]
+ca = "pki/ca.pem"
+certificate = "pki/box-1.pem"
+key = "pki/box-1.key"
+[his]
+listen = "127.0.0.1:0"
+token = "keys/his.token"
+clock_error_ms = 100
+delay_ms = 5000
+[models]
+manifest = "{models}"
+[decision]
+calibration = "{calibration}"
+hold_ms = {hold}
+medical_types = ["11", "12", "13", "14", "41"]
+# The cameras of this box are drawn from still photographs: liveness would
+# rightly refuse them, so it is off, by name.
+[liveness]
+mode = "off"
+{counters}
+[privacy]
+controller = "演示医院 Demonstration Hospital"
+contact = "演示 demonstration"
+alternative = "出示证件，由窗口人员核对 identity document, checked by the clerk"
+[privacy.basis]
+kind = "statutory_duty"
+instrument = "演示 demonstration only"
+article = "0"
+[privacy.notice]
+id = "DEMO-1"
+text = "notice.txt"
+sha256 = "{notice}"
+posted_on = "2026-01-01"
+place = "w01, w02"
+[privacy.impact_assessment]
+id = "DEMO-1"
+review_by = "2099-01-01"
+[privacy.retention]
+frames_seconds = 20
+journal_hours = 24
+acknowledged_alerts_days = 7
+waiting_alerts_days = 90
+withdrawal_links_days = 180
+"#,
+        models = models.display(),
+        calibration = calibration.display(),
+        hold = wishes.hold_ms,
+        notice = Sha256::of(NOTICE.as_bytes()),
+    )
+}
