@@ -122,15 +122,17 @@ fn unavailable(error: StoreError) -> Response {
     later(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail), 30)
 }
 
-fn unprocessable(field: &str, detail: impl Into<String>) -> Response {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).about(field).into_response()
+fn unprocessable(field: &str, detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).about(field)
+}
+
+fn respond(problem: impl Into<Problem>) -> Response {
+    problem.into().into_response()
 }
 
 /// Checks the detached signature over the exact bytes.
-fn verify<'a>(headers: &HeaderMap, bytes: &'a [u8], agent: &Agent) -> Result<Verified<'a>, Response> {
-    let bad_header = |detail: String| {
-        Problem::new(StatusCode::BAD_REQUEST, detail).about(SIGNATURE_HEADER).into_response()
-    };
+fn verify<'a>(headers: &HeaderMap, bytes: &'a [u8], agent: &Agent) -> Result<Verified<'a>, Problem> {
+    let bad_header = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail).about(SIGNATURE_HEADER);
     let value = headers.get(SIGNATURE_HEADER).ok_or_else(|| {
         bad_header(format!("the header {SIGNATURE_HEADER} is missing: alg=ed25519,key=…,sig=… over the body"))
     })?;
@@ -145,9 +147,9 @@ fn verify<'a>(headers: &HeaderMap, bytes: &'a [u8], agent: &Agent) -> Result<Ver
     })
 }
 
-fn read_event(verified: &Verified<'_>, agent: &Agent) -> Result<Event, Response> {
+fn read_event(verified: &Verified<'_>, agent: &Agent) -> Result<Event, Problem> {
     let event = Event::from_bytes(verified.bytes()).map_err(|e| match e {
-        EventError::TooLong(_) => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, e.to_string()).into_response(),
+        EventError::TooLong(_) => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, e.to_string()),
         EventError::Form { field, what } => unprocessable(&field, what),
     })?;
     if event.source.0 != agent.name {
@@ -167,9 +169,9 @@ async fn receive_alert(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Response> {
-    let body = body.map_err(|e| Problem::from(e).into_response())?;
-    let verified = verify(&headers, &body, &agent)?;
-    let event = read_event(&verified, &agent)?;
+    let body = body.map_err(respond)?;
+    let verified = verify(&headers, &body, &agent).map_err(respond)?;
+    let event = read_event(&verified, &agent).map_err(respond)?;
     let now = api.clock.now().wall;
     let inserted = api.store.insert_event(&agent.name, &verified, &event, now).await.map_err(unavailable)?;
     let conflict = |detail: String| {
@@ -246,14 +248,14 @@ async fn receive_posture(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Response> {
-    let body = body.map_err(|e| Problem::from(e).into_response())?;
-    let verified = verify(&headers, &body, &agent)?;
+    let body = body.map_err(respond)?;
+    let verified = verify(&headers, &body, &agent).map_err(respond)?;
     let mut json = serde_json::Deserializer::from_slice(verified.bytes());
     let posture: Posture = serde_path_to_error::deserialize(&mut json)
-        .map_err(|e| unprocessable(&e.path().to_string(), e.inner().to_string()))?;
+        .map_err(|e| respond(unprocessable(&e.path().to_string(), e.inner().to_string())))?;
     if posture.agent != agent.name {
         let detail = format!("found {}; the certificate is that of {}", posture.agent, agent.name);
-        return Err(unprocessable("agent", detail));
+        return Err(respond(unprocessable("agent", detail)));
     }
     api.store.keep_posture(&posture, &verified, api.clock.now().wall).await.map_err(unavailable)?;
     Ok(StatusCode::NO_CONTENT.into_response())

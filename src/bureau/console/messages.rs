@@ -51,8 +51,8 @@ messages! {
     signature_invalid: "无效", "Invalid";
     chain: "序列", "Chain";
     chain_ok: "连续", "Unbroken";
-    chain_gap: "前缺", "One before is missing";
-    chain_broken: "不符", "Does not fit the one before";
+    chain_gap: "前缺", "Gap before";
+    chain_broken: "不符", "Misfit";
     unreadable: "内容无法读取", "The content cannot be read";
     box_name: "终端", "Box";
     active: "在用", "Active";

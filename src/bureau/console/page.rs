@@ -114,7 +114,7 @@ fn wall(t: WallTime) -> String {
     Timestamp::from_millisecond(t.as_millis()).map_or_else(|_| t.to_string(), beijing)
 }
 
-fn said(event: &Event) -> Option<Said> {
+fn said(m: &Messages, event: &Event) -> Option<Said> {
     let Content::Mismatch(data) = &event.content else { return None };
     let Mismatch { comparison, .. } = data.as_ref();
     Some(Said {
@@ -127,7 +127,7 @@ fn said(event: &Event) -> Option<Said> {
         score: format!("{:.3}", comparison.score),
         threshold: format!("{:.3}", comparison.threshold),
         probes: comparison.probes,
-        span: format!("{:.1}", comparison.span_ms as f64 / 1000.0),
+        span: format!("{:.1}\u{a0}{}", comparison.span_ms as f64 / 1000.0, m.seconds),
     })
 }
 
@@ -135,7 +135,7 @@ fn alert_row(m: &'static Messages, alert: &StoredAlert) -> AlertRow {
     AlertRow {
         id: alert.id.to_string(),
         agent: alert.agent.to_string(),
-        said: alert.event.as_ref().and_then(said),
+        said: alert.event.as_ref().and_then(|e| said(m, e)),
         state: match alert.withdrawn_at {
             None => Mark { text: m.open, class: "watch" },
             Some(_) => Mark { text: m.withdrawn, class: "quiet" },
