@@ -30,12 +30,66 @@ struct Play {
 }
 
 const PLAYS: [Play; 6] = [
-    Play { id: "S1", counter: "w01", cardholder: "PB", proxies: &[], there: "the cardholder", verdict: "match", reason: "", alert: "none" },
-    Play { id: "S2", counter: "w01", cardholder: "PA", proxies: &[], there: "another person", verdict: "mismatch", reason: "", alert: "delivered" },
-    Play { id: "S3", counter: "w01", cardholder: "PA", proxies: &["PB"], there: "a declared proxy", verdict: "match", reason: "", alert: "none" },
-    Play { id: "S4", counter: "w02", cardholder: "PB", proxies: &[], there: "nobody", verdict: "inconclusive", reason: "no_face", alert: "none" },
-    Play { id: "S5", counter: "w02", cardholder: "P-NEW", proxies: &[], there: "nobody (no enrolment)", verdict: "not_assessed", reason: "no_reference", alert: "none" },
-    Play { id: "S6", counter: "w01", cardholder: "PA", proxies: &[], there: "another, then cancelled", verdict: "mismatch", reason: "", alert: "withdrawn" },
+    Play {
+        id: "S1",
+        counter: "w01",
+        cardholder: "PB",
+        proxies: &[],
+        there: "the cardholder",
+        verdict: "match",
+        reason: "",
+        alert: "none",
+    },
+    Play {
+        id: "S2",
+        counter: "w01",
+        cardholder: "PA",
+        proxies: &[],
+        there: "another person",
+        verdict: "mismatch",
+        reason: "",
+        alert: "delivered",
+    },
+    Play {
+        id: "S3",
+        counter: "w01",
+        cardholder: "PA",
+        proxies: &["PB"],
+        there: "a declared proxy",
+        verdict: "match",
+        reason: "",
+        alert: "none",
+    },
+    Play {
+        id: "S4",
+        counter: "w02",
+        cardholder: "PB",
+        proxies: &[],
+        there: "nobody",
+        verdict: "inconclusive",
+        reason: "no_face",
+        alert: "none",
+    },
+    Play {
+        id: "S5",
+        counter: "w02",
+        cardholder: "P-NEW",
+        proxies: &[],
+        there: "nobody (no enrolment)",
+        verdict: "not_assessed",
+        reason: "no_reference",
+        alert: "none",
+    },
+    Play {
+        id: "S6",
+        counter: "w01",
+        cardholder: "PA",
+        proxies: &[],
+        there: "another, then cancelled",
+        verdict: "mismatch",
+        reason: "",
+        alert: "withdrawn",
+    },
 ];
 
 /// What came of one.
@@ -71,7 +125,8 @@ async fn demo(keep: bool) -> io::Result<bool> {
     let release = beside.ancestors().nth(2).unwrap_or(root).to_owned();
     let dir = root.join("target/demo");
     let _ = std::fs::remove_dir_all(&dir);
-    let programs = Programs { agent: release.join("counterproof"), bureau: release.join("counterproof-bureau") };
+    let programs =
+        Programs { agent: release.join("counterproof"), bureau: release.join("counterproof-bureau") };
     println!("1/4  drawing two cameras from portraits, making an authority and keys");
     let mut h = Hospital::open(&dir, programs, &root.join("models/models.toml"), &Wishes::default())?;
     println!("2/4  a bureau is running; enrolling two cardholders");
@@ -163,7 +218,15 @@ async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> io::Result
 fn table(outcomes: &[Outcome]) {
     println!(
         "{:<10} {:<9} {:<24} {:<28} {:>6}  {:<10} {:>9} {:>10} {:>9}",
-        "settlement", "card", "who was at the window", "verdict", "score", "alert", "answer ms", "verdict ms", "alert ms"
+        "settlement",
+        "card",
+        "who was at the window",
+        "verdict",
+        "score",
+        "alert",
+        "answer ms",
+        "verdict ms",
+        "alert ms"
     );
     for (p, o) in PLAYS.iter().zip(outcomes) {
         let score = o.score.map_or("-".into(), |s| format!("{s:.2}"));

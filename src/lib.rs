@@ -6,8 +6,8 @@
 //! `clock, crypto, frame, settings` / `protocol, http` / `privacy` /
 //! `camera, vision` / `verify` / `edge, bureau, bench` / the two programs.
 
-pub mod bureau;
 pub mod bench;
+pub mod bureau;
 pub mod camera;
 pub mod clock;
 pub mod crypto;

@@ -254,14 +254,11 @@ pub(super) mod tests {
             audit.break_for_tests();
         }
         let effective = example();
-        let calibration = toml::from_str(include_str!("../../config/calibrations/sface-2021dec.toml")).unwrap();
+        let calibration =
+            toml::from_str(include_str!("../../config/calibrations/sface-2021dec.toml")).unwrap();
         let nothing = Sha256::of(b"");
-        let settings = Settings {
-            agent_version: "0".into(),
-            policy: nothing,
-            notice: nothing,
-            calibration: nothing,
-        };
+        let settings =
+            Settings { agent_version: "0".into(), policy: nothing, notice: nothing, calibration: nothing };
         let in_force = InForce {
             agent: effective.config.agent.name.clone(),
             hospital: effective.config.agent.hospital.clone(),

@@ -162,7 +162,8 @@ async fn what_was_acknowledged_survives_kill_9_and_a_bureau_that_is_away() {
     h.agent.as_mut().unwrap().kill();
 
     let config = std::fs::read_to_string(h.agent_config()).unwrap();
-    let port: String = config.split("https://localhost:").nth(1).unwrap().chars().take_while(char::is_ascii_digit).collect();
+    let port: String =
+        config.split("https://localhost:").nth(1).unwrap().chars().take_while(char::is_ascii_digit).collect();
     h.start_bureau(&format!("127.0.0.1:{port}")).unwrap();
     h.start_agent().unwrap();
     wait_for_alert(h, "S1", "open").await;
@@ -215,7 +216,9 @@ async fn clocks_that_disagree_and_kinds_out_of_scope_are_not_assessed() {
     let mut inpatient = Hospital::settlement("S2", "w01", "PA", &[]);
     inpatient["medical_type"] = json!("21");
     let proxy = Hospital::settlement("S3", "w01", "PB", &["P-UNKNOWN"]);
-    for (settlement, reason) in [(old, "clock_uncertain"), (inpatient, "out_of_scope"), (proxy, "proxy_unknown")] {
+    for (settlement, reason) in
+        [(old, "clock_uncertain"), (inpatient, "out_of_scope"), (proxy, "proxy_unknown")]
+    {
         let (_, body) = h.settle(&settlement).await.unwrap();
         let verification = body["verification_id"].as_str().unwrap().to_owned();
         let (v, r, score) = wait_for("a verdict", || h.verdict(&verification));
@@ -263,7 +266,8 @@ async fn broken_keys_models_calibrations_and_logs_are_refused_by_name() {
     }
     let mut o = o;
     let config = std::fs::read_to_string(o.h.agent_config()).unwrap();
-    let elsewhere = config.replace(&models().display().to_string(), &files.join("models.toml").display().to_string());
+    let elsewhere =
+        config.replace(&models().display().to_string(), &files.join("models.toml").display().to_string());
     std::fs::write(o.h.agent_config(), elsewhere).unwrap();
     let said = refusal(&mut o.h);
     assert!(said.contains("0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79"), "{said}");

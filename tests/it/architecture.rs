@@ -38,17 +38,16 @@ fn sources(dir: &Path, out: &mut Vec<PathBuf>) {
 
 /// Rooms named in code by `crate::ROOM` or `counterproof::ROOM`, comments left out.
 fn imports(text: &str) -> Vec<String> {
-    let code: String = text
-        .lines()
-        .map(|l| l.split("//").next().unwrap_or_default())
-        .collect::<Vec<_>>()
-        .join(" ");
+    let code: String =
+        text.lines().map(|l| l.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join(" ");
     let mut rooms = Vec::new();
     for prefix in ["crate::", "counterproof::"] {
         for rest in code.split(prefix).skip(1) {
             let names = match rest.strip_prefix('{') {
                 // A group: the first word of each of its parts.
-                Some(group) => group.split('}').next().unwrap_or_default().split(',').map(first_word).collect(),
+                Some(group) => {
+                    group.split('}').next().unwrap_or_default().split(',').map(first_word).collect()
+                }
                 None => vec![first_word(rest)],
             };
             rooms.extend(names.into_iter().filter(|n| storey(n).is_some()));

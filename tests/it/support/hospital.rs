@@ -148,13 +148,19 @@ impl Hospital {
         draw_cameras(dir, &manifest)?;
         let keys = made(
             "counterproof keys",
-            Command::new(&programs.agent).args(["keys", "--name", "box-1", "--out"]).arg(dir.join("keys")).output(),
+            Command::new(&programs.agent)
+                .args(["keys", "--name", "box-1", "--out"])
+                .arg(dir.join("keys"))
+                .output(),
         )?;
         let public = keys.lines().filter_map(|l| l.rsplit_once(": ")).next_back().map(|(_, k)| k.to_owned());
         let public = public.ok_or_else(|| io::Error::other("counterproof keys printed no public key"))?;
         made(
             "counterproof keys",
-            Command::new(&programs.agent).args(["keys", "--name", "bureau", "--out"]).arg(dir.join("bureau-keys")).output(),
+            Command::new(&programs.agent)
+                .args(["keys", "--name", "bureau", "--out"])
+                .arg(dir.join("bureau-keys"))
+                .output(),
         )?;
         let token = fs::read_to_string(dir.join("keys/his.token"))?.trim().to_owned();
         fs::write(dir.join("notice.txt"), NOTICE)?;
@@ -172,8 +178,16 @@ impl Hospital {
         };
         let bureau = hospital.start_bureau("127.0.0.1:0")?;
         hospital.bureau_command(&[
-            "agents", "add", "--name", "box-1", "--hospital", "H00000000001", "--public-key", &public,
-            "--certificate", &dir.join("pki/box-1.pem").to_string_lossy(),
+            "agents",
+            "add",
+            "--name",
+            "box-1",
+            "--hospital",
+            "H00000000001",
+            "--public-key",
+            &public,
+            "--certificate",
+            &dir.join("pki/box-1.pem").to_string_lossy(),
         ])?;
         hospital.write_agent_toml(models, &bureau, wishes)?;
         Ok(hospital)
@@ -231,8 +245,12 @@ impl Hospital {
         let ready = self.dir.join("agent.ready");
         let begun = Instant::now();
         let config = self.agent_config().to_string_lossy().into_owned();
-        let running =
-            Running::start(&self.programs.agent, &["run", "--config", &config], self.dir.join("agent.log"), &ready)?;
+        let running = Running::start(
+            &self.programs.agent,
+            &["run", "--config", &config],
+            self.dir.join("agent.log"),
+            &ready,
+        )?;
         let took = begun.elapsed();
         self.agent = Some(running);
         let addresses: Value = serde_json::from_slice(&fs::read(ready)?)?;
@@ -329,7 +347,8 @@ fn draw_cameras(dir: &Path, manifest: &Manifest) -> io::Result<()> {
     let mut scenes = vec![("w02", vec![Scene::empty()])];
     let mut people = Vec::new();
     for sample in ["portrait-b2", "portrait-b3"] {
-        let photo = decode::still(&manifest.sample(sample).map_err(io::Error::other)?).map_err(io::Error::other)?;
+        let photo =
+            decode::still(&manifest.sample(sample).map_err(io::Error::other)?).map_err(io::Error::other)?;
         let faces = vision.find_in_still(&photo).map_err(io::Error::other)?;
         let face = faces.first().ok_or_else(|| io::Error::other(format!("no face in {sample}")))?;
         people.push(Scene::person(&photo, face));
