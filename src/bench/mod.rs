@@ -7,12 +7,14 @@
 //! person's name. It measures one to one comparisons; there is no search.
 //! Nothing here is used by the agent or the bureau's server.
 
+pub mod backdrop;
 pub mod list;
 pub mod pairs;
 pub mod rates;
 pub mod report;
 pub mod scene;
 pub mod svg;
+pub mod verification;
 
 use std::path::{Path, PathBuf};
 
@@ -43,6 +45,31 @@ pub enum Evaluation {
 pub fn run(args: &EvaluateArgs) -> Result<(), BenchError> {
     match &args.what {
         Evaluation::Pairs(args) => pairs::run(args),
+    }
+}
+
+/// `counterproof bench`.
+#[derive(Debug, clap::Args)]
+pub struct BenchArgs {
+    /// Of what.
+    #[command(subcommand)]
+    pub what: Benchmark,
+}
+
+/// What can be timed.
+#[derive(Debug, clap::Subcommand)]
+pub enum Benchmark {
+    /// One genuine verification, by step, beside one bare detection and embedding
+    Verification(verification::VerificationArgs),
+}
+
+/// Runs `counterproof bench`.
+///
+/// # Errors
+/// [`BenchError`] naming what is missing.
+pub fn time(args: &BenchArgs) -> Result<(), BenchError> {
+    match &args.what {
+        Benchmark::Verification(args) => verification::run(args),
     }
 }
 
@@ -99,6 +126,12 @@ pub enum BenchError {
     /// The manifest of models.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// The calibration.
+    #[error(transparent)]
+    Calibration(#[from] crate::verify::calibration::CalibrationError),
+    /// A sample does not do what it must.
+    #[error("the samples: {0}: run models/fetch")]
+    Sample(String),
     /// Standard output was closed.
     #[error("writing the result: {0}")]
     Output(#[from] std::io::Error),

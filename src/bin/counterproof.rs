@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use counterproof::bench::{self, EvaluateArgs};
+use counterproof::bench::{self, BenchArgs, EvaluateArgs};
 use counterproof::crypto::keys::make_keys;
 use counterproof::crypto::tls::install_provider;
 use counterproof::edge::{agent, check};
@@ -39,6 +39,8 @@ enum Command {
     },
     /// Measure accuracy on data sets.
     Evaluate(EvaluateArgs),
+    /// Measure what a verification costs.
+    Bench(BenchArgs),
     /// Make a box's keys and certificate request; nothing is overwritten.
     Keys {
         /// Folder for them.
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Command::Run { config, ready_file } => agent::run(&config, ready_file).map_err(|e| e.to_string()),
         Command::Check { config, json } => run_check(&config, json),
         Command::Evaluate(args) => bench::run(&args).map_err(|e| e.to_string()),
+        Command::Bench(args) => bench::time(&args).map_err(|e| e.to_string()),
         Command::Keys { out, name } => run_keys(&out, &name),
     };
     match done {

@@ -41,7 +41,7 @@ impl Default for BackOff {
 
 impl BackOff {
     /// A time between zero and the bound, which then doubles.
-    pub fn next(&mut self) -> Duration {
+    pub fn wait(&mut self) -> Duration {
         let bound = self.0;
         self.0 = (bound * 2).min(LAST_BOUND);
         let mut random = [0; 4];
@@ -109,7 +109,7 @@ impl Delivery {
                 }
                 Err(wait) => {
                     connected = false;
-                    tokio::time::sleep(wait.unwrap_or_else(|| back_off.next())).await;
+                    tokio::time::sleep(wait.unwrap_or_else(|| back_off.wait())).await;
                 }
             }
         }
@@ -229,7 +229,7 @@ mod tests {
         let mut b = BackOff::default();
         for bound in [500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000] {
             assert_eq!(b.0.as_millis(), bound);
-            assert!(b.next().as_millis() <= bound);
+            assert!(b.wait().as_millis() <= bound);
         }
     }
 }

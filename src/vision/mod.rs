@@ -110,6 +110,19 @@ impl Vision {
         })
     }
 
+    /// The same models as they come, without the manifest's preparation where
+    /// they run without it; benchmarks compare the two.
+    ///
+    /// # Errors
+    /// As [`Vision::load`].
+    pub fn load_unprepared(manifest: &Manifest, wanted: &Wanted) -> Result<Self, ModelError> {
+        let mut vision = Self::load(manifest, wanted)?;
+        let mut recognizer = manifest.model(&wanted.recognizer, Role::Recognizer)?.clone();
+        recognizer.prepare.clear();
+        vision.embedder = Embedder::load(manifest, &recognizer)?;
+        Ok(vision)
+    }
+
     /// Which recognizer this is.
     pub fn recognizer(&self) -> ModelIdentity {
         self.identity

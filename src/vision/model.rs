@@ -4,11 +4,11 @@
 //! The inference library is loaded once for the process, from the manifest's
 //! file. Sessions use one thread each, so that a worker's cost is its own.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ort::environment::Environment;
 use ort::session::Session;
-use ort::session::builder::GraphOptimizationLevel;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::value::TensorRef;
 
 use super::manifest::{Manifest, ManifestError, Model, Optimisation};
@@ -60,6 +60,10 @@ fn runtime(what: impl Into<String>) -> impl FnOnce(ort::Error) -> ModelError {
 /// The library, loaded on first use.
 fn environment(manifest: &Manifest) -> Result<&'static Environment, ModelError> {
     static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
+    static LOADING: Mutex<()> = Mutex::new(());
+    // The library allows one environment for each process: threads that load
+    // their first model at the same time take turns.
+    let _turn = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(e) = ENVIRONMENT.get() {
         return Ok(e);
     }
@@ -109,11 +113,14 @@ impl Loaded {
             Optimisation::All => GraphOptimizationLevel::All,
         };
         let what = || format!("loading model {id}");
+        let failed =
+            |e: ort::Error<SessionBuilder>| ModelError::Runtime { what: what(), message: e.to_string() };
         let session = Session::builder(environment)
             .map_err(runtime(what()))?
             .with_intra_threads(1)
-            .and_then(|b| b.with_optimization_level(level))
-            .map_err(|e| ModelError::Runtime { what: what(), message: e.to_string() })?
+            .map_err(failed)?
+            .with_optimization_level(level)
+            .map_err(failed)?
             .commit_from_memory(graph)
             .map_err(runtime(what()))?;
         Ok(Self { id: id.to_owned(), session })

@@ -161,7 +161,7 @@ fn rewrite(
     if seen { Ok(out) } else { Err(PrepareError("a part that every model of this kind has is missing")) }
 }
 
-fn first<'a>(message: &'a [u8], number: u64) -> Result<&'a [u8], PrepareError> {
+fn first(message: &[u8], number: u64) -> Result<&[u8], PrepareError> {
     Ok(fields(message)?.iter().find(|f| f.number == number).map(Field::bytes).unwrap_or_default())
 }
 

@@ -351,7 +351,7 @@ fn draw_cameras(dir: &Path, manifest: &Manifest) -> io::Result<()> {
             decode::still(&manifest.sample(sample).map_err(io::Error::other)?).map_err(io::Error::other)?;
         let faces = vision.find_in_still(&photo).map_err(io::Error::other)?;
         let face = faces.first().ok_or_else(|| io::Error::other(format!("no face in {sample}")))?;
-        people.push(Scene::person(&photo, face));
+        people.push(Scene::person(&photo, face).map_err(io::Error::other)?);
     }
     scenes.push(("w01", people));
     for (counter, scenes) in scenes {
