@@ -7,6 +7,7 @@
 //! person's name. It measures one to one comparisons; there is no search.
 //! Nothing here is used by the agent or the bureau's server.
 
+pub mod backdrop;
 pub mod list;
 pub mod pairs;
 pub mod rates;

@@ -128,7 +128,10 @@ impl Scores {
         let middle = *best.get(best.len() / 2)?;
         let above = curve[middle].threshold;
         let below = middle.checked_sub(1).map_or(above, |i| curve[i].threshold);
-        Some((below + (above - below) / 2.0, share(most, total))).filter(|(t, _)| t.is_finite())
+        let halfway = below + (above - below) / 2.0;
+        // Between neighbouring floats there is nothing: then the upper one separates them.
+        let threshold = if halfway > below { halfway } else { above };
+        Some((threshold, share(most, total))).filter(|(t, _)| t.is_finite())
     }
 }
 

@@ -4,7 +4,7 @@
 //! The inference library is loaded once for the process, from the manifest's
 //! file. Sessions use one thread each, so that a worker's cost is its own.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ort::environment::Environment;
 use ort::session::Session;
@@ -60,6 +60,10 @@ fn runtime(what: impl Into<String>) -> impl FnOnce(ort::Error) -> ModelError {
 /// The library, loaded on first use.
 fn environment(manifest: &Manifest) -> Result<&'static Environment, ModelError> {
     static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
+    static LOADING: Mutex<()> = Mutex::new(());
+    // The library allows one environment for each process: threads that load
+    // their first model at the same time take turns.
+    let _turn = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(e) = ENVIRONMENT.get() {
         return Ok(e);
     }

@@ -1,1 +1,3 @@
-fn main() {}
+//! Whole-program tests.
+
+mod opencv;
