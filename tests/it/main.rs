@@ -4,5 +4,6 @@
 mod agent;
 mod architecture;
 mod bureau;
+mod opencv;
 mod support;
 mod types;
