@@ -162,7 +162,7 @@ fn notes(subject: &Subject, folds: &[Fold], scores: &Scores) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if scores.impostor() < 10_000 {
+    if (1..10_000).contains(&scores.impostor()) {
         notes.push(format!(
             "an FMR of 0.001 rests on {} of {} impostor pairs",
             scores.impostor() / 1000,

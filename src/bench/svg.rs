@@ -111,11 +111,7 @@ impl Det<'_> {
             let (x, y) = (axes.x(eer), axes.y(eer));
             writeln!(out, r##"<circle cx="{x:.1}" cy="{y:.1}" r="4.5" fill="#b3261e"/>"##)?;
             let (x, y) = (x + 10.0, y - 8.0);
-            writeln!(
-                out,
-                r##"<text x="{x:.1}" y="{y:.1}" fill="#b3261e">EER {}</text>"##,
-                percent((eer * 1e5).round() / 1e5)
-            )?;
+            writeln!(out, r##"<text x="{x:.1}" y="{y:.1}" fill="#b3261e">EER {} %</text>"##, number(eer))?;
         }
         out.push_str("</svg>\n");
         Ok(())
@@ -153,21 +149,22 @@ fn grid(axes: &Axes, out: &mut String) -> std::fmt::Result {
     for t in axes.ticks() {
         let (x, y) = (axes.x(t), axes.y(t));
         let (below, beside, level) = (bottom + 18.0, LEFT - 7.0, y + 4.5);
-        let text = percent(t);
+        let text = number(t);
         writeln!(out, r#"<text x="{x:.1}" y="{below}" text-anchor="middle">{text}</text>"#)?;
         writeln!(out, r#"<text x="{beside}" y="{level:.1}" text-anchor="end">{text}</text>"#)?;
     }
     let (middle, foot, centre) = (LEFT + SIDE / 2.0, bottom + 44.0, TOP + SIDE / 2.0);
     writeln!(
         out,
-        r#"<text x="{middle}" y="{foot}" text-anchor="middle">False match rate (impostor pairs accepted)</text>
-<text x="20" y="{centre}" text-anchor="middle" transform="rotate(-90 20 {centre})">False non-match rate (genuine pairs refused)</text>"#
+        r#"<text x="{middle}" y="{foot}" text-anchor="middle">False match rate (impostor pairs accepted), %</text>
+<text x="20" y="{centre}" text-anchor="middle" transform="rotate(-90 20 {centre})">False non-match rate (genuine pairs refused), %</text>"#
     )
 }
 
-fn percent(rate: f64) -> String {
+/// A rate in percent, without the sign.
+fn number(rate: f64) -> String {
     let text = format!("{:.3}", rate * 100.0);
-    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn escape(text: &str) -> String {
@@ -197,8 +194,8 @@ mod tests {
     fn the_axes_reach_down_to_what_the_data_can_show() {
         let svg =
             |resolution| Det { title: "", subtitle: "", curve: &[], eer: Some(0.01), resolution }.to_svg();
-        assert!(svg(1.0 / 3000.0).contains(">0.02 %<"));
-        assert!(!svg(1.0 / 100.0).contains(">0.5 %<"));
+        assert!(svg(1.0 / 3000.0).contains(">0.02<"));
+        assert!(!svg(1.0 / 100.0).contains(">0.5<"));
     }
 
     proptest! {

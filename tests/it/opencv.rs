@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use counterproof::camera::decode;
-use counterproof::frame::Frame;
+use counterproof::frame::{Frame, FrameSizeError};
 use counterproof::protocol::reference::Template;
 use counterproof::vision::manifest::Manifest;
 use counterproof::vision::{Vision, Wanted};
@@ -19,7 +19,7 @@ struct Stored {
 
 /// The longer side brought to at most 640 pixels by averaging whole blocks, as
 /// the script does, so that no resizing filter is compared.
-fn reduced(frame: &Frame) -> Frame {
+fn reduced(frame: &Frame) -> Result<Frame, FrameSizeError> {
     let (w, h) = (frame.width() as usize, frame.height() as usize);
     let block = w.max(h).div_ceil(640);
     let (small_w, small_h) = (w / block, h / block);
@@ -30,7 +30,7 @@ fn reduced(frame: &Frame) -> Frame {
         ((sum + block * block / 2) / (block * block)) as u8
     };
     let rgb = (0..small_w * small_h * 3).map(mean).collect();
-    Frame::from_rgb(small_w as u32, small_h as u32, rgb).unwrap()
+    Frame::from_rgb(small_w as u32, small_h as u32, rgb)
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn embeddings_agree_with_opencv() {
         .vectors
         .into_iter()
         .map(|(id, vector)| {
-            let frame = reduced(&decode::still(&manifest.sample(&id).unwrap()).unwrap());
+            let frame = reduced(&decode::still(&manifest.sample(&id).unwrap()).unwrap()).unwrap();
             let face = vision.find_in_still(&frame).unwrap()[0];
             let crop = vision.align(&frame, &face);
             let probe = vision.embed(&crop).unwrap();
