@@ -69,7 +69,7 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), Bure
     };
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     tracing::info!("ending");
-    handle.graceful_shutdown(Some(GRACE));
+    handle.stop(GRACE);
     purging.abort();
     while listeners.join_next().await.is_some() {}
     close(&store).await;

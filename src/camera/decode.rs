@@ -77,13 +77,26 @@ pub fn still(bytes: &[u8]) -> Result<Frame, DecodeError> {
         limits.max_image_width = Some(MAX_SIDE as u32);
         limits.max_image_height = Some(MAX_SIDE as u32);
         reader.limits(limits);
+        let is_jpeg = reader.format() == Some(image::ImageFormat::Jpeg);
         let mut decoder = reader.into_decoder()?;
         let orientation = decoder.orientation()?;
-        let mut picture = image::DynamicImage::from_decoder(decoder)?;
-        picture.apply_orientation(orientation);
-        Ok::<_, image::ImageError>(picture.into_rgb8())
+        // A JPEG's pixels come from the strict decoder: the lenient one fills the missing end
+        // of a picture that was cut short with grey.
+        let picture = if is_jpeg { None } else { Some(image::DynamicImage::from_decoder(decoder)?) };
+        Ok::<_, image::ImageError>((picture, orientation))
     };
-    let rgb = read().map_err(|e| bad(e.to_string()))?;
+    let (picture, orientation) = read().map_err(|e| bad(e.to_string()))?;
+    let mut picture = match picture {
+        Some(picture) => picture,
+        None => {
+            let frame = jpeg(bytes)?;
+            image::RgbImage::from_raw(frame.width(), frame.height(), frame.rgb().to_vec())
+                .map(image::DynamicImage::ImageRgb8)
+                .ok_or_else(|| bad("its size does not fit its pixels".into()))?
+        }
+    };
+    picture.apply_orientation(orientation);
+    let rgb = picture.into_rgb8();
     Frame::from_rgb(rgb.width(), rgb.height(), rgb.into_raw()).map_err(|e| bad(e.to_string()))
 }
 
@@ -114,6 +127,7 @@ mod tests {
         let bytes = picture();
         for part in [0, 1, 20, bytes.len() / 2] {
             assert!(jpeg(&bytes[..part]).is_err(), "{part} of {} bytes", bytes.len());
+            assert!(still(&bytes[..part]).is_err(), "still: {part} of {} bytes", bytes.len());
         }
     }
 

@@ -113,7 +113,7 @@ impl TlsFiles {
             .with_client_cert_verifier(verifier)
             .with_single_cert(certificates(&self.certificate)?, private_key(&self.key)?)
             .map_err(|e| self.config_error(e))?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)
     }
 }

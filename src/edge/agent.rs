@@ -368,10 +368,10 @@ async fn purge(context: Arc<Context>) {
     }
 }
 
-async fn finish(context: &Arc<Context>, handle: &Handle<SocketAddr>, stop: &AtomicBool) {
+async fn finish(context: &Arc<Context>, handle: &Handle, stop: &AtomicBool) {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     info!("stopping: no new settlements; open verifications get a moment to end");
-    handle.graceful_shutdown(Some(Duration::from_secs(1)));
+    handle.stop(Duration::from_secs(1));
     let deadline = tokio::time::Instant::now() + FINISH;
     while context.in_flight.load(Ordering::Relaxed) > 0 && tokio::time::Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -6,6 +6,8 @@
 //! Finds faces of about 10 to 300 pixels in what it is shown.
 
 use fast_image_resize as fir;
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
 use zeroize::Zeroizing;
 
 use super::cost::{Costs, Step};
@@ -182,10 +184,9 @@ impl Detector {
     fn scale(&mut self, frame: &Frame, window: &Window, w: usize, h: usize) {
         self.scaled.clear();
         self.scaled.resize(w * h * 3, 0);
-        let source =
-            fir::images::ImageRef::new(frame.width(), frame.height(), frame.rgb(), fir::PixelType::U8x3);
-        let target =
-            fir::images::Image::from_slice_u8(w as u32, h as u32, &mut self.scaled, fir::PixelType::U8x3);
+        // Typed views: the untyped call would build the resizer for every pixel format there is.
+        let source = TypedImageRef::<U8x3>::from_buffer(frame.width(), frame.height(), frame.rgb());
+        let target = TypedImage::<U8x3>::from_buffer(w as u32, h as u32, &mut self.scaled);
         let options = fir::ResizeOptions::new()
             .resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Bilinear))
             .crop(
@@ -197,7 +198,7 @@ impl Detector {
         if let (Ok(source), Ok(mut target)) = (source, target) {
             // Sizes and crop were made from the frame itself; a refusal would leave a black
             // picture, in which no face is found.
-            let done = self.resizer.resize(&source, &mut target, &options);
+            let done = self.resizer.resize_typed(&source, &mut target, &options);
             debug_assert!(done.is_ok(), "{done:?}");
         }
     }
