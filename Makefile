@@ -1,11 +1,10 @@
 # Daily work, by name. `make demo` and `make test` do all the set-up.
-.PHONY: demo test setup packages models build fmt lint clean figures
+.PHONY: demo test setup packages models build fmt lint clean
 
 CARGO ?= cargo
 KEEP ?=
 
 demo: setup build  ## six settlements through the real programs, checked
-	@$(CARGO) build --quiet --release --example demo
 	@target/release/examples/demo $(if $(KEEP),--keep)
 
 test: setup build  ## every test
@@ -21,7 +20,7 @@ models:  ## models and sample portraits, checked by hash; instant when they are 
 	@models/fetch
 
 build:
-	$(CARGO) build --release --bins
+	$(CARGO) build --release --bins --examples
 
 fmt:
 	$(CARGO) fmt --all
