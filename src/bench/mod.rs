@@ -13,6 +13,7 @@ pub mod pairs;
 pub mod rates;
 pub mod report;
 pub mod scene;
+pub mod sessions;
 pub mod svg;
 pub mod verification;
 
@@ -35,6 +36,8 @@ pub struct EvaluateArgs {
 pub enum Evaluation {
     /// Compare pairs of photographs: accuracy by fold, FMR and FNMR, EER, DET curve
     Pairs(pairs::PairsArgs),
+    /// Play whole settlements: false alerts per 10,000, impostors alerted, inconclusive
+    Sessions(sessions::SessionsArgs),
 }
 
 /// Runs `counterproof evaluate`: the result on standard output, progress on
@@ -45,6 +48,7 @@ pub enum Evaluation {
 pub fn run(args: &EvaluateArgs) -> Result<(), BenchError> {
     match &args.what {
         Evaluation::Pairs(args) => pairs::run(args),
+        Evaluation::Sessions(args) => sessions::run(args),
     }
 }
 

@@ -16,8 +16,7 @@ use crate::protocol::settlement::Settlement;
 use crate::protocol::verdict::{NotAssessed, Outcome};
 
 use super::alerts::Draft;
-use super::outbox;
-use super::store::{Store, StoreError, audit};
+use super::store::{Store, StoreError, audit, audit_verdict};
 
 /// What became of a settlement message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -297,29 +296,6 @@ impl Store {
         )?;
         Ok(changed == 1)
     }
-
-    fn withdraw(
-        &mut self,
-        hash: &[u8],
-        settlement: &SettlementId,
-        agent: &AgentId,
-        alert: AlertId,
-        now: WallTime,
-    ) -> Result<(), StoreError> {
-        let parts = outbox::withdrawal(agent, settlement, alert);
-        let event = self.prepare(parts, now)?;
-        let tx = self.connection.transaction()?;
-        tx.execute(
-            "UPDATE settlements SET alert_state = 'withdrawn', updated_at = ?2 WHERE id_hash = ?1",
-            params![hash, now.as_millis()],
-        )?;
-        event.insert(&tx, now)?;
-        let data =
-            json!({ "settlement": settlement, "event": event.id(), "withdraws": alert, "seq": event.seq() });
-        audit(&tx, now, Kind::WithdrawalCommitted, &data)?;
-        tx.commit()?;
-        Ok(())
-    }
 }
 
 fn payload_label(id: VerificationId) -> String {
@@ -339,21 +315,6 @@ fn audit_accepted(
     let data =
         json!({ "settlement": settlement.settlement_id, "verification": id, "counter": settlement.counter });
     audit(tx, now, Kind::SettlementAccepted, &data)
-}
-
-/// The one verdict of a verification.
-pub(super) fn audit_verdict(
-    tx: &Transaction<'_>,
-    settlement: &SettlementId,
-    id: VerificationId,
-    outcome: Outcome,
-    now: WallTime,
-) -> Result<(), StoreError> {
-    let mut data = json!({ "settlement": settlement, "verification": id, "verdict": outcome.verdict() });
-    if !outcome.reason().is_empty() {
-        data["reason"] = outcome.reason().into();
-    }
-    audit(tx, now, Kind::Verdict, &data)
 }
 
 #[cfg(test)]

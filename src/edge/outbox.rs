@@ -19,8 +19,7 @@ use crate::protocol::id::{AgentId, AlertId, SettlementId, VerificationId};
 use crate::protocol::verdict::Outcome;
 
 use super::alerts::Draft;
-use super::journal::audit_verdict;
-use super::store::{Store, StoreError, audit};
+use super::store::{Store, StoreError, audit, audit_verdict};
 
 /// An event that waits for the bureau.
 pub struct Outgoing {
@@ -44,31 +43,31 @@ pub struct Waiting {
 }
 
 /// Box, settlement and content of an event to come.
-pub(super) type Parts = (AgentId, SettlementId, Content);
+type Parts = (AgentId, SettlementId, Content);
 
 /// The withdrawal of an alert.
-pub(super) fn withdrawal(agent: &AgentId, settlement: &SettlementId, alert: AlertId) -> Parts {
+fn withdrawal(agent: &AgentId, settlement: &SettlementId, alert: AlertId) -> Parts {
     let content = Content::Withdrawn(Withdrawn { alert, reason: WithdrawalReason::SettlementCancelled });
     (agent.clone(), settlement.clone(), content)
 }
 
 /// An event, signed and sealed, ready to be committed.
-pub(super) struct Prepared {
+struct Prepared {
     event: Event,
     digest: Sha256,
     sealed: Vec<u8>,
 }
 
 impl Prepared {
-    pub(super) fn id(&self) -> AlertId {
+    fn id(&self) -> AlertId {
         self.event.id
     }
 
-    pub(super) fn seq(&self) -> u64 {
+    fn seq(&self) -> u64 {
         self.event.chain.seq
     }
 
-    pub(super) fn insert(&self, tx: &Transaction<'_>, now: WallTime) -> Result<(), StoreError> {
+    fn insert(&self, tx: &Transaction<'_>, now: WallTime) -> Result<(), StoreError> {
         tx.execute(
             "INSERT INTO outbox (seq, id, digest, sealed, state, updated_at) VALUES (?1, ?2, ?3, ?4, 'waiting', ?5)",
             params![self.seq() as i64, self.id().to_string(), self.digest.0, self.sealed, now.as_millis()],
@@ -79,7 +78,7 @@ impl Prepared {
 
 impl Store {
     /// Numbers, signs and seals the next event of the chain.
-    pub(super) fn prepare(&self, parts: Parts, now: WallTime) -> Result<Prepared, StoreError> {
+    fn prepare(&self, parts: Parts, now: WallTime) -> Result<Prepared, StoreError> {
         let (agent, subject, content) = parts;
         let last: Option<(i64, Vec<u8>)> = self
             .connection
@@ -138,6 +137,30 @@ impl Store {
         audit(&tx, now, Kind::AlertCommitted, &data)?;
         tx.commit()?;
         Ok(Some(event.id()))
+    }
+
+    /// Signs and commits the withdrawal of an alert, and marks its settlement.
+    pub(super) fn withdraw(
+        &mut self,
+        hash: &[u8],
+        settlement: &SettlementId,
+        agent: &AgentId,
+        alert: AlertId,
+        now: WallTime,
+    ) -> Result<(), StoreError> {
+        let parts = withdrawal(agent, settlement, alert);
+        let event = self.prepare(parts, now)?;
+        let tx = self.connection.transaction()?;
+        tx.execute(
+            "UPDATE settlements SET alert_state = 'withdrawn', updated_at = ?2 WHERE id_hash = ?1",
+            params![hash, now.as_millis()],
+        )?;
+        event.insert(&tx, now)?;
+        let data =
+            json!({ "settlement": settlement, "event": event.id(), "withdraws": alert, "seq": event.seq() });
+        audit(&tx, now, Kind::WithdrawalCommitted, &data)?;
+        tx.commit()?;
+        Ok(())
     }
 
     /// The oldest events that wait, in their order.

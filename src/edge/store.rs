@@ -14,12 +14,14 @@ use std::path::{Path, PathBuf};
 
 use ring::hmac;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use serde_json::json;
 
 use crate::clock::WallTime;
 use crate::crypto::seal::{RootKey, SealError, SealKey};
 use crate::crypto::sign::SigningKey;
 use crate::privacy::audit::Kind;
-use crate::protocol::id::{Epoch, SettlementId};
+use crate::protocol::id::{Epoch, SettlementId, VerificationId};
+use crate::protocol::verdict::Outcome;
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -237,4 +239,19 @@ pub(super) fn audit(
         params![at.as_millis(), kind.as_str(), data.to_string()],
     )?;
     Ok(())
+}
+
+/// The one verdict of a verification.
+pub(super) fn audit_verdict(
+    tx: &Transaction<'_>,
+    settlement: &SettlementId,
+    id: VerificationId,
+    outcome: Outcome,
+    now: WallTime,
+) -> Result<(), StoreError> {
+    let mut data = json!({ "settlement": settlement, "verification": id, "verdict": outcome.verdict() });
+    if !outcome.reason().is_empty() {
+        data["reason"] = outcome.reason().into();
+    }
+    audit(tx, now, Kind::Verdict, &data)
 }

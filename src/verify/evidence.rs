@@ -6,6 +6,7 @@
 //! may be there. Everything between is inconclusive. Views that are nearly the
 //! same picture count once, so that a still does not testify ten times.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::BoxTime;
@@ -77,7 +78,7 @@ impl Mismatch {
 /// One separate view of a person.
 struct View {
     at: BoxTime,
-    probe: Probe,
+    probe: Arc<Probe>,
     scores: Vec<f32>,
     quality: Quality,
 }
@@ -163,7 +164,13 @@ impl<'a> Evidence<'a> {
     }
 
     /// A good view of the person. Decides at once when it is a match.
-    pub fn view(&mut self, number: usize, at: BoxTime, probe: Probe, quality: Quality) -> Option<Verdict> {
+    pub fn view(
+        &mut self,
+        number: usize,
+        at: BoxTime,
+        probe: Arc<Probe>,
+        quality: Quality,
+    ) -> Option<Verdict> {
         let scores: Vec<f32> = self.subjects.iter().map(|s| s.score(&probe)).collect();
         let single = scores.iter().copied().fold(-1.0, f32::max);
         let t = self.thresholds;
@@ -274,11 +281,11 @@ mod tests {
         vec![Subject::new(vec![Template::from_raw(v).unwrap()]).unwrap()]
     }
 
-    fn probe(cosine: f32, k: usize) -> Probe {
+    fn probe(cosine: f32, k: usize) -> Arc<Probe> {
         let mut v = vec![0.0; 64];
         v[0] = cosine;
         v[1 + k % 63] = (1.0 - cosine * cosine).sqrt();
-        Probe::for_tests(Template::from_raw(v).unwrap())
+        Arc::new(Probe::for_tests(Template::from_raw(v).unwrap()))
     }
 
     fn run(views: &[(usize, u64, f32, usize)]) -> Verdict {

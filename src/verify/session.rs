@@ -107,7 +107,7 @@ impl<'a> Session<'a> {
         if !quality.flaws(&self.rules.gate).is_empty() {
             return Ok(None);
         }
-        let probe = vision.embed(&crop)?;
+        let probe = Arc::new(vision.embed(&crop)?);
         let evidence = &mut self.evidence;
         Ok(vision.costs().measure(Step::Decide, || evidence.view(person, at, probe, quality)))
     }

@@ -308,6 +308,6 @@ async fn an_expired_certificate_is_said_and_costs_no_alert() {
         .unwrap();
     let said = String::from_utf8_lossy(&check.stdout).into_owned();
     assert!(!check.status.success());
-    assert!(said.contains("FAILURE") && said.contains("expired"), "{said}");
+    assert!(said.contains("FAILURE") && said.contains("renew this box's certificate"), "{said}");
     assert!(said.contains("liveness") && said.contains("off"), "{said}");
 }

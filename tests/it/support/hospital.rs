@@ -200,7 +200,7 @@ impl Hospital {
         let line = text.lines().find(|l| l.starts_with("listen")).unwrap_or_default().to_owned();
         fs::write(&file, text.replacen(&line, &format!("listen = \"{listen}\""), 1))?;
         let ready = self.dir.join("bureau.ready");
-        let arguments = ["serve", "--config", &file.to_string_lossy().into_owned()];
+        let arguments = ["serve", "--config", &file.to_string_lossy()];
         let running = Running::start(&self.programs.bureau, &arguments, self.dir.join("bureau.log"), &ready)?;
         self.bureau = Some(running);
         let addresses: Value = serde_json::from_slice(&fs::read(ready)?)?;
@@ -344,22 +344,16 @@ impl Hospital {
 /// `w01`: the person of the portraits B stands there; `w02`: nobody.
 fn draw_cameras(dir: &Path, manifest: &Manifest) -> io::Result<()> {
     let mut vision = Vision::load(manifest, &Wanted::default()).map_err(io::Error::other)?;
-    let mut scenes = vec![("w02", vec![Scene::empty()])];
-    let mut people = Vec::new();
-    // Not b2: even as photographs, it and portrait A score 0.28, which is a doubt.
-    for sample in ["portrait-b3"] {
-        let photo =
-            decode::still(&manifest.sample(sample).map_err(io::Error::other)?).map_err(io::Error::other)?;
-        let faces = vision.find_in_still(&photo).map_err(io::Error::other)?;
-        let face = faces.first().ok_or_else(|| io::Error::other(format!("no face in {sample}")))?;
-        people.push(Scene::person(&photo, face).map_err(io::Error::other)?);
-    }
-    scenes.push(("w01", people));
-    for (counter, scenes) in scenes {
+    // Not portrait-b2: even as photographs, it and portrait A score 0.28, which is a doubt.
+    let photo = manifest.sample("portrait-b3").map_err(io::Error::other)?;
+    let photo = decode::still(&photo).map_err(io::Error::other)?;
+    let faces = vision.find_in_still(&photo).map_err(io::Error::other)?;
+    let face = faces.first().ok_or_else(|| io::Error::other("no face in portrait-b3"))?;
+    let person = Scene::person(&photo, face).map_err(io::Error::other)?;
+    for (counter, scene) in [("w01", person), ("w02", Scene::empty())] {
         let folder = dir.join("cameras").join(counter);
         fs::create_dir_all(&folder)?;
         for n in 0..PICTURES {
-            let scene = &scenes[n as usize % scenes.len()];
             fs::write(folder.join(format!("{n:04}.jpg")), scene.jpeg(n))?;
         }
     }
