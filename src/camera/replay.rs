@@ -129,6 +129,9 @@ pub fn play(pictures: &Pictures, replay: &Replay, ring: &Ring, clock: &Arc<dyn C
     let period = Duration::from_secs_f32(1.0 / replay.frames_per_second.clamp(0.1, 240.0));
     let begun = std::time::Instant::now();
     for n in 0u32.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
         let i = n as usize % pictures.len();
         if n as usize >= pictures.len() && !replay.repeat {
             break;

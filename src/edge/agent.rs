@@ -41,6 +41,7 @@ use super::counter::{Counters, Tools};
 use super::delivery::Delivery;
 use super::intake::Intake;
 use super::posture::Reporter;
+use super::purge::Limits;
 use super::references::References;
 use super::store::{Store, StoreError};
 use super::workers::Workers;
@@ -152,11 +153,11 @@ pub fn run(path: &Path, ready_file: Option<PathBuf>) -> Result<(), AgentError> {
     let effective = Config::read(path, today())?;
     effective.warnings.iter().for_each(|w| warn!("{w}"));
     let eyes = Eyes::open(&effective.config)?;
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?
-        .block_on(serve(effective, eyes, ready_file))
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let done = runtime.block_on(serve(effective, eyes, ready_file));
+    // A name look-up that hangs must not keep the process.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    done
 }
 
 async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) -> Result<(), AgentError> {
@@ -301,12 +302,21 @@ async fn export(context: Arc<Context>) {
 /// Signs and commits held mismatches when their time has come.
 async fn release(context: Arc<Context>) {
     loop {
+        context.record_again().await;
         let now = context.wall();
+        let mut least = 50;
         let due = context.store(move |s| s.due(now)).await.unwrap_or_else(|e| {
             error!(error = %e, "held mismatches cannot be read");
+            least = 5000;
             Vec::new()
         });
         for (id, draft) in due {
+            let Ok(draft) = draft.inspect_err(
+                |e| error!(verification = %id, error = %e, "a held mismatch cannot be read; it stays"),
+            ) else {
+                least = 5000;
+                continue;
+            };
             match context.store(move |s| s.release(id, draft, now)).await {
                 Ok(Some(event)) => {
                     context.count(crate::protocol::verdict::Outcome::Mismatch);
@@ -316,14 +326,15 @@ async fn release(context: Arc<Context>) {
                 }
                 Ok(None) => {}
                 Err(e) => {
-                    error!(verification = %id, error = %e, "an alert could not be committed; it is tried again")
+                    error!(verification = %id, error = %e, "an alert could not be committed; it is tried again");
+                    least = 5000;
                 }
             }
         }
         let next = context.store(|s| s.next_due()).await.ok().flatten();
         let now = context.wall();
         let wait = next.map_or(Duration::from_secs(60), |t| {
-            Duration::from_millis((t.as_millis() - now.as_millis()).clamp(50, 60_000) as u64)
+            Duration::from_millis((t.as_millis() - now.as_millis()).clamp(least, 60_000) as u64)
         });
         tokio::select! {
             () = context.mismatch_held.notified() => {}
@@ -339,25 +350,10 @@ async fn purge(context: Arc<Context>) {
         let before = |limit| now.minus(context.policy.limit(limit));
         let (journal, links) = (before(policy::JOURNAL), before(policy::WITHDRAWAL_LINKS));
         let (acknowledged, waiting) = (before(policy::ACKNOWLEDGED_ALERTS), before(policy::WAITING_ALERTS));
-        let purged = context
-            .store(move |s| {
-                let (settlements, linked) = s.purge_settlements(journal, links)?;
-                let (delivered, undelivered) = s.purge_outbox(acknowledged, waiting)?;
-                let total = settlements + linked + delivered + undelivered;
-                if total > 0 {
-                    let data = json!({
-                        policy::JOURNAL.key: settlements,
-                        policy::WITHDRAWAL_LINKS.key: linked,
-                        policy::ACKNOWLEDGED_ALERTS.key: delivered,
-                        policy::WAITING_ALERTS.key: undelivered,
-                    });
-                    s.record(now, Kind::Purged, &data)?;
-                }
-                Ok((total, undelivered))
-            })
-            .await;
+        let limits = Limits { journal, links, acknowledged, waiting };
+        let purged = context.store(move |s| s.purge(limits, now)).await;
         match purged {
-            Ok((_, undelivered)) if undelivered > 0 => {
+            Ok(undelivered) if undelivered > 0 => {
                 error!(undelivered, "alerts reached their limit before the bureau took them");
             }
             Ok(_) => {}

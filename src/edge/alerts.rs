@@ -63,6 +63,11 @@ impl Draft {
         }
     }
 
+    /// The settlement it is about.
+    pub fn settlement(&self) -> &SettlementId {
+        &self.settlement
+    }
+
     /// The box, the settlement, and what will be said.
     pub(super) fn into_parts(self) -> (AgentId, SettlementId, alert::Content) {
         (self.agent, self.settlement, alert::Content::Mismatch(Box::new(self.data)))

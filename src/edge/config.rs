@@ -310,10 +310,17 @@ impl Config {
             let complaint = |problem| Complaint { path: path.to_owned(), line: 0, problem };
             SettingsError::Refused(problems.into_iter().map(complaint).collect())
         };
-        let (policy, warnings) = config.privacy.policy(base, today).map_err(refuse)?;
+        let (policy, mut warnings) = config.privacy.policy(base, today).map_err(refuse)?;
         let short = config.ring_problems(&policy);
         if !short.is_empty() {
             return Err(refuse(short));
+        }
+        let least = config.his.delay_ms + 2 * config.his.clock_error_ms;
+        if config.decision.hold_ms < least {
+            warnings.push(format!(
+                "decision.hold_ms is {}; below {least} (delay_ms + 2 x clock_error_ms) a neighbour that the HIS names late can come after an alert was signed",
+                config.decision.hold_ms
+            ));
         }
         Ok(Effective { config, policy, warnings })
     }

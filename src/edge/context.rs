@@ -14,7 +14,7 @@ use crate::privacy::audit::{AuditError, AuditLog};
 use crate::privacy::policy::Policy;
 use crate::protocol::id::{SettlementId, VerificationId};
 use crate::protocol::posture::AuditHead;
-use crate::protocol::verdict::Outcome;
+use crate::protocol::verdict::{NotAssessed, Outcome};
 use crate::verify::calibration::Calibration;
 
 use super::alerts::{Draft, InForce};
@@ -49,6 +49,7 @@ pub struct Context {
     audit_ok: AtomicBool,
     store_ok: AtomicBool,
     verdicts: Mutex<BTreeMap<String, u64>>,
+    unrecorded: Mutex<Vec<(VerificationId, SettlementId, Outcome)>>,
 }
 
 /// Why the box cannot verify now.
@@ -99,6 +100,7 @@ impl Context {
             audit_ok: AtomicBool::new(true),
             store_ok: AtomicBool::new(true),
             verdicts: Mutex::default(),
+            unrecorded: Mutex::default(),
         }
     }
 
@@ -152,14 +154,25 @@ impl Context {
                 info!(%verification, verdict = outcome.verdict(), reason = outcome.reason(), "verified");
             }
             Ok(false) => debug!(%verification, "cancelled before its verdict"),
-            // The settlement stays `accepted`; the next start ends it as restarted.
-            Err(e) => error!(%verification, error = %e, "the verdict could not be recorded"),
+            Err(e) => {
+                error!(%verification, error = %e, "the verdict could not be recorded; it is tried again");
+                lock(&self.unrecorded).push((verification, settlement.clone(), outcome));
+            }
+        }
+    }
+
+    /// Tries again to record verdicts that could not be.
+    pub async fn record_again(&self) {
+        let again = std::mem::take(&mut *lock(&self.unrecorded));
+        for (verification, settlement, outcome) in again {
+            self.end(verification, &settlement, outcome).await;
         }
     }
 
     /// Holds a mismatch for as long as it may still be cancelled.
     pub async fn hold(&self, verification: VerificationId, draft: Draft) -> bool {
         let now = self.wall();
+        let settlement = draft.settlement().clone();
         let release = now.plus(std::time::Duration::from_millis(self.config.decision.hold_ms));
         match self.store(move |s| s.hold(verification, &draft, release, now)).await {
             Ok(held) => {
@@ -168,6 +181,8 @@ impl Context {
             }
             Err(e) => {
                 error!(%verification, error = %e, "a mismatch could not be recorded");
+                let outcome = Outcome::NotAssessed(NotAssessed::Fault);
+                lock(&self.unrecorded).push((verification, settlement, outcome));
                 false
             }
         }
@@ -176,22 +191,24 @@ impl Context {
     /// Moves waiting audit rows to the log, in order, once.
     ///
     /// # Errors
-    /// If the log cannot be written; the rows then wait.
+    /// If the log cannot be written; the rows then wait, and nothing is verified.
     pub fn export_audit(&self) -> Result<(), ExportError> {
+        let done = self.move_audit_rows();
+        self.audit_ok.store(done.is_ok(), Ordering::Relaxed);
+        done
+    }
+
+    fn move_audit_rows(&self) -> Result<(), ExportError> {
         loop {
             let rows = lock(&self.store).audit_rows(EXPORT_BATCH)?;
             let Some(last) = rows.last().map(|r| r.row) else {
-                self.audit_ok.store(true, Ordering::Relaxed);
                 return Ok(());
             };
             let mut log = lock(&self.audit);
             for row in rows {
                 // A crash between log and database leaves rows that stand in the log already.
-                if row.row > log.last_row()
-                    && let Err(e) = log.append(row.at, row.kind, row.data, Some(row.row))
-                {
-                    self.audit_ok.store(false, Ordering::Relaxed);
-                    return Err(e.into());
+                if row.row > log.last_row() {
+                    log.append(row.at, row.kind, row.data, Some(row.row))?;
                 }
             }
             drop(log);

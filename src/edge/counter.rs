@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -20,7 +20,7 @@ use tracing::{debug, warn};
 use crate::camera::ring::Ring;
 use crate::clock::BoxTime;
 use crate::frame::Sample;
-use crate::protocol::id::{CardholderId, CounterId, VerificationId};
+use crate::protocol::id::{CardholderId, CounterId, SettlementId, VerificationId};
 use crate::protocol::settlement::Settlement;
 use crate::protocol::verdict::{Inconclusive, NotAssessed, Outcome};
 use crate::verify::Verdict;
@@ -73,7 +73,7 @@ impl Counters {
                 tools: Arc::clone(tools),
                 open: Vec::new(),
                 recent: VecDeque::new(),
-                held: Arc::default(),
+                judged: Arc::default(),
             };
             tokio::spawn(actor.run(receiver));
         }
@@ -133,10 +133,22 @@ struct Open {
     references: JoinHandle<Result<Vec<Subject>, NotAssessed>>,
 }
 
-/// A mismatch that may still be cut by a late neighbour.
-struct Held {
-    settlement: Settlement,
+/// A window that is closed, and may still be cut by a neighbour named late.
+struct Judged {
+    settlement: SettlementId,
+    cardholder: CardholderId,
+    moment: BoxTime,
     window: (BoxTime, BoxTime),
+    /// Its mismatch is held; before that it has no verdict yet.
+    held: bool,
+    /// A neighbour came in between: a mismatch no longer counts.
+    cut: bool,
+}
+
+type Windows = Arc<Mutex<HashMap<VerificationId, Judged>>>;
+
+fn lock(windows: &Windows) -> MutexGuard<'_, HashMap<VerificationId, Judged>> {
+    windows.lock().unwrap_or_else(|e| e.into_inner())
 }
 
 struct Actor {
@@ -145,7 +157,7 @@ struct Actor {
     tools: Arc<Tools>,
     open: Vec<Open>,
     recent: VecDeque<(BoxTime, CardholderId)>,
-    held: Arc<Mutex<HashMap<VerificationId, Held>>>,
+    judged: Windows,
 }
 
 impl Actor {
@@ -180,22 +192,27 @@ impl Actor {
     async fn begin(&mut self, id: VerificationId, settlement: Settlement) {
         let refuse = |reason| Outcome::NotAssessed(reason);
         let config = &self.context().config;
-        if !config.decision.medical_types.contains(&settlement.medical_type) {
-            return self.give_up(id, &settlement, refuse(NotAssessed::OutOfScope)).await;
-        }
+        let in_scope = config.decision.medical_types.contains(&settlement.medical_type);
         let now = self.context().clock.now();
         let moment = match config.clock_map().place(settlement.occurred_at, now) {
             Ok(t) => t,
+            Err(_) if !in_scope => {
+                return self.give_up(id, &settlement, refuse(NotAssessed::OutOfScope)).await;
+            }
             Err(doubt) => {
                 warn!(verification = %id, %doubt, "a settlement cannot be placed in time");
                 return self.give_up(id, &settlement, refuse(NotAssessed::ClockUncertain)).await;
             }
         };
-        self.cut_held(moment, &settlement.cardholder).await;
+        // Whoever settles here cuts the neighbours, verified or not.
+        self.cut_judged(moment, &settlement.cardholder).await;
         self.recent.push_back((moment, settlement.cardholder.clone()));
         let oldest = now.boot.minus(Duration::from_secs(120));
         while self.recent.front().is_some_and(|(t, _)| *t < oldest) {
             self.recent.pop_front();
+        }
+        if !in_scope {
+            return self.give_up(id, &settlement, refuse(NotAssessed::OutOfScope)).await;
         }
         let (references, copy) = (self.tools.references.clone(), settlement.clone());
         let references = tokio::spawn(async move { references.subjects(&copy).await });
@@ -207,20 +224,36 @@ impl Actor {
         self.context().in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// A settlement of somebody else inside the window of a held mismatch.
-    async fn cut_held(&self, moment: BoxTime, cardholder: &CardholderId) {
-        let touched: Vec<(VerificationId, Held)> = {
-            let mut held = self.held.lock().unwrap_or_else(|e| e.into_inner());
-            let inside = |h: &Held| {
-                (h.window.0..=h.window.1).contains(&moment) && h.settlement.cardholder != *cardholder
-            };
-            let ids: Vec<VerificationId> =
-                held.iter().filter(|(_, h)| inside(h)).map(|(id, _)| *id).collect();
-            ids.into_iter().filter_map(|id| held.remove_entry(&id)).collect()
-        };
-        for (id, h) in touched {
+    /// A settlement of somebody else that would have cut a window already closed.
+    async fn cut_judged(&self, moment: BoxTime, cardholder: &CardholderId) {
+        let span = self.span();
+        let mut late = Vec::new();
+        {
+            let mut judged = lock(&self.judged);
+            for (id, j) in judged.iter_mut().filter(|(_, j)| j.cardholder != *cardholder) {
+                let narrower = span.around(j.moment, std::iter::once(moment));
+                if narrower.0 > j.window.0 || narrower.1 < j.window.1 {
+                    j.cut = true;
+                    if j.held {
+                        late.push((*id, j.settlement.clone()));
+                    }
+                }
+            }
+            for (id, _) in &late {
+                judged.remove(id);
+            }
+        }
+        for (id, settlement) in late {
             let outcome = Outcome::Inconclusive(Inconclusive::NeighbourNamedLate);
-            self.context().end(id, &h.settlement.settlement_id, outcome).await;
+            self.context().end(id, &settlement, outcome).await;
+        }
+    }
+
+    fn span(&self) -> Span {
+        Span {
+            before: Duration::from_millis(self.settings.before_ms),
+            after: self.after(),
+            error: self.context().config.clock_map().error,
         }
     }
 
@@ -234,7 +267,7 @@ impl Actor {
             }
             !stopped
         });
-        self.held.lock().unwrap_or_else(|e| e.into_inner()).remove(&id);
+        lock(&self.judged).remove(&id);
     }
 
     fn close_due(&mut self) {
@@ -248,12 +281,16 @@ impl Actor {
                 .iter()
                 .filter(|(_, cardholder)| *cardholder != o.settlement.cardholder)
                 .map(|(t, _)| *t);
-            let span = Span {
-                before: Duration::from_millis(self.settings.before_ms),
-                after,
-                error: self.context().config.clock_map().error,
+            let window = self.span().around(o.moment, neighbours);
+            let entry = Judged {
+                settlement: o.settlement.settlement_id.clone(),
+                cardholder: o.settlement.cardholder.clone(),
+                moment: o.moment,
+                window,
+                held: false,
+                cut: false,
             };
-            let window = span.around(o.moment, neighbours);
+            lock(&self.judged).insert(o.id, entry);
             let samples = self.ring.between(window.0, window.1);
             let closed = Closed {
                 rules: Rules::counter(self.context().calibration.thresholds, self.settings.region),
@@ -261,7 +298,7 @@ impl Actor {
                 window,
                 samples,
                 tools: Arc::clone(&self.tools),
-                held: Arc::clone(&self.held),
+                judged: Arc::clone(&self.judged),
             };
             tokio::spawn(closed.finish());
         }
@@ -299,21 +336,29 @@ struct Closed {
     samples: Vec<Arc<Sample>>,
     rules: Rules,
     tools: Arc<Tools>,
-    held: Arc<Mutex<HashMap<VerificationId, Held>>>,
+    judged: Windows,
 }
 
 impl Closed {
     async fn finish(self) {
-        let context = Arc::clone(&self.tools.context);
-        self.decide().await;
+        let (context, judged, id) = (Arc::clone(&self.tools.context), Arc::clone(&self.judged), self.open.id);
+        let held = self.decide().await;
         context.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if held {
+            tokio::time::sleep(Duration::from_millis(context.config.decision.hold_ms)).await;
+        }
+        lock(&judged).remove(&id);
     }
 
-    async fn decide(self) {
-        let Self { open, window, samples, rules, tools, held } = self;
+    /// Whether the verdict is a mismatch that is now held.
+    async fn decide(self) -> bool {
+        let Self { open, window, samples, rules, tools, judged } = self;
         let Open { id, settlement, moment, references } = open;
         let context = &tools.context;
-        let end = async |outcome| context.end(id, &settlement.settlement_id, outcome).await;
+        let end = async |outcome| {
+            context.end(id, &settlement.settlement_id, outcome).await;
+            false
+        };
         let not_assessed = async |reason| end(Outcome::NotAssessed(reason)).await;
         // References first: without them no face is looked for.
         let subjects = match references.await {
@@ -333,23 +378,16 @@ impl Closed {
         };
         let Ok(Some(ran)) = answer.await else { return not_assessed(NotAssessed::Fault).await };
         explain(id, &ran);
-        match &ran.verdict {
-            Verdict::Mismatch(mismatch) => {
-                let draft = Draft::of(mismatch, &settlement, &context.in_force);
-                let entry = Held { settlement, window };
-                held.lock().unwrap_or_else(|e| e.into_inner()).insert(id, entry);
-                if !context.hold(id, draft).await {
-                    held.lock().unwrap_or_else(|e| e.into_inner()).remove(&id);
-                }
-                let (held, hold) =
-                    (Arc::clone(&held), Duration::from_millis(context.config.decision.hold_ms));
-                tokio::spawn(async move {
-                    tokio::time::sleep(hold).await;
-                    held.lock().unwrap_or_else(|e| e.into_inner()).remove(&id);
-                });
-            }
-            other => end(other.outcome()).await,
+        let Verdict::Mismatch(mismatch) = &ran.verdict else { return end(ran.verdict.outcome()).await };
+        let cut = lock(&judged).get_mut(&id).is_some_and(|j| {
+            j.held = true;
+            j.cut
+        });
+        if cut {
+            return end(Outcome::Inconclusive(Inconclusive::NeighbourNamedLate)).await;
         }
+        // A neighbour that comes from here on ends the verification first; then nothing is held.
+        context.hold(id, Draft::of(mismatch, &settlement, &context.in_force)).await
     }
 }
 

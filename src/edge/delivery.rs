@@ -26,6 +26,8 @@ use super::store::StoreError;
 const FIRST_BOUND: Duration = Duration::from_millis(500);
 const LAST_BOUND: Duration = Duration::from_secs(60);
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
+/// How often an idle box asks which event the bureau holds last.
+const COMPARE_EVERY: Duration = Duration::from_secs(600);
 /// Events that are read from the store at a time.
 const BATCH: usize = 32;
 
@@ -105,11 +107,16 @@ impl Delivery {
                 Ok(true) => back_off = BackOff::default(),
                 Ok(false) => {
                     back_off = BackOff::default();
-                    self.context.events_wait.notified().await;
+                    // After a pause the heads are compared again: the bureau may have been restored.
+                    if tokio::time::timeout(COMPARE_EVERY, self.context.events_wait.notified()).await.is_err()
+                    {
+                        connected = false;
+                    }
                 }
                 Err(wait) => {
                     connected = false;
-                    tokio::time::sleep(wait.unwrap_or_else(|| back_off.wait())).await;
+                    let ours = back_off.wait();
+                    tokio::time::sleep(wait.map_or(ours, |w| w.max(ours))).await;
                 }
             }
         }

@@ -129,6 +129,21 @@ async fn settle(
     if let Some(trouble) = intake.context.trouble() {
         return Err(unavailable(&intake, trouble));
     }
+    to_its_end(take(intake, settlement)).await
+}
+
+/// Runs what follows a commit to its end even if the caller hangs up meanwhile:
+/// a handler is dropped with its connection, a task is not.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    let lost =
+        |e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("a request was not finished: {e}"));
+    tokio::spawn(work).await.unwrap_or_else(|e| Err(lost(e)))
+}
+
+/// Journals a settlement and begins its verification.
+async fn take(intake: Intake, settlement: Settlement) -> Result<Response, Problem> {
     let (copy, now) = (settlement.clone(), intake.context.wall());
     let accepted = intake.context.store(move |s| s.accept(&copy, now)).await.map_err(|e| {
         error!(error = %e, "a settlement could not be journalled");
@@ -159,6 +174,11 @@ async fn settle(
 async fn cancel(State(intake): State<Intake>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
     let id: SettlementId =
         id.parse().map_err(|e| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{e}")).about("id"))?;
+    to_its_end(take_back(intake, id)).await
+}
+
+/// Journals a cancellation and stops or withdraws what it finds.
+async fn take_back(intake: Intake, id: SettlementId) -> Result<StatusCode, Problem> {
     let (agent, now) = (intake.context.config.agent.name.clone(), intake.context.wall());
     let cancelled = intake.context.store(move |s| s.cancel(&id, &agent, now)).await.map_err(|e| {
         error!(error = %e, "a cancellation could not be journalled");

@@ -44,6 +44,9 @@ pub enum Cancelled {
     Nothing,
 }
 
+/// A held mismatch whose time has come, if it can be read.
+pub type Due = (VerificationId, Result<Draft, StoreError>);
+
 struct Row {
     verification: VerificationId,
     state: String,
@@ -208,7 +211,7 @@ impl Store {
     ///
     /// # Errors
     /// If they cannot be read or opened.
-    pub fn due(&self, now: WallTime) -> Result<Vec<(VerificationId, Draft)>, StoreError> {
+    pub fn due(&self, now: WallTime) -> Result<Vec<Due>, StoreError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT verification, draft FROM settlements WHERE state = 'held' AND release_at <= ?1 ORDER BY release_at",
         )?;
@@ -218,9 +221,12 @@ impl Store {
             let (id, sealed) = row?;
             let id: VerificationId =
                 id.parse().map_err(|_| StoreError::Content("a broken verification number".into()))?;
-            let plain = self.seal.open(&draft_label(id), &sealed)?;
-            let draft = serde_json::from_slice(&plain)
-                .map_err(|e| StoreError::Content(format!("a held alert that cannot be read: {e}")))?;
+            // One that cannot be read must not keep the others.
+            let draft =
+                self.seal.open(&draft_label(id), &sealed).map_err(StoreError::from).and_then(|plain| {
+                    serde_json::from_slice(&plain)
+                        .map_err(|e| StoreError::Content(format!("a held alert that cannot be read: {e}")))
+                });
             Ok((id, draft))
         })
         .collect()
@@ -259,27 +265,6 @@ impl Store {
             self.end(id, &settlement.settlement_id, Outcome::NotAssessed(NotAssessed::Restarted), now)?;
         }
         Ok(open.len() as u64)
-    }
-
-    /// Deletes settlements that ended before `journal`, and the links of
-    /// alerted ones that ended before `links`. Returns how many of each.
-    ///
-    /// # Errors
-    /// If they cannot be deleted.
-    pub fn purge_settlements(
-        &mut self,
-        journal: WallTime,
-        links: WallTime,
-    ) -> Result<(u64, u64), StoreError> {
-        let plain = self.connection.execute(
-            "DELETE FROM settlements WHERE state IN ('done', 'cancelled') AND alert IS NULL AND updated_at < ?1",
-            [journal.as_millis()],
-        )?;
-        let linked = self.connection.execute(
-            "DELETE FROM settlements WHERE state = 'done' AND alert IS NOT NULL AND updated_at < ?1",
-            [links.as_millis()],
-        )?;
-        Ok((plain as u64, linked as u64))
     }
 
     /// Marks a settlement as alerted, in the transaction that commits its alert.
@@ -417,18 +402,5 @@ pub(super) mod tests {
         let signer = SigningKey::from_pkcs8(&SigningKey::generate_pkcs8().unwrap()).unwrap();
         let error = Store::open(dir.path(), &RootKey::new([8; 32]), signer).err().unwrap();
         assert!(error.to_string().contains("root key"), "{error}");
-    }
-
-    #[test]
-    fn ended_settlements_are_pruned_at_their_limit() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut s = store(dir.path());
-        let Accepted::New(v) = s.accept(&settlement("S1"), NOW).unwrap() else { panic!() };
-        s.accept(&settlement("S2"), NOW).unwrap();
-        s.end(v, &settlement("S1").settlement_id, Outcome::Match, NOW).unwrap();
-        let later = WallTime::from_millis(NOW.as_millis() + 1);
-        assert_eq!(s.purge_settlements(NOW, NOW).unwrap(), (0, 0));
-        assert_eq!(s.purge_settlements(later, later).unwrap(), (1, 0));
-        assert!(matches!(s.accept(&settlement("S2"), NOW).unwrap(), Accepted::Repeated(_)));
     }
 }

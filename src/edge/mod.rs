@@ -17,6 +17,7 @@ pub mod intake;
 pub mod journal;
 pub mod outbox;
 pub mod posture;
+pub mod purge;
 pub mod references;
 pub mod store;
 pub mod workers;

@@ -218,7 +218,10 @@ impl Store {
     ) -> Result<(), StoreError> {
         let tx = self.connection.transaction()?;
         let changed = tx.execute(
-            "UPDATE outbox SET state = ?2, detail = ?3, updated_at = ?4 WHERE seq = ?1 AND state = 'waiting'",
+            // Sent again, an event keeps the time of its first acknowledgement: its limit goes by that.
+            "UPDATE outbox SET state = ?2, detail = ?3,
+             updated_at = CASE WHEN detail = 'again' THEN updated_at ELSE ?4 END
+             WHERE seq = ?1 AND state = 'waiting'",
             params![seq as i64, state, detail, now.as_millis()],
         )?;
         if changed == 1 {
@@ -234,10 +237,21 @@ impl Store {
     /// # Errors
     /// If it cannot be written.
     pub fn resend_after(&mut self, head: Option<Head>) -> Result<u64, StoreError> {
-        let held = head.filter(|h| h.epoch == self.epoch()).map_or(0, |h| h.seq);
+        let told = head.filter(|h| h.epoch == self.epoch()).map_or(0, |h| h.seq) as i64;
+        // What can never be sent again is a gap for good; the bureau's head stops before it.
+        let held: i64 = self.connection.query_row(
+            "SELECT coalesce(min(seq) - 1, (SELECT coalesce(max(seq), 0) FROM outbox)) FROM outbox
+             WHERE seq > ?1 AND state <> 'set_aside' AND sealed IS NOT NULL",
+            [told],
+            |r| r.get(0),
+        )?;
+        if held > told {
+            return Ok(0);
+        }
         let changed = self.connection.execute(
-            "UPDATE outbox SET state = 'waiting' WHERE state = 'acknowledged' AND sealed IS NOT NULL AND seq > ?1",
-            [held as i64],
+            "UPDATE outbox SET state = 'waiting', detail = 'again'
+             WHERE state = 'acknowledged' AND sealed IS NOT NULL AND seq > ?1",
+            [told],
         )?;
         Ok(changed as u64)
     }
@@ -255,28 +269,6 @@ impl Store {
         };
         Ok(Waiting { waiting: count("waiting")?, set_aside: count("set_aside")? })
     }
-
-    /// Empties acknowledged events older than `acknowledged`, and others older
-    /// than `waiting`; number and digest stay, for the chain. Returns how many
-    /// of each.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn purge_outbox(
-        &mut self,
-        acknowledged: WallTime,
-        waiting: WallTime,
-    ) -> Result<(u64, u64), StoreError> {
-        let done = self.connection.execute(
-            "UPDATE outbox SET sealed = NULL WHERE sealed IS NOT NULL AND state = 'acknowledged' AND updated_at < ?1",
-            [acknowledged.as_millis()],
-        )?;
-        let never = self.connection.execute(
-            "UPDATE outbox SET sealed = NULL WHERE sealed IS NOT NULL AND state <> 'acknowledged' AND updated_at < ?1",
-            [waiting.as_millis()],
-        )?;
-        Ok((done as u64, never as u64))
-    }
 }
 
 fn label(seq: u64) -> String {
@@ -284,7 +276,7 @@ fn label(seq: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::journal::tests::{NOW, settlement, store};
     use super::super::journal::{Accepted, Cancelled};
     use super::*;
@@ -298,10 +290,11 @@ mod tests {
         serde_json::from_value(json!({ "agent": "box-1", "settlement": id, "data": data })).unwrap()
     }
 
-    fn alerted(s: &mut Store, id: &str) -> AlertId {
+    pub(in crate::edge) fn alerted(s: &mut Store, id: &str) -> AlertId {
         let Accepted::New(v) = s.accept(&settlement(id), NOW).unwrap() else { panic!() };
         assert!(s.hold(v, &draft(id), NOW, NOW).unwrap());
         let (due, d) = s.due(NOW).unwrap().pop().unwrap();
+        let d = d.unwrap();
         s.release(due, d, NOW).unwrap().unwrap()
     }
 
@@ -327,6 +320,7 @@ mod tests {
         let Accepted::New(v) = s.accept(&settlement("S1"), NOW).unwrap() else { panic!() };
         s.hold(v, &draft("S1"), NOW, NOW).unwrap();
         let (due, d) = s.due(NOW).unwrap().pop().unwrap();
+        let d = d.unwrap();
         assert_eq!(s.cancel(&settlement("S1").settlement_id, &agent, NOW).unwrap(), Cancelled::Stopped(v));
         assert_eq!(s.release(due, d, NOW).unwrap(), None);
         assert_eq!(s.outbox().unwrap().waiting, 0);
@@ -359,17 +353,18 @@ mod tests {
     }
 
     #[test]
-    fn a_purged_event_leaves_its_place_in_the_chain() {
+    fn a_gap_for_good_does_not_make_the_box_repeat_itself() {
         let dir = tempfile::tempdir().unwrap();
         let mut s = store(dir.path());
-        alerted(&mut s, "S1");
-        let first = s.waiting(1).unwrap().pop().unwrap();
-        s.delivered(&first, NOW).unwrap();
-        let later = WallTime::from_millis(NOW.as_millis() + 1);
-        assert_eq!(s.purge_outbox(later, later).unwrap(), (1, 0));
-        assert_eq!(s.purge_outbox(later, later).unwrap(), (0, 0));
-        alerted(&mut s, "S2");
-        let next = s.waiting(1).unwrap().pop().unwrap();
-        assert_eq!(Event::from_bytes(&next.bytes).unwrap().chain.previous, Some(Sha256::of(&first.bytes)));
+        for id in ["S1", "S2", "S3"] {
+            alerted(&mut s, id);
+        }
+        let all = s.waiting(10).unwrap();
+        s.delivered(&all[0], NOW).unwrap();
+        s.set_aside(&all[1], "refused", NOW).unwrap();
+        s.delivered(&all[2], NOW).unwrap();
+        let epoch = s.epoch();
+        assert_eq!(s.resend_after(Some(Head { epoch, seq: 1 })).unwrap(), 0);
+        assert_eq!(s.resend_after(None).unwrap(), 2);
     }
 }

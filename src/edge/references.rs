@@ -16,6 +16,7 @@ use crate::protocol::settlement::Settlement;
 use crate::protocol::verdict::NotAssessed;
 use crate::verify::evidence::Subject;
 use crate::vision::ModelIdentity;
+use crate::vision::embed::DIMENSION;
 
 /// Largest accepted answer, in bytes.
 const MAX_ANSWER: usize = 256 * 1024;
@@ -70,28 +71,43 @@ impl References {
             NotAssessed::ReferencesUnavailable
         };
         let url = format!("{}{REFERENCES_PATH}/{person}?settlement={settlement}", self.url);
-        let mut answer =
-            self.client.get(url).send().await.map_err(|e| unavailable(super::delivery::chain(&e)))?;
+        let mut answer = self
+            .client
+            .get(url)
+            .send()
+            .await
+            .map_err(|e| unavailable(super::delivery::chain(&e.without_url())))?;
         match answer.status() {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(Fetched::None),
             other => return Err(unavailable(format!("the bureau answered {other}"))),
         }
         let mut body = zeroize::Zeroizing::new(Vec::new());
-        while let Some(chunk) = answer.chunk().await.map_err(|e| unavailable(super::delivery::chain(&e)))? {
+        while let Some(chunk) =
+            answer.chunk().await.map_err(|e| unavailable(super::delivery::chain(&e.without_url())))?
+        {
             if body.len() + chunk.len() > MAX_ANSWER {
                 return Err(unavailable(format!("the bureau's answer is longer than {MAX_ANSWER} bytes")));
             }
             body.extend_from_slice(&chunk);
         }
-        let set: ReferenceSet = serde_json::from_slice(&body)
-            .map_err(|e| unavailable(format!("the bureau's answer is not understood: {e}")))?;
+        let set: ReferenceSet = serde_json::from_slice(&body).map_err(|e| {
+            unavailable(format!(
+                "the bureau's answer is not understood (line {}, column {})",
+                e.line(),
+                e.column()
+            ))
+        })?;
         if set.cardholder != *person {
             return Err(unavailable("the bureau answered for somebody else".into()));
         }
         let usable = set
             .usable(self.model.sha256, self.model.preprocessing)
             .map_err(|e| unavailable(format!("the bureau's answer is not understood: {e}")))?;
+        // An embedding of another length would compare as nothing, which must not look like a stranger.
+        if usable.iter().any(|t| t.values().len() != DIMENSION) {
+            return Err(unavailable(format!("a reference has not the {DIMENSION} numbers of this model")));
+        }
         Ok(if usable.is_empty() { Fetched::None } else { Fetched::Some(usable) })
     }
 }

@@ -208,6 +208,10 @@ pub fn verify(path: &Path, key: &PublicKey) -> Result<Checked, AuditError> {
             checked.checkpoints += 1;
             checked.unsigned_tail = 0;
         }
+        // A database made anew counts its rows from 1 again, under an epoch of its own.
+        if checked.head.is_some_and(|h| h.epoch != record.epoch) {
+            checked.last_row = 0;
+        }
         checked.last_row = checked.last_row.max(record.row.unwrap_or(0));
         checked.head = Some(AuditHead { epoch: record.epoch, seq, hash });
         prev = hash;
@@ -265,7 +269,7 @@ impl AuditLog {
             head: checked.head,
             length: checked.bytes,
             since_checkpoint: checked.unsigned_tail,
-            last_row: checked.last_row,
+            last_row: if checked.head.is_some_and(|h| h.epoch == epoch) { checked.last_row } else { 0 },
             healthy: true,
         };
         if checked.torn > 0 {
@@ -398,11 +402,21 @@ mod tests {
     #[test]
     fn a_log_is_continued_where_it_ended() {
         let (_dir, path) = written(3);
-        let mut log = AuditLog::open(&path, key(), Epoch::new(), NOW).unwrap();
+        let epoch = verify(&path, &key().public()).unwrap().head.unwrap().epoch;
+        let mut log = AuditLog::open(&path, key(), epoch, NOW).unwrap();
         assert_eq!((log.head().unwrap().seq, log.last_row()), (4, 3));
         log.append(NOW, Kind::Stopped, Value::Null, None).unwrap();
         let checked = verify(&path, &key().public()).unwrap();
         assert_eq!((checked.head.unwrap().seq, checked.checkpoints, checked.unsigned_tail), (5, 1, 1));
+    }
+
+    #[test]
+    fn a_database_made_anew_exports_its_rows_from_the_first() {
+        let (_dir, path) = written(3);
+        let mut log = AuditLog::open(&path, key(), Epoch::new(), NOW).unwrap();
+        assert_eq!(log.last_row(), 0);
+        log.append(NOW, Kind::Started, Value::Null, Some(1)).unwrap();
+        assert_eq!(verify(&path, &key().public()).unwrap().last_row, 1);
     }
 
     #[test]

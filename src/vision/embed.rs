@@ -13,7 +13,8 @@ use super::manifest::{Manifest, Model};
 use super::model::{Loaded, ModelError};
 use crate::protocol::reference::Template;
 
-const DIMENSION: usize = 128;
+/// Numbers in an embedding of this recognizer.
+pub const DIMENSION: usize = 128;
 const PLANE: usize = SIDE * SIDE;
 
 /// The embedding of a face at the counter, of unit length. Lives for one
