@@ -181,7 +181,8 @@ async fn a_held_mismatch_is_never_sent_if_cancelled_or_if_a_neighbour_is_named()
     h.enrol().unwrap();
     h.start_agent().unwrap();
     ring_filled();
-    for (id, late) in [("S1", None), ("S2", Some("PB"))] {
+    // No neighbour; one of the same moment; one just after the window, told once it had closed.
+    for (id, late) in [("S1", None), ("S2", Some(0)), ("S3", Some(800))] {
         let settlement = Hospital::settlement(id, "w01", "PA", &[]);
         let (_, body) = h.settle(&settlement).await.unwrap();
         let verification = body["verification_id"].as_str().unwrap().to_owned();
@@ -190,10 +191,13 @@ async fn a_held_mismatch_is_never_sent_if_cancelled_or_if_a_neighbour_is_named()
         assert!(h.verdict(&verification).is_none(), "held, not yet recorded");
         match late {
             None => assert_eq!(h.cancel(id).await.unwrap(), 204),
-            Some(cardholder) => {
-                // Somebody else's settlement of the same moment, told late.
-                let mut neighbour = Hospital::settlement("S9", "w01", cardholder, &[]);
-                neighbour["occurred_at"] = settlement["occurred_at"].clone();
+            Some(after_ms) => {
+                // Somebody else's, of a kind that is not verified, cuts all the same.
+                let mut neighbour = Hospital::settlement(&format!("{id}-N"), "w01", "PB", &[]);
+                let moment: jiff::Timestamp = settlement["occurred_at"].as_str().unwrap().parse().unwrap();
+                let then = moment + jiff::SignedDuration::from_millis(after_ms);
+                neighbour["occurred_at"] = json!(then.to_string());
+                neighbour["medical_type"] = json!("21");
                 h.settle(&neighbour).await.unwrap();
             }
         }
