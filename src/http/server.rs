@@ -5,7 +5,7 @@
 //!
 //! HTTP/1.1 only, and every connection goes through one boxed stream: the
 //! callers are few and on a hospital network, and one instance of the protocol
-//! halves the time that this program takes to build.
+//! is less to build than four (docs/decisions/0004).
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

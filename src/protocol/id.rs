@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// A name of the wrong form.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("found `{found}`; a {kind} is 1 to 64 characters of letters, digits, `.`, `_`, `:` and `-`")]
+#[error("found `{found}`; allowed as {kind}: 1 to 64 characters of letters, digits, `.`, `_`, `:` and `-`")]
 pub struct BadName {
     kind: &'static str,
     found: String,

@@ -1,7 +1,6 @@
 //! Promises that types carry: what must not compile, or must not be
 //! implemented. (Others stand beside their types as `compile_fail` examples.)
 
-use counterproof::crypto::keys::make_keys;
 use counterproof::crypto::seal::{RootKey, SealKey};
 use counterproof::crypto::sign::SigningKey;
 use counterproof::frame::{Frame, Sample};
@@ -37,5 +36,4 @@ fn a_probe_never_becomes_a_reference() {
     let public: Vec<&str> = probe.lines().filter(|l| l.trim_start().starts_with("pub fn")).collect();
     assert_eq!(public.len(), 2, "{public:?}");
     assert!(public.iter().all(|l| l.contains("Option<f32>")), "{public:?}");
-    let _ = make_keys;
 }

@@ -37,7 +37,7 @@ pub struct Wishes {
     pub hold_ms: u64,
     pub before_ms: u64,
     pub after_ms: u64,
-    /// Lines appended to the agent's `[agent]` … `[liveness]` part by key, to replace one.
+    /// Texts of the agent's configuration to replace: found, by what.
     pub replace: Vec<(String, String)>,
 }
 
