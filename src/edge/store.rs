@@ -56,7 +56,7 @@ pub enum StoreError {
 }
 
 /// One step a schema version; never changed once released.
-const SCHEMA: [&str; 1] = ["
+const SCHEMA: &[&str] = &["
     CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL);
     CREATE TABLE settlements (
         id_hash BLOB PRIMARY KEY,        -- HMAC-SHA256 of the settlement's number

@@ -39,7 +39,7 @@ pub use purges::PurgeReport;
 pub use references::{Addition, NewReference};
 
 /// Each step of the schema, in order. A step that was published is never changed.
-const STEPS: [(i64, &str, &str); 1] = [(1, "first", include_str!("migrations/0001_first.sql"))];
+const STEPS: &[(i64, &str, &str)] = &[(1, "first", include_str!("migrations/0001_first.sql"))];
 
 const CANARY_LABEL: &str = "meta/canary";
 const CANARY: &[u8] = b"counterproof bureau";
@@ -109,10 +109,10 @@ impl Store {
             .map_err(|source| StoreError::Seal { label: CANARY_LABEL.into(), source })?;
         make_private(path).map_err(|source| StoreError::File { path: path.into(), source })?;
         let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options(path)).await?;
-        let steps = STEPS.map(|(version, name, sql)| {
-            Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
-        });
-        Migrator::with_migrations(steps.to_vec())
+        let step = |(version, name, sql): &(i64, &'static str, &'static str)| {
+            Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+        };
+        Migrator::with_migrations(STEPS.iter().map(step).collect())
             .run(&pool)
             .await
             .map_err(|source| StoreError::Schema { path: path.into(), source })?;
