@@ -116,6 +116,26 @@ pub struct Now {
     pub wall: WallTime,
 }
 
+/// Which boot of the machine this is: two moments by [`BoxTime`] compare only
+/// within one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BootId(uuid::Uuid);
+
+impl BootId {
+    /// From 16 bytes.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(uuid::Uuid::from_bytes(bytes))
+    }
+
+    /// The kernel's (`/proc/sys/kernel/random/boot_id`). Where it cannot be
+    /// read, one of its own: every start then counts as a boot.
+    pub fn of_this_boot() -> Self {
+        let told = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+        Self(told.ok().and_then(|t| t.trim().parse().ok()).unwrap_or_else(uuid::Uuid::now_v7))
+    }
+}
+
 /// Where the program gets the time; a test turns its own.
 pub trait Clock: Send + Sync + 'static {
     /// Both clocks at this moment.

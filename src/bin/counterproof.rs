@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use counterproof::bench::{self, BenchArgs, EvaluateArgs};
-use counterproof::crypto::keys::make_keys;
+use counterproof::crypto::keys::{make_keys, replace_root_key};
+use counterproof::crypto::sign::PublicKey;
 use counterproof::crypto::tls::install_provider;
-use counterproof::edge::{agent, check};
+use counterproof::edge::{agent, check, inspect};
 
 /// Checks at a settlement window that the person there is the cardholder.
 #[derive(Parser)]
@@ -47,9 +48,48 @@ enum Command {
         #[arg(long)]
         out: PathBuf,
         /// The box's name at the bureau.
+        #[arg(long, required_unless_present = "replace_root")]
+        name: Option<String>,
+        /// Only a new root.key; the one that is there becomes root.previous.key.
         #[arg(long)]
-        name: String,
+        replace_root: bool,
     },
+    /// Check or read the audit log of a state folder.
+    #[command(subcommand)]
+    Audit(Audit),
+}
+
+#[derive(Subcommand)]
+enum Audit {
+    /// Check every hash, link and signature; name the first bad record.
+    Verify {
+        #[command(flatten)]
+        log: Log,
+    },
+    /// What was kept, how long, what was deleted when, and whether anything outlived its limit.
+    Report {
+        #[command(flatten)]
+        log: Log,
+        /// First day (UTC); by default 30 days before the last.
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        from: Option<jiff::civil::Date>,
+        /// Last day (UTC); by default today.
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        to: Option<jiff::civil::Date>,
+    },
+}
+
+#[derive(Args)]
+struct Log {
+    /// The box's state folder.
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    /// The box's public key, as the bureau has it on record.
+    #[arg(long, value_name = "BASE64", value_parser = PublicKey::from_base64)]
+    key: Option<PublicKey>,
+    /// For machines.
+    #[arg(long)]
+    json: bool,
 }
 
 fn main() -> ExitCode {
@@ -68,7 +108,9 @@ fn main() -> ExitCode {
         Command::Check { config, json } => run_check(&config, json),
         Command::Evaluate(args) => bench::run(&args).map_err(|e| e.to_string()),
         Command::Bench(args) => bench::time(&args).map_err(|e| e.to_string()),
-        Command::Keys { out, name } => run_keys(&out, &name),
+        Command::Keys { out, replace_root: true, .. } => run_replace_root(&out),
+        Command::Keys { out, name, .. } => run_keys(&out, &name.unwrap_or_default()),
+        Command::Audit(command) => run_audit(command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -97,5 +139,36 @@ fn run_keys(out: &std::path::Path, name: &str) -> Result<(), String> {
         println!("wrote {}", file.display());
     }
     println!("public signing key, for the bureau: {}", made.public.to_base64());
+    Ok(())
+}
+
+fn run_replace_root(dir: &std::path::Path) -> Result<(), String> {
+    let previous = replace_root_key(dir).map_err(|e| e.to_string())?;
+    println!("wrote a new root.key; the former one is {}", previous.display());
+    println!("now `systemctl reload counterproof`; where the key is a systemd credential, name the former");
+    println!("one as keys.root_previous and restart. Then destroy {}", previous.display());
+    Ok(())
+}
+
+fn run_audit(command: Audit) -> Result<(), String> {
+    match command {
+        Audit::Verify { log } => {
+            let checked = inspect::check(&log.state, log.key.as_ref()).map_err(|e| e.to_string())?;
+            print(log.json, &checked, || inspect::told(&checked, log.key.as_ref()))
+        }
+        Audit::Report { log, from, to } => {
+            let report = inspect::report(&log.state, log.key.as_ref(), from, to, agent::today())
+                .map_err(|e| e.to_string())?;
+            print(log.json, &report, || report.page())
+        }
+    }
+}
+
+fn print(json: bool, value: &impl serde::Serialize, text: impl Fn() -> String) -> Result<(), String> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(value).map_err(|e| e.to_string())?);
+    } else {
+        print!("{}", text());
+    }
     Ok(())
 }

@@ -144,13 +144,11 @@ pub fn play(pictures: &Pictures, replay: &Replay, ring: &Ring, clock: &Arc<dyn C
                 return;
             }
         }
-        match pictures.get(i) {
-            Some(bytes) => ring.push(Sample::new(clock.now().boot, Codec::Jpeg, bytes)),
-            None => ring.expire(clock.now().boot),
+        if let Some(bytes) = pictures.get(i) {
+            ring.push(Sample::new(clock.now().boot, Codec::Jpeg, bytes));
         }
     }
     while !stop.load(Ordering::Relaxed) {
-        ring.expire(clock.now().boot);
         std::thread::sleep(Duration::from_millis(100));
     }
 }

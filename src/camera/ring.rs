@@ -42,15 +42,24 @@ impl Ring {
         }
     }
 
-    /// Lets go of everything older than the limit, when nothing new arrives.
-    pub fn expire(&self, now: BoxTime) {
+    /// Lets go of everything before `cutoff`, when nothing new arrives to push
+    /// it out. Returns how many samples that were.
+    pub fn drop_before(&self, cutoff: BoxTime) -> u64 {
         let mut guard = self.lock();
         let (samples, size) = &mut *guard;
-        while samples.front().is_some_and(|s| now.since(s.at()) > self.keep) {
+        let mut dropped = 0;
+        while samples.front().is_some_and(|s| s.at() < cutoff) {
             if let Some(old) = samples.pop_front() {
                 *size -= old.bytes().len();
+                dropped += 1;
             }
         }
+        dropped
+    }
+
+    /// When the oldest sample arrived.
+    pub fn oldest(&self) -> Option<BoxTime> {
+        self.lock().0.front().map(|s| s.at())
     }
 
     /// The samples of a window, both ends included.
@@ -82,7 +91,7 @@ mod tests {
         ring.push(sample(5000, 10));
         assert_eq!(ring.between(BoxTime::from_millis(0), BoxTime::from_millis(10)).len(), 0);
         assert_eq!(pinned[0].bytes(), [7; 10]);
-        ring.expire(BoxTime::from_millis(9000));
+        assert_eq!(ring.drop_before(BoxTime::from_millis(8000)), 1);
         assert_eq!(ring.newest(), None);
     }
 

@@ -167,6 +167,44 @@ pub fn make_keys(dir: &Path, name: &str) -> Result<MadeKeys, KeyError> {
     Ok(MadeKeys { files, public })
 }
 
+/// Puts a new `root.key` in the place of the one in `dir`, which becomes
+/// `root.previous.key`. At every moment one of the two is whole.
+///
+/// # Errors
+/// [`KeyError`] if there is no root key, a previous one is still there, or
+/// nothing can be written.
+pub fn replace_root_key(dir: &Path) -> Result<PathBuf, KeyError> {
+    let (current, previous, new) =
+        (dir.join("root.key"), dir.join("root.previous.key"), dir.join("root.key.new"));
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| KeyError::Io { path, source }
+    };
+    read_root_key(&current.to_string_lossy())?;
+    if previous.exists() {
+        let what = "is still there: the last replacement is not finished; destroy it once the agent runs on the new key";
+        return Err(KeyError::Content { path: previous, what: what.into() });
+    }
+    let mut bytes = Zeroizing::new([0; 32]);
+    SystemRandom::new().fill(bytes.as_mut()).map_err(|_| KeyError::Content {
+        path: dir.to_owned(),
+        what: "the system gave no randomness".into(),
+    })?;
+    let text = Zeroizing::new(BASE64.encode(bytes.as_ref()));
+    // Left over from a crash before the exchange, it was never in use.
+    let _ = fs::remove_file(&new);
+    let mut out =
+        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new).map_err(io(&new))?;
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.write_all(b"\n"))
+        .and_then(|()| out.sync_all())
+        .map_err(io(&new))?;
+    fs::hard_link(&current, &previous).map_err(io(&previous))?;
+    fs::rename(&new, &current).map_err(io(&current))?;
+    fs::File::open(dir).and_then(|d| d.sync_all()).map_err(io(dir))?;
+    Ok(previous)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,6 +218,19 @@ mod tests {
         assert_eq!(read_signing_key(&at("signing.key")).unwrap().public(), made.public);
         assert!(read_token(&at("his.token")).unwrap().len() >= 24);
         assert!(make_keys(dir.path(), "box-1").is_err());
+    }
+
+    #[test]
+    fn a_root_key_is_replaced_and_the_former_one_kept_until_it_is_destroyed() {
+        let dir = tempfile::tempdir().unwrap();
+        make_keys(dir.path(), "box-1").unwrap();
+        let at = |f: &str| fs::read(dir.path().join(f)).unwrap();
+        let former = at("root.key");
+        let previous = replace_root_key(dir.path()).unwrap();
+        assert_eq!(fs::read(previous).unwrap(), former);
+        assert_ne!(at("root.key"), former);
+        read_root_key(&dir.path().join("root.key").to_string_lossy()).unwrap();
+        assert!(replace_root_key(dir.path()).unwrap_err().to_string().contains("still there"));
     }
 
     #[test]

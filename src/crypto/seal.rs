@@ -1,13 +1,22 @@
 //! Sealing: what is written to a disk is unreadable without the root key.
 //!
 //! Format, version 1: `"CPS"`, one byte of algorithm (1 = AES-256-GCM with a
-//! key from HKDF-SHA256), 4 bytes that name the key, 12 bytes of nonce, then
-//! ciphertext and 16 bytes of tag. The label of the row (table, id) is
-//! authenticated with it, so that sealed rows cannot change places.
+//! key from HKDF-SHA256, or a random key sealed under such a one), 4 bytes that
+//! name the key, 12 bytes of nonce, then ciphertext and 16 bytes of tag. The
+//! label of the row (table, id) is authenticated with it, so that sealed rows
+//! cannot change places.
+//!
+//! A store's rows are sealed under data keys ([`KeyRing`]), one for each day,
+//! which are themselves sealed under the root key: a data key whose rows have
+//! all reached their limit is destroyed, and copies of them that a disk may
+//! still hold are unreadable for good; and another root key seals the data keys
+//! anew without touching a row.
 //!
 //! Nonces are random. With 96 bits, 2^32 seals under one key keep the chance
 //! of a repeat under 2^-32 (NIST SP 800-38D, 8.3); a box seals a few thousand
 //! rows a day.
+
+use std::collections::HashMap;
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hkdf;
@@ -19,6 +28,14 @@ use super::Sha256;
 const MAGIC: &[u8; 3] = b"CPS";
 const AES_256_GCM_HKDF_SHA256: u8 = 1;
 const HEADER: usize = 3 + 1 + 4;
+
+/// Name of a key in the headers of what it sealed.
+pub type KeyName = [u8; 4];
+
+/// The name of the key that sealed a row, if the row has a header.
+pub fn sealed_by(row: &[u8]) -> Option<KeyName> {
+    row.strip_prefix(MAGIC)?.split_first()?.1.first_chunk().copied()
+}
 
 /// The 32 secret bytes from which a store's keys are derived.
 pub struct RootKey(Zeroizing<[u8; 32]>);
@@ -35,13 +52,7 @@ impl RootKey {
     /// Only if the crypto library fails.
     pub fn derive(&self, purpose: &str) -> Result<SealKey, SealError> {
         let key = self.expand(b"counterproof seal v1", purpose)?;
-        let name = Sha256::of(&[b"key name: ", key.as_ref()].concat());
-        let unbound = UnboundKey::new(&AES_256_GCM, key.as_ref()).map_err(|_| SealError::Library)?;
-        Ok(SealKey {
-            key: LessSafeKey::new(unbound),
-            name: [name.0[0], name.0[1], name.0[2], name.0[3]],
-            rng: SystemRandom::new(),
-        })
+        SealKey::from_bytes(&key)
     }
 
     /// 32 bytes for a keyed hash of one purpose, unrelated to every seal.
@@ -66,7 +77,7 @@ impl RootKey {
 /// Seals and opens rows of one store.
 pub struct SealKey {
     key: LessSafeKey,
-    name: [u8; 4],
+    name: KeyName,
     rng: SystemRandom,
 }
 
@@ -94,12 +105,30 @@ pub enum SealError {
     /// Changed, or moved to another place.
     #[error("the sealed row was changed, or belongs to another place")]
     Tampered,
+    /// The key of the row is not in the ring.
+    #[error("sealed under data key {0}, which was destroyed when its rows reached their limit, or is lost")]
+    Destroyed(String),
     /// The crypto library failed.
     #[error("the crypto library could not make a key or a nonce")]
     Library,
 }
 
 impl SealKey {
+    fn from_bytes(key: &[u8; 32]) -> Result<Self, SealError> {
+        let name = Sha256::of(&[b"key name: ", key.as_slice()].concat());
+        let unbound = UnboundKey::new(&AES_256_GCM, key).map_err(|_| SealError::Library)?;
+        Ok(Self {
+            key: LessSafeKey::new(unbound),
+            name: [name.0[0], name.0[1], name.0[2], name.0[3]],
+            rng: SystemRandom::new(),
+        })
+    }
+
+    /// Its name in the headers of what it seals.
+    pub fn name(&self) -> KeyName {
+        self.name
+    }
+
     /// Seals `plain` for the place that `label` names.
     ///
     /// # Errors
@@ -151,6 +180,103 @@ impl SealKey {
     }
 }
 
+/// The data keys of a store: the newest seals, all open.
+pub struct KeyRing {
+    over: SealKey,
+    keys: HashMap<KeyName, (SealKey, Zeroizing<[u8; 32]>)>,
+    newest: Option<KeyName>,
+}
+
+const DATA_KEY_LABEL: &str = "data key";
+
+impl KeyRing {
+    /// An empty ring under a key that is derived from the root.
+    pub fn new(over: SealKey) -> Self {
+        Self { over, keys: HashMap::new(), newest: None }
+    }
+
+    /// Takes in a data key as [`KeyRing::add`] gave it; the last one taken in
+    /// is the newest.
+    ///
+    /// # Errors
+    /// [`SealError::OtherKey`] under another root key.
+    pub fn take(&mut self, sealed: &[u8]) -> Result<KeyName, SealError> {
+        let plain = self.over.open(DATA_KEY_LABEL, sealed)?;
+        let bytes: [u8; 32] = plain.as_slice().try_into().map_err(|_| SealError::Tampered)?;
+        self.hold(Zeroizing::new(bytes))
+    }
+
+    fn hold(&mut self, bytes: Zeroizing<[u8; 32]>) -> Result<KeyName, SealError> {
+        let key = SealKey::from_bytes(&bytes)?;
+        let name = key.name;
+        self.keys.insert(name, (key, bytes));
+        self.newest = Some(name);
+        Ok(name)
+    }
+
+    /// Makes a new data key, the newest from now on; to be kept as returned:
+    /// its name, and itself sealed.
+    ///
+    /// # Errors
+    /// Only if the system's randomness fails.
+    pub fn add(&mut self) -> Result<(KeyName, Vec<u8>), SealError> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        self.over.rng.fill(bytes.as_mut()).map_err(|_| SealError::Library)?;
+        let sealed = self.over.seal(DATA_KEY_LABEL, bytes.as_ref())?;
+        Ok((self.hold(bytes)?, sealed))
+    }
+
+    /// The name of the key that seals, if there is one yet.
+    pub fn newest(&self) -> Option<KeyName> {
+        self.newest
+    }
+
+    /// Forgets a key whose rows are gone.
+    pub fn forget(&mut self, name: KeyName) {
+        self.keys.remove(&name);
+        if self.newest == Some(name) {
+            self.newest = None;
+        }
+    }
+
+    /// Every data key sealed under another key, on which the ring can then
+    /// [stand](KeyRing::stand_on).
+    ///
+    /// # Errors
+    /// Only if the system's randomness fails.
+    pub fn sealed_under(&self, over: &SealKey) -> Result<Vec<(KeyName, Vec<u8>)>, SealError> {
+        let seal = |(name, (_, bytes)): (&KeyName, &(SealKey, Zeroizing<[u8; 32]>))| {
+            Ok((*name, over.seal(DATA_KEY_LABEL, bytes.as_ref())?))
+        };
+        self.keys.iter().map(seal).collect()
+    }
+
+    /// Seals data keys under this key from now on.
+    pub fn stand_on(&mut self, over: SealKey) {
+        self.over = over;
+    }
+
+    /// Seals `plain` for the place that `label` names, under the newest key.
+    ///
+    /// # Errors
+    /// If there is no key yet, or the system's randomness fails.
+    pub fn seal(&self, label: &str, plain: &[u8]) -> Result<Vec<u8>, SealError> {
+        let (key, _) = self.newest.and_then(|n| self.keys.get(&n)).ok_or(SealError::Library)?;
+        key.seal(label, plain)
+    }
+
+    /// Opens what was sealed for the place that `label` names, under any of
+    /// its keys.
+    ///
+    /// # Errors
+    /// [`SealError::Destroyed`] if the key is gone; else as [`SealKey::open`].
+    pub fn open(&self, label: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let name = sealed_by(sealed).ok_or(SealError::NotSealed)?;
+        let (key, _) = self.keys.get(&name).ok_or_else(|| SealError::Destroyed(hex(&name)))?;
+        key.open(label, sealed)
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
@@ -171,6 +297,29 @@ mod tests {
         assert_eq!(key(1).open("row/2", &sealed).unwrap_err(), SealError::Tampered);
         assert!(matches!(key(2).open("row/1", &sealed), Err(SealError::OtherKey { .. })));
         assert!(!sealed.windows(5).any(|w| w == b"P0001"));
+    }
+
+    #[test]
+    fn data_keys_open_their_rows_until_they_are_destroyed_and_survive_another_root() {
+        let root = |byte: u8| RootKey::new([byte; 32]).derive("data keys").unwrap();
+        let mut ring = KeyRing::new(root(1));
+        assert!(ring.seal("r", b"x").is_err());
+        let (first, kept) = ring.add().unwrap();
+        let old = ring.seal("r", b"old").unwrap();
+        let (second, _) = ring.add().unwrap();
+        let new = ring.seal("r", b"new").unwrap();
+        assert_eq!((sealed_by(&old), sealed_by(&new)), (Some(first), Some(second)));
+        let moved = ring.sealed_under(&root(2)).unwrap();
+        ring.stand_on(root(2));
+        ring.forget(first);
+        assert!(matches!(ring.open("r", &old), Err(SealError::Destroyed(_))));
+        assert_eq!(ring.open("r", &new).unwrap().as_slice(), b"new");
+        let mut again = KeyRing::new(root(2));
+        assert!(matches!(again.take(&kept), Err(SealError::OtherKey { .. })));
+        for (_, sealed) in moved {
+            again.take(&sealed).unwrap();
+        }
+        assert_eq!(again.open("r", &old).unwrap().as_slice(), b"old");
     }
 
     #[test]

@@ -20,12 +20,13 @@ use tracing::{error, info, warn};
 
 use crate::camera::replay::{self, Pictures, ReplayError};
 use crate::camera::ring::Ring;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{BootId, Clock, SystemClock, WallTime};
 use crate::crypto::Sha256;
 use crate::crypto::keys::{self, KeyError};
 use crate::crypto::tls::TlsError;
 use crate::http::server::{Handle, Listener};
-use crate::privacy::audit::{AuditError, AuditLog, Kind};
+use crate::privacy::age::Ages;
+use crate::privacy::audit::{self, AuditError, AuditLog, Kind};
 use crate::privacy::policy;
 use crate::protocol::alert::Settings;
 use crate::settings::SettingsError;
@@ -36,20 +37,18 @@ use crate::vision::model::ModelError;
 
 use super::alerts::InForce;
 use super::config::{Camera, Config, Counter, Effective};
-use super::context::{Context, ExportError, audit_path};
+use super::context::{Context, ExportError};
 use super::counter::{Counters, Tools};
 use super::delivery::Delivery;
 use super::intake::Intake;
 use super::posture::Reporter;
-use super::purge::Limits;
 use super::references::References;
-use super::store::{Store, StoreError};
+use super::store::{Roots, Store, StoreError};
+use super::upkeep;
 use super::workers::Workers;
 
 /// How long open verifications get at a stop.
 const FINISH: Duration = Duration::from_secs(3);
-/// How often limits are enforced.
-const PURGE_EVERY: Duration = Duration::from_secs(600);
 
 /// Why the agent did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -161,7 +160,7 @@ pub fn run(path: &Path, ready_file: Option<PathBuf>) -> Result<(), AgentError> {
 }
 
 async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) -> Result<(), AgentError> {
-    let Effective { config, policy, .. } = effective;
+    let Effective { config, policy, digest, .. } = effective;
     let Eyes { models, manifest, calibration, calibration_digest } = eyes;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let token = keys::read_token(&config.his.token)?;
@@ -183,9 +182,10 @@ async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) ->
             calibration: calibration_digest,
         },
     };
-    let (store, audit) = open_state(&config, &*clock)?;
-    let context = Arc::new(Context::new(config, policy, calibration, in_force, clock, store, audit));
-    begin(&context, &digests).await?;
+    let (store, audit, ages, root_replaced) = open_state(&config, &*clock)?;
+    let context = Arc::new(Context::new(config, policy, calibration, in_force, clock, store, audit, ages));
+    let started = Started { models: digests.clone(), configuration: digest, root_replaced };
+    begin(&context, started).await?;
 
     let config = &context.config;
     let deadline = Duration::from_millis(config.bureau.reference_deadline_ms);
@@ -193,6 +193,7 @@ async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) ->
     let workers = Workers::start(models, config.decision.queue, &manifest, &config.models.wanted)?;
     let stop = Arc::new(AtomicBool::new(false));
     let counters = start_cameras(&context, &stop)?;
+    let rings = counters.iter().map(|(_, ring)| Arc::clone(ring)).collect();
     let tools = Arc::new(Tools { context: Arc::clone(&context), references, workers });
     let counters = Arc::new(Counters::start(counters, &tools));
     let listener = match &config.his.tls {
@@ -203,9 +204,10 @@ async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) ->
     let signer = keys::read_signing_key(&config.keys.signing)?;
     let reporter =
         Reporter { context: Arc::clone(&context), client: client.clone(), signer, models: digests };
-    tokio::spawn(export(Arc::clone(&context)));
-    tokio::spawn(release(Arc::clone(&context)));
-    tokio::spawn(purge(Arc::clone(&context)));
+    tokio::spawn(upkeep::export(Arc::clone(&context)));
+    tokio::spawn(upkeep::release(Arc::clone(&context)));
+    tokio::spawn(upkeep::limits(Arc::clone(&context), rings));
+    tokio::spawn(upkeep::clocks(Arc::clone(&context)));
     tokio::spawn(Delivery::new(Arc::clone(&context), client).run());
     tokio::spawn(reporter.run());
     let handle = Handle::new();
@@ -215,41 +217,98 @@ async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) ->
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let mut hang_up = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => upkeep::reload_root_key(&context).await,
+        }
     }
     finish(&context, &handle, &stop).await;
     serving.abort();
     Ok(())
 }
 
-fn open_state(config: &Config, clock: &dyn Clock) -> Result<(Store, AuditLog), AgentError> {
-    let root = keys::read_root_key(&config.keys.root)?;
-    let store = Store::open(&config.agent.state, &root, keys::read_signing_key(&config.keys.signing)?)?;
-    let key = keys::read_signing_key(&config.keys.signing)?;
-    let audit = AuditLog::open(&audit_path(&config.agent.state), key, store.epoch(), clock.now().wall)?;
-    Ok((store, audit))
+/// The store, the audit log, the count of ages, and whether the root key was
+/// replaced.
+type State = (Store, AuditLog, Ages, bool);
+
+fn open_state(config: &Config, clock: &dyn Clock) -> Result<State, AgentError> {
+    let keys = &config.keys;
+    let previous = keys.root_previous.as_deref().map(keys::read_root_key).transpose()?;
+    let roots = Roots { current: keys::read_root_key(&keys.root)?, previous };
+    let signer = || keys::read_signing_key(&keys.signing);
+    let (store, replaced) = Store::open(&config.agent.state, roots, signer()?)?;
+    let previous = keys.signing_previous.as_deref().map(keys::read_signing_key).transpose()?;
+    let audit_keys = audit::Keys { signing: signer()?, previous };
+    let now = clock.now();
+    let audit = AuditLog::open(&audit::folder(&config.agent.state), audit_keys, store.epoch(), now.wall)?;
+    let ages = Ages::resume(store.marks()?, BootId::of_this_boot(), now);
+    Ok((store, audit, ages, replaced))
 }
 
-/// Ends what a stop interrupted and writes the first record; if the audit log
+/// Ends what a stop interrupted and writes the first records; if the audit log
 /// cannot be written, nothing starts.
-async fn begin(context: &Arc<Context>, models: &BTreeMap<String, Sha256>) -> Result<(), AgentError> {
-    let now = context.wall();
+async fn begin(context: &Arc<Context>, started: Started) -> Result<(), AgentError> {
+    let now = context.moment();
     let interrupted = context.store(move |s| s.end_interrupted(now)).await?;
     if interrupted > 0 {
         warn!(interrupted, "verifications that the last stop interrupted ended as not_assessed(restarted)");
     }
-    let started = json!({
+    let settings = &context.in_force.settings;
+    let data = json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "policy": context.in_force.settings.policy,
-        "calibration": context.in_force.settings.calibration,
-        "models": models,
+        "policy": settings.policy,
+        "notice": settings.notice,
+        "retention_s": context.policy.retention_s,
+        "calibration": settings.calibration,
+        "models": started.models,
         "liveness": "off",
     });
-    context.store(move |s| s.record(now, Kind::Started, &started)).await?;
+    let (policy, configuration) = (settings.policy.to_string(), started.configuration.to_string());
+    context
+        .store(move |s| {
+            if started.root_replaced {
+                s.record(now.wall, Kind::RootKeyReplaced, &json!({}))?;
+            }
+            s.record(now.wall, Kind::Started, &data)?;
+            changed(s, "configuration", &configuration, Kind::ConfigurationChanged, now.wall)?;
+            changed(s, "policy", &policy, Kind::PolicyChanged, now.wall)
+        })
+        .await?;
+    context.keep_marks().await?;
     context.export_audit()?;
+    context.checkpoint()?;
     Ok(())
+}
+
+/// What the first records say beside what is in force.
+struct Started {
+    /// SHA-256 of each model, by role.
+    models: BTreeMap<String, Sha256>,
+    /// SHA-256 of the configuration file.
+    configuration: Sha256,
+    /// Whether another root key took over.
+    root_replaced: bool,
+}
+
+/// Records that a digest differs from that of the last start, once.
+fn changed(
+    store: &mut Store,
+    what: &str,
+    digest: &str,
+    kind: Kind,
+    now: WallTime,
+) -> Result<(), StoreError> {
+    let before = store.note(what)?;
+    match before.as_deref() {
+        Some(known) if known == digest => Ok(()),
+        before => {
+            let data = json!({ "from": before, "to": digest });
+            store.keep_note(what, digest, before.map(|_| (kind, &data)), now)
+        }
+    }
 }
 
 fn start_cameras(
@@ -283,87 +342,6 @@ fn announce(address: SocketAddr, ready_file: Option<&Path>) -> Result<(), AgentE
     Ok(())
 }
 
-/// Moves audit rows to the log as they come, and tries again where it failed.
-async fn export(context: Arc<Context>) {
-    loop {
-        let worker = Arc::clone(&context);
-        let done = tokio::task::spawn_blocking(move || worker.export_audit()).await;
-        match done {
-            Ok(Ok(())) => context.audit_waits.notified().await,
-            Ok(Err(e)) => {
-                error!(error = %e, "the audit log cannot be written; nothing is verified until it can");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-            Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
-        }
-    }
-}
-
-/// Signs and commits held mismatches when their time has come.
-async fn release(context: Arc<Context>) {
-    loop {
-        context.record_again().await;
-        let now = context.wall();
-        let mut least = 50;
-        let due = context.store(move |s| s.due(now)).await.unwrap_or_else(|e| {
-            error!(error = %e, "held mismatches cannot be read");
-            least = 5000;
-            Vec::new()
-        });
-        for (id, draft) in due {
-            let Ok(draft) = draft.inspect_err(
-                |e| error!(verification = %id, error = %e, "a held mismatch cannot be read; it stays"),
-            ) else {
-                least = 5000;
-                continue;
-            };
-            match context.store(move |s| s.release(id, draft, now)).await {
-                Ok(Some(event)) => {
-                    context.count(crate::protocol::verdict::Outcome::Mismatch);
-                    info!(verification = %id, verdict = "mismatch", %event, "verified");
-                    context.audit_waits.notify_one();
-                    context.events_wait.notify_one();
-                }
-                Ok(None) => {}
-                Err(e) => {
-                    error!(verification = %id, error = %e, "an alert could not be committed; it is tried again");
-                    least = 5000;
-                }
-            }
-        }
-        let next = context.store(|s| s.next_due()).await.ok().flatten();
-        let now = context.wall();
-        let wait = next.map_or(Duration::from_secs(60), |t| {
-            Duration::from_millis((t.as_millis() - now.as_millis()).clamp(least, 60_000) as u64)
-        });
-        tokio::select! {
-            () = context.mismatch_held.notified() => {}
-            () = tokio::time::sleep(wait) => {}
-        }
-    }
-}
-
-/// Enforces the limits of the policy, and records what was deleted.
-async fn purge(context: Arc<Context>) {
-    loop {
-        let now = context.wall();
-        let before = |limit| now.minus(context.policy.limit(limit));
-        let (journal, links) = (before(policy::JOURNAL), before(policy::WITHDRAWAL_LINKS));
-        let (acknowledged, waiting) = (before(policy::ACKNOWLEDGED_ALERTS), before(policy::WAITING_ALERTS));
-        let limits = Limits { journal, links, acknowledged, waiting };
-        let purged = context.store(move |s| s.purge(limits, now)).await;
-        match purged {
-            Ok(undelivered) if undelivered > 0 => {
-                error!(undelivered, "alerts reached their limit before the bureau took them");
-            }
-            Ok(_) => {}
-            Err(e) => error!(error = %e, "limits could not be enforced"),
-        }
-        context.audit_waits.notify_one();
-        tokio::time::sleep(PURGE_EVERY).await;
-    }
-}
-
 async fn finish(context: &Arc<Context>, handle: &Handle, stop: &AtomicBool) {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     info!("stopping: no new settlements; open verifications get a moment to end");
@@ -373,18 +351,22 @@ async fn finish(context: &Arc<Context>, handle: &Handle, stop: &AtomicBool) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     stop.store(true, Ordering::Relaxed);
-    let now = context.wall();
+    let now = context.moment();
     let left = context.in_flight.load(Ordering::Relaxed);
+    let counts = context.verdicts();
     let recorded = context
         .store(move |s| {
             let interrupted = s.end_interrupted(now)?;
-            s.record(now, Kind::Stopped, &json!({ "interrupted": interrupted }))
+            s.record(now.wall, Kind::VerdictCounts, &json!(counts))?;
+            s.record(now.wall, Kind::Stopped, &json!({ "interrupted": interrupted }))
         })
         .await;
+    let marked = context.keep_marks().await;
     let exported = context.export_audit();
     let signed = context.checkpoint();
     for e in [
         recorded.err().map(|e| e.to_string()),
+        marked.err().map(|e| e.to_string()),
         exported.err().map(|e| e.to_string()),
         signed.err().map(|e| e.to_string()),
     ]

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::camera::replay::Replay;
 use crate::clock::ClockMap;
+use crate::crypto::Sha256;
 use crate::crypto::tls::TlsFiles;
 use crate::frame::Region;
 use crate::privacy::policy::{self, Declared, Policy};
@@ -58,8 +59,14 @@ pub struct Agent {
 pub struct Keys {
     /// Seals what is stored.
     pub root: String,
+    /// The root key before it, until the store has changed over.
+    #[serde(default)]
+    pub root_previous: Option<String>,
     /// Signs alerts and the audit log.
     pub signing: String,
+    /// The signing key before it, until it has handed over in the audit log.
+    #[serde(default)]
+    pub signing_previous: Option<String>,
 }
 
 /// `[bureau]`
@@ -293,6 +300,8 @@ pub struct Effective {
     pub config: Config,
     /// The privacy policy in force.
     pub policy: Policy,
+    /// SHA-256 of the file.
+    pub digest: Sha256,
     /// What to warn of.
     pub warnings: Vec<String>,
 }
@@ -322,7 +331,8 @@ impl Config {
                 config.decision.hold_ms
             ));
         }
-        Ok(Effective { config, policy, warnings })
+        let digest = Sha256::of(&std::fs::read(path).unwrap_or_default());
+        Ok(Effective { config, policy, digest, warnings })
     }
 
     /// The ring must reach back over window, delay and clock error, or frames
@@ -368,6 +378,8 @@ impl Config {
         self.decision.calibration = base.join(&self.decision.calibration);
         secret(&mut self.keys.root);
         secret(&mut self.keys.signing);
+        self.keys.root_previous.as_mut().map(secret);
+        self.keys.signing_previous.as_mut().map(secret);
         secret(&mut self.his.token);
         tls(&mut self.bureau.tls);
         self.his.tls.as_mut().map(tls);

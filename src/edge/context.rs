@@ -2,15 +2,17 @@
 //! store, and what it knows of its own health.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use tokio::sync::Notify;
-use tracing::{debug, error, info};
+use serde_json::json;
+use tracing::{debug, error, info, warn};
 
 use crate::clock::{Clock, WallTime};
-use crate::privacy::audit::{AuditError, AuditLog};
+use crate::privacy::age::{Age, Ages, Doubt, Due, Marks, Moment};
+use crate::privacy::audit::{AuditError, AuditLog, Kind};
 use crate::privacy::policy::Policy;
 use crate::protocol::id::{SettlementId, VerificationId};
 use crate::protocol::posture::AuditHead;
@@ -40,12 +42,15 @@ pub struct Context {
     pub audit_waits: Notify,
     /// Rung when events wait.
     pub events_wait: Notify,
+    /// Rung when the bureau should be asked the time.
+    pub clock_doubted: Notify,
     /// Rung when a mismatch is held.
     pub mismatch_held: Notify,
     /// Verifications between acceptance and verdict.
     pub in_flight: AtomicU64,
     store: Arc<Mutex<Store>>,
     audit: Mutex<AuditLog>,
+    ages: Mutex<Ages>,
     audit_ok: AtomicBool,
     store_ok: AtomicBool,
     verdicts: Mutex<BTreeMap<String, u64>>,
@@ -84,6 +89,7 @@ impl Context {
         clock: Arc<dyn Clock>,
         store: Store,
         audit: AuditLog,
+        ages: Ages,
     ) -> Self {
         Self {
             config,
@@ -93,10 +99,12 @@ impl Context {
             clock,
             audit_waits: Notify::new(),
             events_wait: Notify::new(),
+            clock_doubted: Notify::new(),
             mismatch_held: Notify::new(),
             in_flight: AtomicU64::new(0),
             store: Arc::new(Mutex::new(store)),
             audit: Mutex::new(audit),
+            ages: Mutex::new(ages),
             audit_ok: AtomicBool::new(true),
             store_ok: AtomicBool::new(true),
             verdicts: Mutex::default(),
@@ -107,6 +115,102 @@ impl Context {
     /// The wall clock.
     pub fn wall(&self) -> WallTime {
         self.clock.now().wall
+    }
+
+    /// Now, by both counts.
+    pub fn moment(&self) -> Moment {
+        let now = self.clock.now();
+        Moment { wall: now.wall, age: lock(&self.ages).now(now) }
+    }
+
+    /// Why the wall clock is not believed, if it is not.
+    pub fn doubt(&self) -> Option<Doubt> {
+        lock(&self.ages).doubt()
+    }
+
+    /// A number that changes with each step of the wall clock.
+    pub fn clock_turns(&self) -> u64 {
+        lock(&self.ages).turns()
+    }
+
+    /// Looks at the clocks, and records a step. `true` if there was one.
+    ///
+    /// # Errors
+    /// If the record cannot be written.
+    pub async fn look_at_clocks(&self) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        let Some(doubt) = lock(&self.ages).look(now) else { return Ok(false) };
+        warn!(%doubt, "the wall clock is not believed");
+        self.record(now.wall, Kind::ClockDoubted, json!({ "why": doubt.to_string() })).await?;
+        Ok(true)
+    }
+
+    /// Takes the bureau's time, told within `bound` of the truth; what turns
+    /// out to be older by it is made older.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub async fn hear_bureau_time(&self, told: WallTime, bound: Duration) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let (changed, doubt) = {
+            let mut ages = lock(&self.ages);
+            (ages.hear(told, bound, now), ages.doubt())
+        };
+        match doubt {
+            Some(doubt) if changed => {
+                warn!(%doubt, "the wall clock is not believed");
+                self.record(now.wall, Kind::ClockDoubted, json!({ "why": doubt.to_string() })).await?;
+            }
+            None if changed => {
+                self.record(now.wall, Kind::ClockConfirmed, json!({ "bureau_time": told })).await?;
+                self.mismatch_held.notify_one();
+            }
+            _ => {}
+        }
+        self.make_older(Some(told)).await
+    }
+
+    /// Makes data older that lay there while the box was off.
+    ///
+    /// # Errors
+    /// If it cannot be written; it is tried again.
+    pub async fn make_older(&self, bureau: Option<WallTime>) -> Result<(), StoreError> {
+        loop {
+            let now = self.clock.now();
+            let (due, marks) = {
+                let ages = lock(&self.ages);
+                let Some(due) = ages.due(bureau, now) else { return Ok(()) };
+                (due, ages.marks_once_counted(due, now))
+            };
+            let (Due::Older(_, gap) | Due::WaitingOlder(_, gap)) = due;
+            self.store(move |s| s.make_older(due, &marks)).await?;
+            lock(&self.ages).counted(due);
+            info!(gap_s = gap.as_secs(), confirmed = bureau.is_some(), "time off was added to the age of what is kept");
+        }
+    }
+
+    /// Keeps the count of ages.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub async fn keep_marks(&self) -> Result<(), StoreError> {
+        let marks: Marks = lock(&self.ages).marks(self.clock.now());
+        self.store(move |s| s.keep_marks(&marks)).await
+    }
+
+    /// Records something in the audit log's queue.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub async fn record(
+        &self,
+        at: WallTime,
+        kind: Kind,
+        data: serde_json::Value,
+    ) -> Result<(), StoreError> {
+        self.store(move |s| s.record(at, kind, &data)).await?;
+        self.audit_waits.notify_one();
+        Ok(())
     }
 
     /// Runs a change or a look-up on the store, off the async threads.
@@ -146,7 +250,7 @@ impl Context {
 
     /// Ends a verification with a verdict other than mismatch.
     pub async fn end(&self, verification: VerificationId, settlement: &SettlementId, outcome: Outcome) {
-        let (id, now) = (settlement.clone(), self.wall());
+        let (id, now) = (settlement.clone(), self.moment());
         match self.store(move |s| s.end(verification, &id, outcome, now)).await {
             Ok(true) => {
                 self.count(outcome);
@@ -171,9 +275,9 @@ impl Context {
 
     /// Holds a mismatch for as long as it may still be cancelled.
     pub async fn hold(&self, verification: VerificationId, draft: Draft) -> bool {
-        let now = self.wall();
+        let now = self.moment();
         let settlement = draft.settlement().clone();
-        let release = now.plus(std::time::Duration::from_millis(self.config.decision.hold_ms));
+        let release: Age = now.age.plus(Duration::from_millis(self.config.decision.hold_ms));
         match self.store(move |s| s.hold(verification, &draft, release, now)).await {
             Ok(held) => {
                 self.mismatch_held.notify_one();
@@ -241,20 +345,17 @@ pub enum ExportError {
     Store(#[from] StoreError),
 }
 
-/// The state folder's audit log.
-pub fn audit_path(state: &Path) -> std::path::PathBuf {
-    state.join("audit.log")
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::clock::SystemClock;
+    use crate::clock::{BootId, SystemClock};
     use crate::crypto::Sha256;
     use crate::crypto::sign::SigningKey;
     use crate::edge::config::Config;
+    use std::path::Path;
     use crate::edge::journal::tests::{NOW, store};
-    use crate::privacy::audit::Kind;
+    use crate::edge::config::Effective;
+    use crate::privacy::audit::{folder, segments};
     use crate::protocol::alert::Settings;
 
     fn example() -> crate::edge::config::Effective {
@@ -264,9 +365,9 @@ pub(super) mod tests {
 
     fn make(dir: &Path, broken: bool) -> Arc<Context> {
         let mut store = store(dir);
-        store.record(NOW, Kind::Started, &serde_json::json!({})).unwrap();
+        store.record(NOW.wall, Kind::Started, &serde_json::json!({})).unwrap();
         let key = SigningKey::from_pkcs8(&std::fs::read(dir.join("key.der")).unwrap()).unwrap();
-        let mut audit = AuditLog::open(&audit_path(dir), key, store.epoch(), NOW).unwrap();
+        let mut audit = AuditLog::open(&folder(dir), key, store.epoch(), NOW.wall).unwrap();
         if broken {
             audit.break_for_tests();
         }
@@ -283,7 +384,9 @@ pub(super) mod tests {
             settings,
         };
         let clock = Arc::new(SystemClock);
-        Arc::new(Context::new(effective.config, effective.policy, calibration, in_force, clock, store, audit))
+        let ages = Ages::resume(None, BootId::of_this_boot(), clock.now());
+        let Effective { config, policy, .. } = effective;
+        Arc::new(Context::new(config, policy, calibration, in_force, clock, store, audit, ages))
     }
 
     pub(in crate::edge) fn context(dir: &Path) -> Arc<Context> {
@@ -299,11 +402,12 @@ pub(super) mod tests {
         let dir = tempfile::tempdir().unwrap();
         let context = context(dir.path());
         for i in 0..600 {
-            lock(&context.store).record(NOW, Kind::Verdict, &serde_json::json!({ "settlement": i })).unwrap();
+            lock(&context.store).record(NOW.wall, Kind::Verdict, &serde_json::json!({ "settlement": i })).unwrap();
         }
         context.export_audit().unwrap();
         context.export_audit().unwrap();
-        let text = std::fs::read_to_string(audit_path(dir.path())).unwrap();
+        let files = segments(&folder(dir.path())).unwrap();
+        let text: String = files.iter().map(|f| std::fs::read_to_string(&f.path).unwrap()).collect();
         let numbers: Vec<u64> = text
             .lines()
             .map(|l| serde_json::from_str::<serde_json::Value>(l).unwrap())

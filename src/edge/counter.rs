@@ -130,6 +130,8 @@ struct Open {
     id: VerificationId,
     settlement: Settlement,
     moment: BoxTime,
+    /// Steps of the clock until the moment was placed.
+    clock_turns: u64,
     references: JoinHandle<Result<Vec<Subject>, NotAssessed>>,
 }
 
@@ -193,6 +195,7 @@ impl Actor {
         let refuse = |reason| Outcome::NotAssessed(reason);
         let config = &self.context().config;
         let in_scope = config.decision.medical_types.contains(&settlement.medical_type);
+        let clock_turns = self.context().clock_turns();
         let now = self.context().clock.now();
         let moment = match config.clock_map().place(settlement.occurred_at, now) {
             Ok(t) => t,
@@ -216,7 +219,7 @@ impl Actor {
         }
         let (references, copy) = (self.tools.references.clone(), settlement.clone());
         let references = tokio::spawn(async move { references.subjects(&copy).await });
-        self.open.push(Open { id, settlement, moment, references });
+        self.open.push(Open { id, settlement, moment, clock_turns, references });
     }
 
     async fn give_up(&self, id: VerificationId, settlement: &Settlement, outcome: Outcome) {
@@ -353,7 +356,7 @@ impl Closed {
     /// Whether the verdict is a mismatch that is now held.
     async fn decide(self) -> bool {
         let Self { open, window, samples, rules, tools, judged } = self;
-        let Open { id, settlement, moment, references } = open;
+        let Open { id, settlement, moment, clock_turns, references } = open;
         let context = &tools.context;
         let end = async |outcome| {
             context.end(id, &settlement.settlement_id, outcome).await;
@@ -366,6 +369,10 @@ impl Closed {
             Ok(Err(reason)) => return not_assessed(reason).await,
             Err(_) => return not_assessed(NotAssessed::Fault).await,
         };
+        // A clock in doubt, or stepped since the moment was placed: the window may be somebody else's.
+        if context.doubt().is_some() || context.clock_turns() != clock_turns {
+            return not_assessed(NotAssessed::ClockUncertain).await;
+        }
         if window.1.since(window.0) < SHORTEST_WINDOW {
             return end(Outcome::Inconclusive(Inconclusive::WindowTooShort)).await;
         }

@@ -138,7 +138,7 @@ impl Delivery {
             return Ok(false);
         }
         for out in batch {
-            let now = self.context.wall();
+            let now = self.context.moment();
             match self.send(&out).await {
                 Sent::Stored => {
                     info!(event = %out.id, seq = out.seq, "delivered");
@@ -204,12 +204,14 @@ impl Delivery {
             warn!(why, "the bureau cannot be reached; events wait");
             None
         };
+        let asked = self.context.clock.now().boot;
         let answer = self
             .client
             .get(format!("{}{HEAD_PATH}", self.context.config.bureau.url))
             .send()
             .await
             .map_err(|e| later(chain(&e)))?;
+        super::upkeep::hear(&self.context, &answer, asked).await;
         if answer.status() != StatusCode::OK {
             return Err(later(format!("asked for its head, the bureau answered {}", answer.status())));
         }

@@ -144,7 +144,7 @@ async fn to_its_end<T: Send + 'static>(
 
 /// Journals a settlement and begins its verification.
 async fn take(intake: Intake, settlement: Settlement) -> Result<Response, Problem> {
-    let (copy, now) = (settlement.clone(), intake.context.wall());
+    let (copy, now) = (settlement.clone(), intake.context.moment());
     let accepted = intake.context.store(move |s| s.accept(&copy, now)).await.map_err(|e| {
         error!(error = %e, "a settlement could not be journalled");
         unavailable(&intake, e)
@@ -179,7 +179,7 @@ async fn cancel(State(intake): State<Intake>, Path(id): Path<String>) -> Result<
 
 /// Journals a cancellation and stops or withdraws what it finds.
 async fn take_back(intake: Intake, id: SettlementId) -> Result<StatusCode, Problem> {
-    let (agent, now) = (intake.context.config.agent.name.clone(), intake.context.wall());
+    let (agent, now) = (intake.context.config.agent.name.clone(), intake.context.moment());
     let cancelled = intake.context.store(move |s| s.cancel(&id, &agent, now)).await.map_err(|e| {
         error!(error = %e, "a cancellation could not be journalled");
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{e}: send the cancellation again"))

@@ -9,7 +9,7 @@
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde_json::json;
 
-use crate::clock::WallTime;
+use crate::privacy::age::{Age, Moment};
 use crate::privacy::audit::Kind;
 use crate::protocol::id::{AgentId, AlertId, SettlementId, VerificationId};
 use crate::protocol::settlement::Settlement;
@@ -85,7 +85,7 @@ impl Store {
     ///
     /// # Errors
     /// If it cannot be written; then it must not be acknowledged.
-    pub fn accept(&mut self, settlement: &Settlement, now: WallTime) -> Result<Accepted, StoreError> {
+    pub fn accept(&mut self, settlement: &Settlement, now: Moment) -> Result<Accepted, StoreError> {
         let hash = self.hash(&settlement.settlement_id);
         let payload = serde_json::to_vec(settlement).map_err(|e| StoreError::Content(e.to_string()))?;
         let content = self.keyed_hash(&payload);
@@ -97,12 +97,12 @@ impl Store {
             };
         }
         let id = VerificationId::new();
-        let sealed = self.seal.seal(&payload_label(id), &payload)?;
+        let sealed = self.seal(&payload_label(id), &payload, now.age)?;
         let tx = self.connection.transaction()?;
         tx.execute(
             "INSERT INTO settlements (id_hash, verification, state, content_hash, payload, updated_at)
              VALUES (?1, ?2, 'accepted', ?3, ?4, ?5)",
-            params![hash, id.to_string(), content, sealed, now.as_millis()],
+            params![hash, id.to_string(), content, sealed, now.age.as_millis()],
         )?;
         audit_accepted(&tx, settlement, id, now)?;
         tx.commit()?;
@@ -115,16 +115,16 @@ impl Store {
         hash: &[u8],
         content: &[u8],
         id: VerificationId,
-        now: WallTime,
+        now: Moment,
     ) -> Result<Accepted, StoreError> {
         let tx = self.connection.transaction()?;
         tx.execute(
             "UPDATE settlements SET state = 'done', content_hash = ?2, updated_at = ?3 WHERE id_hash = ?1",
-            params![hash, content, now.as_millis()],
+            params![hash, content, now.age.as_millis()],
         )?;
         audit_accepted(&tx, settlement, id, now)?;
         let outcome = Outcome::NotAssessed(NotAssessed::Cancelled);
-        audit_verdict(&tx, &settlement.settlement_id, id, outcome, now)?;
+        audit_verdict(&tx, Some(&settlement.settlement_id), id, outcome, now)?;
         tx.commit()?;
         Ok(Accepted::CancelledBefore(id))
     }
@@ -137,13 +137,13 @@ impl Store {
         &mut self,
         id: &SettlementId,
         agent: &AgentId,
-        now: WallTime,
+        now: Moment,
     ) -> Result<Cancelled, StoreError> {
         let hash = self.hash(id);
         let Some(row) = self.row(&hash)? else {
             self.connection.execute(
                 "INSERT INTO settlements (id_hash, verification, state, updated_at) VALUES (?1, ?2, 'cancelled', ?3)",
-                params![hash, VerificationId::new().to_string(), now.as_millis()],
+                params![hash, VerificationId::new().to_string(), now.age.as_millis()],
             )?;
             return Ok(Cancelled::Remembered);
         };
@@ -170,13 +170,48 @@ impl Store {
         verification: VerificationId,
         settlement: &SettlementId,
         outcome: Outcome,
-        now: WallTime,
+        now: Moment,
+    ) -> Result<bool, StoreError> {
+        self.end_any(verification, Some(settlement), outcome, now)
+    }
+
+    /// Ends a verification of which only the number is at hand; the record
+    /// names its settlement if that can be read.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn give_up(
+        &mut self,
+        verification: VerificationId,
+        reason: NotAssessed,
+        now: Moment,
+    ) -> Result<bool, StoreError> {
+        let sealed: Option<Vec<u8>> = self
+            .connection
+            .query_row("SELECT payload FROM settlements WHERE verification = ?1", [verification.to_string()], |r| {
+                r.get(0)
+            })
+            .optional()?
+            .flatten();
+        let settlement = sealed
+            .and_then(|s| self.unseal(&payload_label(verification), &s).ok())
+            .and_then(|plain| serde_json::from_slice::<Settlement>(&plain).ok());
+        let id = settlement.as_ref().map(|s| &s.settlement_id);
+        self.end_any(verification, id, Outcome::NotAssessed(reason), now)
+    }
+
+    fn end_any(
+        &mut self,
+        verification: VerificationId,
+        settlement: Option<&SettlementId>,
+        outcome: Outcome,
+        now: Moment,
     ) -> Result<bool, StoreError> {
         let tx = self.connection.transaction()?;
         let changed = tx.execute(
             "UPDATE settlements SET state = 'done', payload = NULL, draft = NULL, updated_at = ?2
              WHERE verification = ?1 AND state IN ('accepted', 'held')",
-            params![verification.to_string(), now.as_millis()],
+            params![verification.to_string(), now.age.as_millis()],
         )?;
         if changed == 1 {
             audit_verdict(&tx, settlement, verification, outcome, now)?;
@@ -194,15 +229,15 @@ impl Store {
         &mut self,
         verification: VerificationId,
         draft: &Draft,
-        release_at: WallTime,
-        now: WallTime,
+        release_at: Age,
+        now: Moment,
     ) -> Result<bool, StoreError> {
         let plain = serde_json::to_vec(draft).map_err(|e| StoreError::Content(e.to_string()))?;
-        let sealed = self.seal.seal(&draft_label(verification), &plain)?;
+        let sealed = self.seal(&draft_label(verification), &plain, now.age)?;
         let changed = self.connection.execute(
             "UPDATE settlements SET state = 'held', draft = ?2, release_at = ?3, updated_at = ?4
              WHERE verification = ?1 AND state = 'accepted'",
-            params![verification.to_string(), sealed, release_at.as_millis(), now.as_millis()],
+            params![verification.to_string(), sealed, release_at.as_millis(), now.age.as_millis()],
         )?;
         Ok(changed == 1)
     }
@@ -211,7 +246,7 @@ impl Store {
     ///
     /// # Errors
     /// If they cannot be read or opened.
-    pub fn due(&self, now: WallTime) -> Result<Vec<Due>, StoreError> {
+    pub fn due(&self, now: Age) -> Result<Vec<Due>, StoreError> {
         let mut statement = self.connection.prepare_cached(
             "SELECT verification, draft FROM settlements WHERE state = 'held' AND release_at <= ?1 ORDER BY release_at",
         )?;
@@ -223,7 +258,7 @@ impl Store {
                 id.parse().map_err(|_| StoreError::Content("a broken verification number".into()))?;
             // One that cannot be read must not keep the others.
             let draft =
-                self.seal.open(&draft_label(id), &sealed).map_err(StoreError::from).and_then(|plain| {
+                self.unseal(&draft_label(id), &sealed).and_then(|plain| {
                     serde_json::from_slice(&plain)
                         .map_err(|e| StoreError::Content(format!("a held alert that cannot be read: {e}")))
                 });
@@ -236,33 +271,30 @@ impl Store {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn next_due(&self) -> Result<Option<WallTime>, StoreError> {
+    pub fn next_due(&self) -> Result<Option<Age>, StoreError> {
         let at: Option<i64> = self.connection.query_row(
             "SELECT min(release_at) FROM settlements WHERE state = 'held'",
             [],
             |r| r.get(0),
         )?;
-        Ok(at.map(WallTime::from_millis))
+        Ok(at.map(Age::from_millis))
     }
 
     /// Ends every verification that a stop or a crash interrupted, as
-    /// `not_assessed(restarted)`. Called once, before anything is accepted.
+    /// `not_assessed(restarted)`. Called once, before anything is accepted. A
+    /// settlement that cannot be read ends too: it must not keep the others.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn end_interrupted(&mut self, now: WallTime) -> Result<u64, StoreError> {
-        let open: Vec<(String, Vec<u8>)> = self
+    pub fn end_interrupted(&mut self, now: Moment) -> Result<u64, StoreError> {
+        let open: Vec<String> = self
             .connection
-            .prepare("SELECT verification, payload FROM settlements WHERE state = 'accepted'")?
-            .query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?
+            .prepare("SELECT verification FROM settlements WHERE state = 'accepted'")?
+            .query_map([], |r| r.get(0))?
             .collect::<Result<_, _>>()?;
-        for (id, sealed) in &open {
-            let id: VerificationId =
-                id.parse().map_err(|_| StoreError::Content("a broken verification number".into()))?;
-            let plain = self.seal.open(&payload_label(id), sealed)?;
-            let settlement: Settlement = serde_json::from_slice(&plain)
-                .map_err(|e| StoreError::Content(format!("a settlement that cannot be read: {e}")))?;
-            self.end(id, &settlement.settlement_id, Outcome::NotAssessed(NotAssessed::Restarted), now)?;
+        for id in &open {
+            let id = id.parse().map_err(|_| StoreError::Content("a broken verification number".into()))?;
+            self.give_up(id, NotAssessed::Restarted, now)?;
         }
         Ok(open.len() as u64)
     }
@@ -272,12 +304,12 @@ impl Store {
         tx: &Transaction<'_>,
         verification: VerificationId,
         alert: AlertId,
-        now: WallTime,
+        now: Moment,
     ) -> Result<bool, StoreError> {
         let changed = tx.execute(
             "UPDATE settlements SET state = 'done', payload = NULL, draft = NULL, alert = ?2,
              alert_state = 'alerted', updated_at = ?3 WHERE verification = ?1 AND state = 'held'",
-            params![verification.to_string(), alert.to_string(), now.as_millis()],
+            params![verification.to_string(), alert.to_string(), now.age.as_millis()],
         )?;
         Ok(changed == 1)
     }
@@ -295,11 +327,11 @@ fn audit_accepted(
     tx: &Transaction<'_>,
     settlement: &Settlement,
     id: VerificationId,
-    now: WallTime,
+    now: Moment,
 ) -> Result<(), StoreError> {
     let data =
         json!({ "settlement": settlement.settlement_id, "verification": id, "counter": settlement.counter });
-    audit(tx, now, Kind::SettlementAccepted, &data)
+    audit(tx, now.wall, Kind::SettlementAccepted, &data)
 }
 
 #[cfg(test)]
@@ -309,7 +341,10 @@ pub(super) mod tests {
     use crate::crypto::sign::SigningKey;
     use crate::protocol::verdict::Inconclusive;
 
-    pub(in crate::edge) const NOW: WallTime = WallTime::from_millis(1_795_000_000_000);
+    pub(in crate::edge) const NOW: Moment = Moment {
+        wall: crate::clock::WallTime::from_millis(1_795_000_000_000),
+        age: Age::from_millis(1_795_000_000_000),
+    };
 
     pub(in crate::edge) fn store(dir: &std::path::Path) -> Store {
         let der = dir.join("key.der");
@@ -317,7 +352,7 @@ pub(super) mod tests {
             std::fs::write(&der, SigningKey::generate_pkcs8().unwrap().as_slice()).unwrap();
         }
         let signer = SigningKey::from_pkcs8(&std::fs::read(&der).unwrap()).unwrap();
-        Store::open(dir, &RootKey::new([7; 32]), signer).unwrap()
+        Store::open(dir, RootKey::new([7; 32]), signer).unwrap().0
     }
 
     pub(in crate::edge) fn settlement(id: &str) -> Settlement {
@@ -400,7 +435,7 @@ pub(super) mod tests {
             assert!(!bytes.windows(13).any(|w| w == b"CARDHOLDER-99"));
         }
         let signer = SigningKey::from_pkcs8(&SigningKey::generate_pkcs8().unwrap()).unwrap();
-        let error = Store::open(dir.path(), &RootKey::new([8; 32]), signer).err().unwrap();
+        let error = Store::open(dir.path(), RootKey::new([8; 32]), signer).err().unwrap();
         assert!(error.to_string().contains("root key"), "{error}");
     }
 }

@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::clock::WallTime;
+use crate::privacy::age::Moment;
 use crate::crypto::Sha256;
 use crate::privacy::audit::Kind;
 use crate::protocol::alert::{
@@ -67,10 +67,10 @@ impl Prepared {
         self.event.chain.seq
     }
 
-    fn insert(&self, tx: &Transaction<'_>, now: WallTime) -> Result<(), StoreError> {
+    fn insert(&self, tx: &Transaction<'_>, now: Moment) -> Result<(), StoreError> {
         tx.execute(
             "INSERT INTO outbox (seq, id, digest, sealed, state, updated_at) VALUES (?1, ?2, ?3, ?4, 'waiting', ?5)",
-            params![self.seq() as i64, self.id().to_string(), self.digest.0, self.sealed, now.as_millis()],
+            params![self.seq() as i64, self.id().to_string(), self.digest.0, self.sealed, now.age.as_millis()],
         )?;
         Ok(())
     }
@@ -78,7 +78,7 @@ impl Prepared {
 
 impl Store {
     /// Numbers, signs and seals the next event of the chain.
-    fn prepare(&self, parts: Parts, now: WallTime) -> Result<Prepared, StoreError> {
+    fn prepare(&mut self, parts: Parts, now: Moment) -> Result<Prepared, StoreError> {
         let (agent, subject, content) = parts;
         let last: Option<(i64, Vec<u8>)> = self
             .connection
@@ -100,7 +100,7 @@ impl Store {
             specversion: SpecVersion::V1,
             id: AlertId::new(),
             source: Source(agent),
-            time: jiff::Timestamp::from_millisecond(now.as_millis()).unwrap_or_default(),
+            time: jiff::Timestamp::from_millisecond(now.wall.as_millis()).unwrap_or_default(),
             subject,
             datacontenttype: JsonType::Json,
             chain: Link { epoch: self.epoch(), seq, previous },
@@ -109,7 +109,7 @@ impl Store {
         let bytes = Zeroizing::new(event.to_bytes().map_err(|e| StoreError::Content(e.to_string()))?);
         let signature = self.signer.sign(&bytes).to_string();
         let plain = Zeroizing::new([signature.as_bytes(), b"\n", &bytes].concat());
-        let sealed = self.seal.seal(&label(seq), &plain)?;
+        let sealed = self.seal(&label(seq), &plain, now.age)?;
         Ok(Prepared { digest: Sha256::of(&bytes), event, sealed })
     }
 
@@ -122,7 +122,7 @@ impl Store {
         &mut self,
         verification: VerificationId,
         draft: Draft,
-        now: WallTime,
+        now: Moment,
     ) -> Result<Option<AlertId>, StoreError> {
         let parts = draft.into_parts();
         let settlement = parts.1.clone();
@@ -132,9 +132,9 @@ impl Store {
             return Ok(None);
         }
         event.insert(&tx, now)?;
-        audit_verdict(&tx, &settlement, verification, Outcome::Mismatch, now)?;
+        audit_verdict(&tx, Some(&settlement), verification, Outcome::Mismatch, now)?;
         let data = json!({ "settlement": settlement, "event": event.id(), "seq": event.seq() });
-        audit(&tx, now, Kind::AlertCommitted, &data)?;
+        audit(&tx, now.wall, Kind::AlertCommitted, &data)?;
         tx.commit()?;
         Ok(Some(event.id()))
     }
@@ -146,19 +146,19 @@ impl Store {
         settlement: &SettlementId,
         agent: &AgentId,
         alert: AlertId,
-        now: WallTime,
+        now: Moment,
     ) -> Result<(), StoreError> {
         let parts = withdrawal(agent, settlement, alert);
         let event = self.prepare(parts, now)?;
         let tx = self.connection.transaction()?;
         tx.execute(
             "UPDATE settlements SET alert_state = 'withdrawn', updated_at = ?2 WHERE id_hash = ?1",
-            params![hash, now.as_millis()],
+            params![hash, now.age.as_millis()],
         )?;
         event.insert(&tx, now)?;
         let data =
             json!({ "settlement": settlement, "event": event.id(), "withdraws": alert, "seq": event.seq() });
-        audit(&tx, now, Kind::WithdrawalCommitted, &data)?;
+        audit(&tx, now.wall, Kind::WithdrawalCommitted, &data)?;
         tx.commit()?;
         Ok(())
     }
@@ -177,7 +177,7 @@ impl Store {
         rows.map(|row| {
             let (seq, id, sealed) = row?;
             let strange = || StoreError::Content(format!("event {seq} in a form it does not know"));
-            let plain = self.seal.open(&label(seq), &sealed)?;
+            let plain = self.unseal(&label(seq), &sealed)?;
             let cut = plain.iter().position(|b| *b == b'\n').ok_or_else(strange)?;
             let (signature, rest) = plain.split_at(cut);
             Ok(Outgoing {
@@ -194,7 +194,7 @@ impl Store {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn delivered(&mut self, out: &Outgoing, now: WallTime) -> Result<(), StoreError> {
+    pub fn delivered(&mut self, out: &Outgoing, now: Moment) -> Result<(), StoreError> {
         let data = json!({ "event": out.id, "seq": out.seq });
         self.settle(out.seq, "acknowledged", None, (Kind::EventDelivered, data), now)
     }
@@ -203,7 +203,7 @@ impl Store {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn set_aside(&mut self, out: &Outgoing, why: &str, now: WallTime) -> Result<(), StoreError> {
+    pub fn set_aside(&mut self, out: &Outgoing, why: &str, now: Moment) -> Result<(), StoreError> {
         let data = json!({ "event": out.id, "seq": out.seq, "why": why });
         self.settle(out.seq, "set_aside", Some(why), (Kind::EventSetAside, data), now)
     }
@@ -214,7 +214,7 @@ impl Store {
         state: &str,
         detail: Option<&str>,
         record: (Kind, serde_json::Value),
-        now: WallTime,
+        now: Moment,
     ) -> Result<(), StoreError> {
         let tx = self.connection.transaction()?;
         let changed = tx.execute(
@@ -222,10 +222,10 @@ impl Store {
             "UPDATE outbox SET state = ?2, detail = ?3,
              updated_at = CASE WHEN detail = 'again' THEN updated_at ELSE ?4 END
              WHERE seq = ?1 AND state = 'waiting'",
-            params![seq as i64, state, detail, now.as_millis()],
+            params![seq as i64, state, detail, now.age.as_millis()],
         )?;
         if changed == 1 {
-            audit(&tx, now, record.0, &record.1)?;
+            audit(&tx, now.wall, record.0, &record.1)?;
         }
         tx.commit()?;
         Ok(())
@@ -292,8 +292,8 @@ pub(super) mod tests {
 
     pub(in crate::edge) fn alerted(s: &mut Store, id: &str) -> AlertId {
         let Accepted::New(v) = s.accept(&settlement(id), NOW).unwrap() else { panic!() };
-        assert!(s.hold(v, &draft(id), NOW, NOW).unwrap());
-        let (due, d) = s.due(NOW).unwrap().pop().unwrap();
+        assert!(s.hold(v, &draft(id), NOW.age, NOW).unwrap());
+        let (due, d) = s.due(NOW.age).unwrap().pop().unwrap();
         let d = d.unwrap();
         s.release(due, d, NOW).unwrap().unwrap()
     }
@@ -318,8 +318,8 @@ pub(super) mod tests {
         let mut s = store(dir.path());
         let agent: AgentId = "box-1".parse().unwrap();
         let Accepted::New(v) = s.accept(&settlement("S1"), NOW).unwrap() else { panic!() };
-        s.hold(v, &draft("S1"), NOW, NOW).unwrap();
-        let (due, d) = s.due(NOW).unwrap().pop().unwrap();
+        s.hold(v, &draft("S1"), NOW.age, NOW).unwrap();
+        let (due, d) = s.due(NOW.age).unwrap().pop().unwrap();
         let d = d.unwrap();
         assert_eq!(s.cancel(&settlement("S1").settlement_id, &agent, NOW).unwrap(), Cancelled::Stopped(v));
         assert_eq!(s.release(due, d, NOW).unwrap(), None);

@@ -38,13 +38,17 @@ impl Reporter {
             if let Err(why) = self.report().await {
                 debug!(why, "the posture could not be sent");
             }
-            tokio::time::sleep(EVERY).await;
+            tokio::select! {
+                () = tokio::time::sleep(EVERY) => {}
+                () = self.context.clock_doubted.notified() => {}
+            }
         }
     }
 
     async fn report(&self) -> Result<(), String> {
         let posture = self.posture().await?;
         let bytes = serde_json::to_vec(&posture).map_err(|e| e.to_string())?;
+        let asked = self.context.clock.now().boot;
         let answer = self
             .client
             .post(format!("{}{POSTURE_PATH}", self.context.config.bureau.url))
@@ -54,6 +58,7 @@ impl Reporter {
             .send()
             .await
             .map_err(|e| chain(&e))?;
+        super::upkeep::hear(&self.context, &answer, asked).await;
         let status = answer.status();
         if status.is_success() {
             return Ok(());
@@ -68,6 +73,7 @@ impl Reporter {
         let c = &self.context;
         let outbox = c.store(|s| s.outbox()).await.map_err(|e| e.to_string())?;
         let mut troubles: Vec<String> = c.trouble().iter().map(ToString::to_string).collect();
+        troubles.extend(c.doubt().map(|d| d.to_string()));
         if outbox.set_aside > 0 {
             troubles.push(format!("{} events were refused by the bureau and set aside", outbox.set_aside));
         }

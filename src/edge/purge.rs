@@ -1,101 +1,262 @@
-//! Retention on the box: what has reached its limit goes, in one transaction
-//! with the record that it went. Rows are overwritten (`secure_delete`); a
-//! purged event leaves its number and digest, for the chain.
+//! Retention on the box: what has reached its limit goes, with the record that
+//! it went. Rows are overwritten (`secure_delete`), the write-ahead log is
+//! emptied, and data keys that seal nothing any more are destroyed; a purged
+//! event leaves its number and digest, for the chain.
 
+use std::sync::Arc;
+
+use rusqlite::{OptionalExtension, Transaction};
 use serde_json::json;
 
-use crate::clock::WallTime;
+use crate::camera::ring::Ring;
+use crate::clock::BoxTime;
+use crate::privacy::age::{Age, Moment};
 use crate::privacy::audit::Kind;
-use crate::privacy::policy;
+use crate::privacy::policy::{self, Limit};
+use crate::privacy::retention::{Expires, Purged};
 
+use super::context::Context;
 use super::store::{Store, StoreError, audit};
 
-/// What is older goes.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Settlements without an alert, from their end.
-    pub journal: WallTime,
-    /// Links from settlements to alerts.
-    pub links: WallTime,
-    /// Events, from their acknowledgement.
-    pub acknowledged: WallTime,
-    /// Events that were never acknowledged.
-    pub waiting: WallTime,
+const KINDS: [Limit; 4] =
+    [policy::JOURNAL, policy::WITHDRAWAL_LINKS, policy::ACKNOWLEDGED_ALERTS, policy::WAITING_ALERTS];
+
+/// Where a kind of data stands: its rows, and what ends them.
+struct Place {
+    rows: &'static str,
+    end: &'static str,
+}
+
+fn place(kind: &Limit) -> Option<Place> {
+    let place = |rows, end| Some(Place { rows, end });
+    match kind.key {
+        k if k == policy::JOURNAL.key => {
+            place("settlements WHERE state IN ('done', 'cancelled') AND alert IS NULL", "DELETE FROM")
+        }
+        k if k == policy::WITHDRAWAL_LINKS.key => {
+            place("settlements WHERE state = 'done' AND alert IS NOT NULL", "DELETE FROM")
+        }
+        k if k == policy::ACKNOWLEDGED_ALERTS.key => {
+            place("outbox WHERE sealed IS NOT NULL AND state = 'acknowledged'", "UPDATE")
+        }
+        k if k == policy::WAITING_ALERTS.key => {
+            place("outbox WHERE sealed IS NOT NULL AND state <> 'acknowledged'", "UPDATE")
+        }
+        _ => None,
+    }
+}
+
+impl Place {
+    fn sql(&self) -> String {
+        match self.end {
+            "UPDATE" => format!("UPDATE {}", self.rows.replacen(" WHERE ", " SET sealed = NULL WHERE ", 1)),
+            end => format!("{end} {}", self.rows),
+        }
+    }
+
+    fn oldest(&self, tx: &Transaction<'_>) -> Result<Option<Age>, StoreError> {
+        let sql = format!("SELECT min(updated_at) FROM {}", self.rows);
+        let oldest: Option<Option<i64>> = tx.query_row(&sql, [], |r| r.get(0)).optional()?;
+        Ok(oldest.flatten().map(Age::from_millis))
+    }
 }
 
 impl Store {
-    /// Deletes what has reached its limit, and records it. Returns how many
-    /// events went that the bureau never took.
+    /// Deletes what of a kind is marked before `cutoff`, and records it, in one
+    /// transaction.
     ///
     /// # Errors
     /// If it cannot be written; then nothing is deleted.
-    pub fn purge(&mut self, limits: Limits, now: WallTime) -> Result<u64, StoreError> {
+    pub fn purge(&mut self, kind: &Limit, cutoff: Age, now: Moment) -> Result<Purged<Age>, StoreError> {
+        let place = place(kind).ok_or_else(|| StoreError::Content(format!("no data of kind {}", kind.key)))?;
         let tx = self.connection.transaction()?;
-        let delete = |sql: &str, before: WallTime| tx.execute(sql, [before.as_millis()]).map(|n| n as u64);
-        let settlements = delete(
-            "DELETE FROM settlements WHERE state IN ('done', 'cancelled') AND alert IS NULL AND updated_at < ?1",
-            limits.journal,
-        )?;
-        let links = delete(
-            "DELETE FROM settlements WHERE state = 'done' AND alert IS NOT NULL AND updated_at < ?1",
-            limits.links,
-        )?;
-        let acknowledged = delete(
-            "UPDATE outbox SET sealed = NULL WHERE sealed IS NOT NULL AND state = 'acknowledged' AND updated_at < ?1",
-            limits.acknowledged,
-        )?;
-        let waiting = delete(
-            "UPDATE outbox SET sealed = NULL WHERE sealed IS NOT NULL AND state <> 'acknowledged' AND updated_at < ?1",
-            limits.waiting,
-        )?;
-        if settlements + links + acknowledged + waiting > 0 {
-            let data = json!({
-                policy::JOURNAL.key: settlements,
-                policy::WITHDRAWAL_LINKS.key: links,
-                policy::ACKNOWLEDGED_ALERTS.key: acknowledged,
-                policy::WAITING_ALERTS.key: waiting,
-            });
-            audit(&tx, now, Kind::Purged, &data)?;
+        let oldest = place.oldest(&tx)?;
+        let deleted = tx.execute(&format!("{} AND updated_at < ?1", place.sql()), [cutoff.as_millis()])? as u64;
+        let oldest_left = place.oldest(&tx)?;
+        if deleted > 0 {
+            let oldest_s = oldest.map(|t| now.age.since(t).as_secs());
+            let data = json!({ "kind": kind.key, "deleted": deleted, "oldest_s": oldest_s });
+            audit(&tx, now.wall, Kind::Purged, &data)?;
         }
         tx.commit()?;
-        Ok(waiting)
+        Ok(Purged { deleted, oldest_deleted: oldest.filter(|_| deleted > 0), oldest_left })
+    }
+
+    /// Makes deletion real: destroys data keys that seal nothing any more, and
+    /// empties the write-ahead log, in which deleted rows may still stand.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn finish_purge(&mut self, now: Moment) -> Result<u64, StoreError> {
+        let keys = self.destroy_unused_keys(now)?;
+        self.empty_log()?;
+        Ok(keys)
+    }
+}
+
+/// The box's database as a store with limits.
+pub struct Held<'a> {
+    /// The agent.
+    pub context: &'a Context,
+    /// The moment that everything done is marked with.
+    pub now: Moment,
+}
+
+impl Expires<Age> for Held<'_> {
+    type Error = StoreError;
+
+    fn kinds(&self) -> &'static [Limit] {
+        &KINDS
+    }
+
+    async fn purge(&mut self, kind: &Limit, cutoff: Age, _now: Age) -> Result<Purged<Age>, StoreError> {
+        let (kind, now) = (*kind, self.now);
+        self.context.store(move |s| s.purge(&kind, cutoff, now)).await
+    }
+}
+
+/// The cameras' rings as a store with limits: pictures that stay in memory
+/// when no newer ones come.
+pub struct Rings<'a>(pub &'a [Arc<Ring>]);
+
+impl Expires<BoxTime> for Rings<'_> {
+    type Error = std::convert::Infallible;
+
+    fn kinds(&self) -> &'static [Limit] {
+        &[policy::FRAMES]
+    }
+
+    async fn purge(
+        &mut self,
+        _kind: &Limit,
+        cutoff: BoxTime,
+        _now: BoxTime,
+    ) -> Result<Purged<BoxTime>, Self::Error> {
+        let oldest = || self.0.iter().filter_map(|r| r.oldest()).min();
+        let before = oldest();
+        let deleted = self.0.iter().map(|r| r.drop_before(cutoff)).sum();
+        Ok(Purged { deleted, oldest_deleted: before.filter(|_| deleted > 0), oldest_left: oldest() })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::privacy::retention::carry_out;
     use super::super::journal::Accepted;
     use super::super::journal::tests::{NOW, settlement, store};
     use super::super::outbox::tests::alerted;
     use super::*;
     use crate::crypto::Sha256;
+    use crate::frame::{Codec, Sample};
     use crate::protocol::alert::Event;
     use crate::protocol::verdict::Outcome;
+    use std::time::Duration;
 
-    const LATER: WallTime = WallTime::from_millis(NOW.as_millis() + 1);
+    const DAY: Duration = Duration::from_secs(86_400);
 
-    fn limits(t: WallTime) -> Limits {
-        Limits { journal: t, links: t, acknowledged: t, waiting: t }
+    fn later(d: Duration) -> Moment {
+        Moment { wall: NOW.wall.plus(d), age: NOW.age.plus(d) }
     }
 
     fn purged(s: &Store) -> usize {
         s.audit_rows(1000).unwrap().iter().filter(|r| r.kind == Kind::Purged).count()
     }
 
+    /// Deletes what is older than the kind's ceiling.
+    fn at_ceiling(s: &mut Store, kind: &Limit, now: Moment) -> u64 {
+        s.purge(kind, now.age.minus(Duration::from_secs(kind.ceiling)), now).unwrap().deleted
+    }
+
+    /// Each kind of the design's table that the box's database holds: made,
+    /// there at its ceiling, gone a second after it.
     #[test]
-    fn ended_settlements_go_at_their_limit_and_it_is_recorded_once() {
+    fn every_kind_in_the_database_ends_at_its_limit() {
+        for kind in KINDS {
+            let dir = tempfile::tempdir().unwrap();
+            let mut s = store(dir.path());
+            match kind.key {
+                k if k == policy::JOURNAL.key => {
+                    let Accepted::New(v) = s.accept(&settlement("S1"), NOW).unwrap() else { panic!() };
+                    s.end(v, &settlement("S1").settlement_id, Outcome::Match, NOW).unwrap();
+                }
+                k if k == policy::WAITING_ALERTS.key => drop(alerted(&mut s, "S1")),
+                _ => {
+                    alerted(&mut s, "S1");
+                    let out = s.waiting(1).unwrap().pop().unwrap();
+                    s.delivered(&out, NOW).unwrap();
+                }
+            }
+            let ceiling = Duration::from_secs(kind.ceiling);
+            assert_eq!(at_ceiling(&mut s, &kind, later(ceiling)), 0, "{}", kind.key);
+            let left = s.purge(&kind, NOW.age.minus(ceiling), NOW).unwrap().oldest_left;
+            assert_eq!(left, Some(NOW.age), "{}", kind.key);
+            assert_eq!(at_ceiling(&mut s, &kind, later(ceiling + Duration::from_secs(1))), 1, "{}", kind.key);
+            assert_eq!(purged(&s), 1, "{}", kind.key);
+        }
+    }
+
+    #[test]
+    fn pictures_end_when_no_newer_ones_come() {
+        let ring = Arc::new(Ring::new(Duration::from_secs(60), 1 << 20));
+        ring.push(Sample::new(BoxTime::from_millis(1000), Codec::Jpeg, vec![1; 10]));
+        let rings = [ring];
+        let end = |at| {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let limit = |l: &Limit| Duration::from_secs(l.ceiling);
+            let done = runtime.block_on(carry_out(&mut Rings(&rings), limit, BoxTime::from_millis(at)));
+            done.unwrap().remove(0)
+        };
+        assert_eq!((end(61_000).deleted, end(61_000).oldest_left_s), (0, Some(60)));
+        assert_eq!((end(61_001).deleted, end(61_001).oldest_left_s), (1, None));
+    }
+
+    #[test]
+    fn what_has_no_verdict_yet_is_never_purged() {
         let dir = tempfile::tempdir().unwrap();
         let mut s = store(dir.path());
-        let Accepted::New(v) = s.accept(&settlement("S1"), NOW).unwrap() else { panic!() };
         s.accept(&settlement("S2"), NOW).unwrap();
-        s.end(v, &settlement("S1").settlement_id, Outcome::Match, NOW).unwrap();
-        s.purge(limits(NOW), NOW).unwrap();
-        assert_eq!(purged(&s), 0);
-        s.purge(limits(LATER), NOW).unwrap();
-        s.purge(limits(LATER), NOW).unwrap();
-        assert_eq!(purged(&s), 1);
-        assert!(matches!(s.accept(&settlement("S1"), NOW).unwrap(), Accepted::New(_)));
+        for kind in KINDS {
+            assert_eq!(at_ceiling(&mut s, &kind, later(DAY * 1000)), 0);
+        }
         assert!(matches!(s.accept(&settlement("S2"), NOW).unwrap(), Accepted::Repeated(_)));
+    }
+
+    #[test]
+    fn a_data_key_is_destroyed_with_its_last_row_and_copies_of_the_row_are_unreadable() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = store(dir.path());
+        alerted(&mut s, "S1");
+        let copy = s.opened().unwrap().remove(0).0;
+        let sealed: Vec<u8> =
+            s.connection.query_row("SELECT sealed FROM outbox", [], |r| r.get(0)).unwrap();
+        assert!(s.unseal(&copy, &sealed).is_ok());
+        assert_eq!(s.finish_purge(later(DAY * 2)).unwrap(), 0);
+        assert_eq!(at_ceiling(&mut s, &policy::WAITING_ALERTS, later(DAY * 91)), 1);
+        assert_eq!(s.finish_purge(later(DAY * 91)).unwrap(), 1);
+        let error = s.unseal(&copy, &sealed).unwrap_err();
+        assert!(error.to_string().contains("destroyed"), "{error}");
+        // The next row makes a key of its own.
+        s.accept(&settlement("S2"), later(DAY * 91)).unwrap();
+        assert_eq!(s.opened().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn deleted_rows_are_in_no_file_of_the_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = store(dir.path());
+        alerted(&mut s, "S1");
+        let sealed: Vec<u8> =
+            s.connection.query_row("SELECT sealed FROM outbox", [], |r| r.get(0)).unwrap();
+        let needle = &sealed[40..72];
+        let found = || {
+            std::fs::read_dir(dir.path()).unwrap().any(|f| {
+                std::fs::read(f.unwrap().path()).unwrap().windows(32).any(|w| w == needle)
+            })
+        };
+        assert!(found());
+        at_ceiling(&mut s, &policy::WAITING_ALERTS, later(DAY * 91));
+        s.finish_purge(later(DAY * 91)).unwrap();
+        assert!(!found());
     }
 
     #[test]
@@ -105,11 +266,25 @@ mod tests {
         alerted(&mut s, "S1");
         let first = s.waiting(1).unwrap().pop().unwrap();
         s.delivered(&first, NOW).unwrap();
-        assert_eq!(s.purge(limits(LATER), NOW).unwrap(), 0);
+        assert_eq!(at_ceiling(&mut s, &policy::ACKNOWLEDGED_ALERTS, later(DAY * 31)), 1);
         alerted(&mut s, "S2");
         let next = s.waiting(1).unwrap().pop().unwrap();
         assert_eq!(Event::from_bytes(&next.bytes).unwrap().chain.previous, Some(Sha256::of(&first.bytes)));
-        assert_eq!(s.purge(limits(LATER), NOW).unwrap(), 1);
-        assert!(s.waiting(1).unwrap().is_empty());
+    }
+
+    #[test]
+    fn time_that_the_box_was_off_counts() {
+        use crate::clock::{BootId, Now};
+        use crate::privacy::age::{Ages, Due};
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = store(dir.path());
+        alerted(&mut s, "S1");
+        let now = Now { boot: BoxTime::from_millis(0), wall: NOW.wall };
+        let marks = Ages::resume(None, BootId::from_bytes([1; 16]), now).marks(now);
+        s.make_older(Due::Older(NOW.age, DAY * 100), &marks).unwrap();
+        assert_eq!(at_ceiling(&mut s, &policy::WAITING_ALERTS, later(DAY)), 0);
+        s.make_older(Due::WaitingOlder(NOW.age, DAY * 100), &marks).unwrap();
+        assert_eq!(at_ceiling(&mut s, &policy::WAITING_ALERTS, later(DAY)), 1);
+        assert_eq!(s.marks().unwrap(), Some(marks));
     }
 }

@@ -138,7 +138,7 @@ async fn a_stranger_s_alert_arrives_once_and_is_withdrawn_when_cancelled() {
     assert_eq!(of("S3"), ["not_assessed"]);
 
     let key = read_signing_key(&h.dir.join("keys/signing.key").to_string_lossy()).unwrap();
-    let checked = audit::verify(&h.dir.join("state/audit.log"), &key.public()).unwrap();
+    let checked = audit::verify(&h.dir.join("state/audit"), Some(&key.public())).unwrap();
     assert!(checked.checkpoints >= 1 && checked.unsigned_tail == 0, "{checked:?}");
 }
 
@@ -288,7 +288,7 @@ async fn broken_keys_models_calibrations_and_logs_are_refused_by_name() {
     std::fs::write(&root, ours).unwrap();
 
     // One byte of the audit log changed.
-    let log = o.h.dir.join("state/audit.log");
+    let log = o.h.dir.join("state/audit/000000000001.jsonl");
     let mut bytes = std::fs::read(&log).unwrap();
     bytes[60] ^= 1;
     std::fs::write(&log, bytes).unwrap();

@@ -333,7 +333,11 @@ impl Hospital {
 
     /// The audit log's records of one kind.
     pub fn audit(&self, kind: &str) -> Vec<Value> {
-        let text = fs::read_to_string(self.dir.join("state/audit.log")).unwrap_or_default();
+        let mut files: Vec<PathBuf> = fs::read_dir(self.dir.join("state/audit"))
+            .map(|d| d.filter_map(|f| Some(f.ok()?.path())).collect())
+            .unwrap_or_default();
+        files.sort();
+        let text: String = files.iter().filter_map(|f| fs::read_to_string(f).ok()).collect();
         text.lines()
             .filter_map(|l| serde_json::from_str::<Value>(l).ok())
             .filter(|v| v["kind"] == kind)
