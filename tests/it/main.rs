@@ -4,6 +4,7 @@
 mod agent;
 mod architecture;
 mod bureau;
+mod evidence;
 mod opencv;
 mod support;
 mod types;

@@ -90,7 +90,7 @@ impl Report {
     /// changed proves nothing.
     pub fn read(dir: &Path, trusted: Option<&PublicKey>, from: Date, to: Date) -> Result<Self, AuditError> {
         let mut reading = Reading::new(from, to);
-        let log = walk(dir, trusted, &mut |record, _| reading.see(record))?;
+        let log = walk(dir, trusted, &mut |record, _| reading.see(record))?.whole(dir)?;
         Ok(reading.report(log))
     }
 

@@ -55,20 +55,29 @@ pub type Visit<'a> = &'a mut dyn FnMut(&Record, Sha256);
 /// # Errors
 /// [`AuditError::Broken`] naming the first bad record; a torn end is one.
 pub fn verify(dir: &Path, trusted: Option<&PublicKey>) -> Result<Checked, AuditError> {
-    let checked = walk(dir, trusted, &mut |_, _| {})?;
-    if checked.torn > 0 {
-        let segment = segments(dir)?.pop();
-        return Err(AuditError::Broken {
-            path: segment.map_or_else(|| dir.to_owned(), |s| s.path),
-            record: checked.head.map_or(1, |h| h.seq + 1),
+    walk(dir, trusted, &mut |_, _| {}).and_then(|checked| checked.whole(dir))
+}
+
+impl Checked {
+    /// Refuses a log whose last record is torn.
+    ///
+    /// # Errors
+    /// [`AuditError::Broken`] naming it.
+    pub fn whole(self, dir: &Path) -> Result<Self, AuditError> {
+        if self.torn == 0 {
+            return Ok(self);
+        }
+        let path = segments(dir)?.pop().map_or_else(|| dir.to_owned(), |s| s.path);
+        Err(AuditError::Broken {
+            path,
+            record: self.head.map_or(1, |h| h.seq + 1),
             line: 0,
             what: format!(
                 "it is cut off after {} bytes; after a power cut the agent's next start repairs and records that",
-                checked.torn
+                self.torn
             ),
-        });
+        })
     }
-    Ok(checked)
 }
 
 /// As [`verify`], telling each record; a torn end is only counted.

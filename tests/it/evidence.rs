@@ -1,0 +1,151 @@
+//! The proof of what became of data, as an inspector reads it from a box's
+//! state folder; and keys that are replaced while the box runs.
+
+use std::process::{Command, Output};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use counterproof::crypto::keys::{read_signing_key, replace_root_key};
+use counterproof::privacy::audit::segments;
+use serde_json::Value;
+
+use crate::support::hospital::{Hospital, Programs, Wishes};
+use crate::support::wait_for;
+
+struct Open {
+    h: Hospital,
+    _dir: tempfile::TempDir,
+}
+
+fn hospital() -> Open {
+    let dir = tempfile::tempdir().unwrap();
+    let programs = Programs {
+        agent: env!("CARGO_BIN_EXE_counterproof").into(),
+        bureau: env!("CARGO_BIN_EXE_counterproof-bureau").into(),
+    };
+    let models = concat!(env!("CARGO_MANIFEST_DIR"), "/models/models.toml");
+    let wishes = Wishes { before_ms: 500, after_ms: 500, ..Wishes::default() };
+    let h = Hospital::open(dir.path(), programs, models.as_ref(), &wishes).unwrap();
+    Open { h, _dir: dir }
+}
+
+fn audit(h: &Hospital, words: &[&str]) -> Output {
+    Command::new(&h.programs.agent)
+        .arg("audit")
+        .args(words)
+        .arg("--state")
+        .arg(h.dir.join("state"))
+        .output()
+        .unwrap()
+}
+
+fn public_key(h: &Hospital) -> String {
+    read_signing_key(&h.dir.join("keys/signing.key").to_string_lossy()).unwrap().public().to_base64()
+}
+
+async fn settled(h: &Hospital, id: &str) -> String {
+    let (status, body) = h.settle(&Hospital::settlement(id, "w02", "PX", &[])).await.unwrap();
+    assert_eq!(status, 202, "{body}");
+    let verification = body["verification_id"].as_str().unwrap().to_owned();
+    wait_for("a verdict", || h.verdict(&verification)).1
+}
+
+#[tokio::test]
+async fn an_inspector_checks_and_reads_the_log_and_one_changed_byte_is_found() {
+    let mut o = hospital();
+    let h = &mut o.h;
+    h.start_agent().unwrap();
+    assert_eq!(settled(h, "S1").await, "no_reference");
+    assert!(h.agent.as_mut().unwrap().terminate().unwrap().success());
+
+    let key = public_key(h);
+    let good = audit(h, &["verify", "--key", &key]);
+    assert!(good.status.success(), "{}", String::from_utf8_lossy(&good.stderr));
+    assert!(String::from_utf8_lossy(&good.stdout).starts_with("in order: records 1 to"));
+    let json = audit(h, &["verify", "--json"]);
+    let checked: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(checked["keys"], serde_json::json!([key]));
+    let stranger = BASE64.encode([7; 32]);
+    assert!(!audit(h, &["verify", "--key", &stranger]).status.success());
+
+    let report = audit(h, &["report", "--json"]);
+    assert!(report.status.success(), "{}", String::from_utf8_lossy(&report.stderr));
+    let told: Value = serde_json::from_slice(&report.stdout).unwrap();
+    assert_eq!(told["verdicts"]["not_assessed(no_reference)"], 1);
+    assert!(told["kinds"]["journal_hours"]["looks"].as_u64().unwrap() >= 1, "{told}");
+    assert_eq!(told["kinds"]["journal_hours"]["limit_s"], 86_400);
+    let page = audit(h, &["report"]);
+    assert!(String::from_utf8_lossy(&page.stdout).contains("nothing outlived its limit"));
+    let early = audit(h, &["report", "--json", "--from", "2020-01-01", "--to", "2020-12-31"]);
+    let told: Value = serde_json::from_slice(&early.stdout).unwrap();
+    assert_eq!((&told["records"], &told["verdicts"]), (&0.into(), &serde_json::json!({})));
+
+    let file = segments(&h.dir.join("state/audit")).unwrap().remove(0).path;
+    let whole = std::fs::read(&file).unwrap();
+    let lines: Vec<usize> =
+        whole.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i).collect();
+    // In the first record, in the third, and the newline at the very end.
+    for (at, record) in [(20, 1), (lines[1] + 30, 3), (lines[lines.len() - 1], lines.len())] {
+        let mut changed = whole.clone();
+        changed[at] ^= 4;
+        std::fs::write(&file, changed).unwrap();
+        let bad = audit(h, &["verify", "--key", &key]);
+        let said = String::from_utf8_lossy(&bad.stderr).into_owned();
+        assert!(!bad.status.success() && said.contains(&format!("record {record} ")), "{said}");
+        assert!(!audit(h, &["report"]).status.success());
+    }
+}
+
+#[tokio::test]
+async fn keys_are_replaced_without_losing_a_row() {
+    let mut o = hospital();
+    let h = &mut o.h;
+    h.start_agent().unwrap();
+    settled(h, "S1").await;
+    let former = public_key(h);
+
+    // Another root key while the agent runs.
+    let previous = replace_root_key(&h.dir.join("keys")).unwrap();
+    let pid = h.agent.as_ref().unwrap().pid().to_string();
+    assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    wait_for("the new root key to be taken over", || {
+        (!h.audit("root_key_replaced").is_empty()).then_some(())
+    });
+    std::fs::remove_file(previous).unwrap();
+    settled(h, "S2").await;
+    // The same settlement is known under the new key.
+    let again = h.settle(&Hospital::settlement("S1", "w02", "PX", &[])).await.unwrap();
+    assert!([200, 409].contains(&again.0), "{again:?}");
+    assert!(h.agent.as_mut().unwrap().terminate().unwrap().success());
+
+    // Again with both keys named, as with systemd credentials; and another signing key.
+    replace_root_key(&h.dir.join("keys")).unwrap();
+    let keys = h.dir.join("keys");
+    std::fs::rename(keys.join("signing.key"), keys.join("signing.previous.key")).unwrap();
+    std::fs::copy(h.dir.join("other-keys/signing.key"), keys.join("signing.key")).unwrap_or_else(|_| {
+        let made = counterproof::crypto::keys::make_keys(&h.dir.join("other-keys"), "box-1");
+        made.unwrap();
+        std::fs::copy(h.dir.join("other-keys/signing.key"), keys.join("signing.key")).unwrap()
+    });
+    let config = std::fs::read_to_string(h.agent_config()).unwrap();
+    let both = config.replacen(
+        "[keys]\n",
+        "[keys]\nroot_previous = 'keys/root.previous.key'\nsigning_previous = 'keys/signing.previous.key'\n",
+        1,
+    );
+    assert_ne!(both, config);
+    std::fs::write(h.agent_config(), both).unwrap();
+    h.start_agent().unwrap();
+    settled(h, "S3").await;
+    assert!(h.agent.as_mut().unwrap().terminate().unwrap().success());
+    assert_eq!(h.audit("root_key_replaced").len(), 2);
+    assert_eq!(h.audit("configuration_changed").len(), 1);
+    let verified = audit(h, &["verify", "--json", "--key", &public_key(h)]);
+    let checked: Value = serde_json::from_slice(&verified.stdout).unwrap();
+    assert_eq!(checked["keys"], serde_json::json!([former, public_key(h)]));
+
+    // From then on the new keys alone are enough.
+    std::fs::write(h.agent_config(), config).unwrap();
+    h.start_agent().unwrap();
+    settled(h, "S4").await;
+}
