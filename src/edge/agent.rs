@@ -294,13 +294,7 @@ struct Started {
 }
 
 /// Records that a digest differs from that of the last start, once.
-fn changed(
-    store: &mut Store,
-    what: &str,
-    digest: &str,
-    kind: Kind,
-    now: WallTime,
-) -> Result<(), StoreError> {
+fn changed(store: &mut Store, what: &str, digest: &str, kind: Kind, now: WallTime) -> Result<(), StoreError> {
     let before = store.note(what)?;
     match before.as_deref() {
         Some(known) if known == digest => Ok(()),

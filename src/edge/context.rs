@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use serde_json::json;
+use tokio::sync::Notify;
 use tracing::{debug, error, info, warn};
 
 use crate::clock::{Clock, WallTime};
@@ -185,7 +185,11 @@ impl Context {
             let (Due::Older(_, gap) | Due::WaitingOlder(_, gap)) = due;
             self.store(move |s| s.make_older(due, &marks)).await?;
             lock(&self.ages).counted(due);
-            info!(gap_s = gap.as_secs(), confirmed = bureau.is_some(), "time off was added to the age of what is kept");
+            info!(
+                gap_s = gap.as_secs(),
+                confirmed = bureau.is_some(),
+                "time off was added to the age of what is kept"
+            );
         }
     }
 
@@ -202,12 +206,7 @@ impl Context {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub async fn record(
-        &self,
-        at: WallTime,
-        kind: Kind,
-        data: serde_json::Value,
-    ) -> Result<(), StoreError> {
+    pub async fn record(&self, at: WallTime, kind: Kind, data: serde_json::Value) -> Result<(), StoreError> {
         self.store(move |s| s.record(at, kind, &data)).await?;
         self.audit_waits.notify_one();
         Ok(())
@@ -352,11 +351,11 @@ pub(super) mod tests {
     use crate::crypto::Sha256;
     use crate::crypto::sign::SigningKey;
     use crate::edge::config::Config;
-    use std::path::Path;
-    use crate::edge::journal::tests::{NOW, store};
     use crate::edge::config::Effective;
+    use crate::edge::journal::tests::{NOW, store};
     use crate::privacy::audit::{folder, segments};
     use crate::protocol::alert::Settings;
+    use std::path::Path;
 
     fn example() -> crate::edge::config::Effective {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config/counterproof.example.toml");
@@ -402,7 +401,9 @@ pub(super) mod tests {
         let dir = tempfile::tempdir().unwrap();
         let context = context(dir.path());
         for i in 0..600 {
-            lock(&context.store).record(NOW.wall, Kind::Verdict, &serde_json::json!({ "settlement": i })).unwrap();
+            lock(&context.store)
+                .record(NOW.wall, Kind::Verdict, &serde_json::json!({ "settlement": i }))
+                .unwrap();
         }
         context.export_audit().unwrap();
         context.export_audit().unwrap();

@@ -188,9 +188,11 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let sealed: Option<Vec<u8>> = self
             .connection
-            .query_row("SELECT payload FROM settlements WHERE verification = ?1", [verification.to_string()], |r| {
-                r.get(0)
-            })
+            .query_row(
+                "SELECT payload FROM settlements WHERE verification = ?1",
+                [verification.to_string()],
+                |r| r.get(0),
+            )
             .optional()?
             .flatten();
         let settlement = sealed
@@ -257,11 +259,10 @@ impl Store {
             let id: VerificationId =
                 id.parse().map_err(|_| StoreError::Content("a broken verification number".into()))?;
             // One that cannot be read must not keep the others.
-            let draft =
-                self.unseal(&draft_label(id), &sealed).and_then(|plain| {
-                    serde_json::from_slice(&plain)
-                        .map_err(|e| StoreError::Content(format!("a held alert that cannot be read: {e}")))
-                });
+            let draft = self.unseal(&draft_label(id), &sealed).and_then(|plain| {
+                serde_json::from_slice(&plain)
+                    .map_err(|e| StoreError::Content(format!("a held alert that cannot be read: {e}")))
+            });
             Ok((id, draft))
         })
         .collect()

@@ -9,8 +9,8 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::privacy::age::Moment;
 use crate::crypto::Sha256;
+use crate::privacy::age::Moment;
 use crate::privacy::audit::Kind;
 use crate::protocol::alert::{
     Content, Event, Head, JsonType, Link, Source, SpecVersion, WithdrawalReason, Withdrawn,

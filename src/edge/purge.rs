@@ -68,10 +68,12 @@ impl Store {
     /// # Errors
     /// If it cannot be written; then nothing is deleted.
     pub fn purge(&mut self, kind: &Limit, cutoff: Age, now: Moment) -> Result<Purged<Age>, StoreError> {
-        let place = place(kind).ok_or_else(|| StoreError::Content(format!("no data of kind {}", kind.key)))?;
+        let place =
+            place(kind).ok_or_else(|| StoreError::Content(format!("no data of kind {}", kind.key)))?;
         let tx = self.connection.transaction()?;
         let oldest = place.oldest(&tx)?;
-        let deleted = tx.execute(&format!("{} AND updated_at < ?1", place.sql()), [cutoff.as_millis()])? as u64;
+        let deleted =
+            tx.execute(&format!("{} AND updated_at < ?1", place.sql()), [cutoff.as_millis()])? as u64;
         let oldest_left = place.oldest(&tx)?;
         if deleted > 0 {
             let oldest_s = oldest.map(|t| now.age.since(t).as_secs());
@@ -141,13 +143,13 @@ impl Expires<BoxTime> for Rings<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::privacy::retention::carry_out;
     use super::super::journal::Accepted;
     use super::super::journal::tests::{NOW, settlement, store};
     use super::super::outbox::tests::alerted;
     use super::*;
     use crate::crypto::Sha256;
     use crate::frame::{Codec, Sample};
+    use crate::privacy::retention::carry_out;
     use crate::protocol::alert::Event;
     use crate::protocol::verdict::Outcome;
     use std::time::Duration;
@@ -227,8 +229,7 @@ mod tests {
         let mut s = store(dir.path());
         alerted(&mut s, "S1");
         let copy = s.opened().unwrap().remove(0).0;
-        let sealed: Vec<u8> =
-            s.connection.query_row("SELECT sealed FROM outbox", [], |r| r.get(0)).unwrap();
+        let sealed: Vec<u8> = s.connection.query_row("SELECT sealed FROM outbox", [], |r| r.get(0)).unwrap();
         assert!(s.unseal(&copy, &sealed).is_ok());
         assert_eq!(s.finish_purge(later(DAY * 2)).unwrap(), 0);
         assert_eq!(at_ceiling(&mut s, &policy::WAITING_ALERTS, later(DAY * 91)), 1);
@@ -245,13 +246,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut s = store(dir.path());
         alerted(&mut s, "S1");
-        let sealed: Vec<u8> =
-            s.connection.query_row("SELECT sealed FROM outbox", [], |r| r.get(0)).unwrap();
+        let sealed: Vec<u8> = s.connection.query_row("SELECT sealed FROM outbox", [], |r| r.get(0)).unwrap();
         let needle = &sealed[40..72];
         let found = || {
-            std::fs::read_dir(dir.path()).unwrap().any(|f| {
-                std::fs::read(f.unwrap().path()).unwrap().windows(32).any(|w| w == needle)
-            })
+            std::fs::read_dir(dir.path())
+                .unwrap()
+                .any(|f| std::fs::read(f.unwrap().path()).unwrap().windows(32).any(|w| w == needle))
         };
         assert!(found());
         at_ceiling(&mut s, &policy::WAITING_ALERTS, later(DAY * 91));

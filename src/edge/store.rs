@@ -12,10 +12,9 @@
 //! Rows are marked with [`Age`], not with the wall clock: limits go by it.
 //!
 //! This file opens it and owns what the parts share; `journal.rs` and
-//! `outbox.rs` hold the parts, `purge.rs` ends them.
+//! `outbox.rs` hold the parts, `purge.rs` ends them, `data_keys.rs` seals them.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use ring::hmac;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
@@ -24,9 +23,9 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::clock::WallTime;
-use crate::crypto::seal::{KeyRing, RootKey, SealError, SealKey, sealed_by};
+use crate::crypto::seal::{KeyRing, RootKey, SealError, SealKey};
 use crate::crypto::sign::SigningKey;
-use crate::privacy::age::{Age, Due, Marks, Moment};
+use crate::privacy::age::{Age, Moment};
 use crate::privacy::audit::Kind;
 use crate::protocol::id::{Epoch, SettlementId, VerificationId};
 use crate::protocol::verdict::Outcome;
@@ -64,7 +63,8 @@ pub enum StoreError {
 }
 
 /// One step a schema version; never changed once released.
-const SCHEMA: &[&str] = &["
+const SCHEMA: &[&str] = &[
+    "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL);
     CREATE TABLE settlements (
         id_hash BLOB PRIMARY KEY,        -- HMAC-SHA256 of the settlement's number
@@ -94,24 +94,23 @@ const SCHEMA: &[&str] = &["
         kind TEXT NOT NULL,
         data TEXT NOT NULL
     );
-", "
+",
+    "
     CREATE TABLE data_keys (
         name BLOB PRIMARY KEY,
         sealed BLOB NOT NULL,            -- under the root key
         made_at INTEGER NOT NULL         -- age
     );
-"];
-
-/// A data key seals for this long.
-const DATA_KEY_LIFE: Duration = Duration::from_secs(86_400);
+",
+];
 
 /// The open database.
 pub struct Store {
     pub(super) connection: Connection,
     /// Seals what stands in `meta`.
-    meta: SealKey,
-    ring: KeyRing,
-    newest_made: Age,
+    pub(super) meta: SealKey,
+    pub(super) ring: KeyRing,
+    pub(super) newest_made: Age,
     hash_key: hmac::Key,
     pub(super) signer: SigningKey,
     epoch: Epoch,
@@ -131,11 +130,11 @@ impl From<RootKey> for Roots {
     }
 }
 
-fn meta_key(root: &RootKey) -> Result<SealKey, SealError> {
+pub(super) fn meta_key(root: &RootKey) -> Result<SealKey, SealError> {
     root.derive("agent store")
 }
 
-fn over_key(root: &RootKey) -> Result<SealKey, SealError> {
+pub(super) fn over_key(root: &RootKey) -> Result<SealKey, SealError> {
     root.derive("agent data keys")
 }
 
@@ -236,204 +235,9 @@ impl Store {
         Ok(())
     }
 
-    /// Seals the data keys, and what stands in `meta`, under another root key.
-    /// No row is touched, and the store goes on meanwhile.
-    ///
-    /// # Errors
-    /// If it cannot be written; the former root key is then still the one.
-    pub fn replace_root(&mut self, root: &RootKey) -> Result<(), StoreError> {
-        let meta = meta_key(root)?;
-        let plain: Vec<(&str, Zeroizing<Vec<u8>>)> = ["epoch", "hash key"]
-            .into_iter()
-            .filter_map(|name| match read_meta(&self.connection, &self.meta, name) {
-                Ok(value) => value.map(|v| Ok((name, v))),
-                Err(e) => Some(Err(e)),
-            })
-            .collect::<Result<_, StoreError>>()?;
-        let keys = self.ring.sealed_under(&over_key(root)?)?;
-        let tx = self.connection.transaction()?;
-        for (name, value) in plain {
-            write_meta(&tx, &meta, name, &value)?;
-        }
-        for (name, sealed) in keys {
-            tx.execute("UPDATE data_keys SET sealed = ?2 WHERE name = ?1", params![name, sealed])?;
-        }
-        tx.commit()?;
-        self.meta = meta;
-        self.ring.stand_on(over_key(root)?);
-        Ok(())
-    }
-
-    /// Whether the store stands on this root key.
-    ///
-    /// # Errors
-    /// Only if the crypto library fails.
-    pub fn stands_on(&self, root: &RootKey) -> Result<bool, StoreError> {
-        Ok(meta_key(root)?.name() == self.meta.name())
-    }
-
-    /// Seals under the data key of the day.
-    pub(super) fn seal(&mut self, label: &str, plain: &[u8], now: Age) -> Result<Vec<u8>, StoreError> {
-        let worn = now.since(self.newest_made) >= DATA_KEY_LIFE;
-        if self.ring.newest().is_none() || worn {
-            let (name, sealed) = self.ring.add()?;
-            let kept = self.connection.execute(
-                "INSERT INTO data_keys (name, sealed, made_at) VALUES (?1, ?2, ?3)",
-                params![name, sealed, now.as_millis()],
-            );
-            if let Err(e) = kept {
-                // A key that is not kept must not seal.
-                self.ring.forget(name);
-                return Err(e.into());
-            }
-            self.newest_made = now;
-        }
-        Ok(self.ring.seal(label, plain)?)
-    }
-
-    /// Opens a sealed row.
-    pub(super) fn unseal(&self, label: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-        // Before there were data keys, rows were sealed under a key of the root.
-        if sealed_by(sealed) == Some(self.meta.name()) {
-            return Ok(self.meta.open(label, sealed)?);
-        }
-        Ok(self.ring.open(label, sealed)?)
-    }
-
-    /// Destroys data keys of former days that no row needs. Returns how many.
-    pub(super) fn destroy_unused_keys(&mut self, now: Moment) -> Result<u64, StoreError> {
-        let unused: Vec<[u8; 4]> = self
-            .connection
-            .prepare_cached(
-                "SELECT name FROM data_keys WHERE made_at <= ?1 AND name NOT IN (
-                     SELECT substr(payload, 5, 4) FROM settlements WHERE payload IS NOT NULL
-                     UNION SELECT substr(draft, 5, 4) FROM settlements WHERE draft IS NOT NULL
-                     UNION SELECT substr(sealed, 5, 4) FROM outbox WHERE sealed IS NOT NULL)",
-            )?
-            .query_map([now.age.minus(DATA_KEY_LIFE).as_millis()], |r| r.get(0))?
-            .collect::<Result<_, _>>()?;
-        if unused.is_empty() {
-            return Ok(0);
-        }
-        let tx = self.connection.transaction()?;
-        for name in &unused {
-            tx.execute("DELETE FROM data_keys WHERE name = ?1", [name])?;
-        }
-        audit(&tx, now.wall, Kind::Purged, &json!({ "kind": "data_keys", "deleted": unused.len() }))?;
-        tx.commit()?;
-        unused.iter().for_each(|name| self.ring.forget(*name));
-        Ok(unused.len() as u64)
-    }
-
     /// Empties the write-ahead log, in which deleted rows may still stand.
     pub(super) fn empty_log(&self) -> Result<(), StoreError> {
         self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        Ok(())
-    }
-
-    /// Every sealed row, opened: its label and its content. For inspection: the
-    /// agent itself opens only what it needs.
-    ///
-    /// # Errors
-    /// For the first row that cannot be opened.
-    pub fn opened(&self) -> Result<Vec<(String, Zeroizing<Vec<u8>>)>, StoreError> {
-        let mut statement = self.connection.prepare(
-            "SELECT 'settlements/' || verification || '/payload', payload FROM settlements WHERE payload IS NOT NULL
-             UNION ALL SELECT 'settlements/' || verification || '/draft', draft FROM settlements WHERE draft IS NOT NULL
-             UNION ALL SELECT 'outbox/' || seq, sealed FROM outbox WHERE sealed IS NOT NULL",
-        )?;
-        let rows = statement.query_map([], |r| Ok((r.get::<_, String>(0)?, r.get::<_, Vec<u8>>(1)?)))?;
-        rows.map(|row| {
-            let (label, sealed) = row?;
-            let plain = self.unseal(&label, &sealed)?;
-            Ok((label, plain))
-        })
-        .collect()
-    }
-
-    /// The count of ages as it was kept last.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub fn marks(&self) -> Result<Option<Marks>, StoreError> {
-        let text: Option<String> = self
-            .connection
-            .query_row("SELECT value FROM meta WHERE key = 'ages'", [], |r| r.get(0))
-            .optional()?;
-        text.map(|t| serde_json::from_str(&t).map_err(|e| StoreError::Content(format!("ages: {e}")))).transpose()
-    }
-
-    /// Keeps the count of ages.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn keep_marks(&self, marks: &Marks) -> Result<(), StoreError> {
-        keep_marks(&self.connection, marks)
-    }
-
-    /// Makes data older than its marks say, and keeps the count in which that
-    /// is noted.
-    ///
-    /// # Errors
-    /// If it cannot be written; then nothing is older.
-    pub fn make_older(&mut self, due: Due, marks: &Marks) -> Result<(), StoreError> {
-        let (up_to, gap, statements): (Age, Duration, &[&str]) = match due {
-            Due::Older(up_to, gap) => (
-                up_to,
-                gap,
-                &[
-                    "UPDATE settlements SET updated_at = updated_at - ?2, release_at = release_at - ?2 WHERE updated_at <= ?1",
-                    "UPDATE outbox SET updated_at = updated_at - ?2 WHERE updated_at <= ?1 AND state = 'acknowledged'",
-                    "UPDATE data_keys SET made_at = made_at - ?2 WHERE made_at <= ?1",
-                ],
-            ),
-            Due::WaitingOlder(up_to, gap) => (
-                up_to,
-                gap,
-                &["UPDATE outbox SET updated_at = updated_at - ?2 WHERE updated_at <= ?1 AND state <> 'acknowledged'"],
-            ),
-        };
-        let tx = self.connection.transaction()?;
-        for sql in statements {
-            tx.execute(sql, params![up_to.as_millis(), gap.as_millis() as i64])?;
-        }
-        keep_marks(&tx, marks)?;
-        tx.commit()?;
-        Ok(())
-    }
-
-    /// A note of the agent's own, such as the digest of its last policy.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub fn note(&self, key: &str) -> Result<Option<String>, StoreError> {
-        Ok(self
-            .connection
-            .query_row("SELECT value FROM meta WHERE key = 'note/' || ?1", [key], |r| r.get(0))
-            .optional()?)
-    }
-
-    /// Writes such a note, and the record of what it means, together.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn keep_note(
-        &mut self,
-        key: &str,
-        value: &str,
-        record: Option<(Kind, &serde_json::Value)>,
-        at: WallTime,
-    ) -> Result<(), StoreError> {
-        let tx = self.connection.transaction()?;
-        tx.execute(
-            "INSERT INTO meta (key, value) VALUES ('note/' || ?1, ?2)
-             ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            [key, value],
-        )?;
-        if let Some((kind, data)) = record {
-            audit(&tx, at, kind, data)?;
-        }
-        tx.commit()?;
         Ok(())
     }
 
@@ -517,7 +321,7 @@ fn is_begun(connection: &Connection) -> Result<bool, StoreError> {
 
 /// A sealed value of `meta`. It opens only under the key that the store was
 /// made with, or that replaced it.
-fn read_meta(
+pub(super) fn read_meta(
     connection: &Connection,
     key: &SealKey,
     name: &str,
@@ -527,20 +331,16 @@ fn read_meta(
     Ok(sealed.map(|s| key.open(&format!("meta/{name}"), &s)).transpose()?)
 }
 
-fn write_meta(connection: &Connection, key: &SealKey, name: &str, plain: &[u8]) -> Result<(), StoreError> {
+pub(super) fn write_meta(
+    connection: &Connection,
+    key: &SealKey,
+    name: &str,
+    plain: &[u8],
+) -> Result<(), StoreError> {
     let sealed = key.seal(&format!("meta/{name}"), plain)?;
     connection.execute(
         "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         params![name, sealed],
-    )?;
-    Ok(())
-}
-
-fn keep_marks(connection: &Connection, marks: &Marks) -> Result<(), StoreError> {
-    let text = serde_json::to_string(marks).map_err(|e| StoreError::Content(e.to_string()))?;
-    connection.execute(
-        "INSERT INTO meta (key, value) VALUES ('ages', ?1) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        [text],
     )?;
     Ok(())
 }

@@ -56,9 +56,8 @@ pub(super) async fn release(context: Arc<Context>) {
         let least = release_due(&context).await;
         let next = context.store(|s| s.next_due()).await.ok().flatten();
         let now = context.moment().age;
-        let wait = next.map_or(Duration::from_secs(60), |t| {
-            t.since(now).clamp(least, Duration::from_secs(60))
-        });
+        let wait =
+            next.map_or(Duration::from_secs(60), |t| t.since(now).clamp(least, Duration::from_secs(60)));
         tokio::select! {
             () = context.mismatch_held.notified() => {}
             () = tokio::time::sleep(wait) => {}

@@ -336,8 +336,15 @@ mod tests {
         assert!(matches!(ages.look(back), Some(Doubt::Stepped(_))));
         assert_eq!(ages.now(back).since(written), HOUR);
         // A restart of the program under the wrong clock changes nothing.
-        let again = Ages::resume(Some(ages.marks(back)), boot(1), at(back.boot.as_millis() + 5000, back.wall.as_millis() + 5000));
-        assert_eq!(again.now(at(back.boot.as_millis() + 5000, 0)).since(written), HOUR + Duration::from_secs(5));
+        let again = Ages::resume(
+            Some(ages.marks(back)),
+            boot(1),
+            at(back.boot.as_millis() + 5000, back.wall.as_millis() + 5000),
+        );
+        assert_eq!(
+            again.now(at(back.boot.as_millis() + 5000, 0)).since(written),
+            HOUR + Duration::from_secs(5)
+        );
         assert!(again.doubt().is_some());
     }
 

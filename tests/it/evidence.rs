@@ -82,8 +82,7 @@ async fn an_inspector_checks_and_reads_the_log_and_one_changed_byte_is_found() {
 
     let file = segments(&h.dir.join("state/audit")).unwrap().remove(0).path;
     let whole = std::fs::read(&file).unwrap();
-    let lines: Vec<usize> =
-        whole.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i).collect();
+    let lines: Vec<usize> = whole.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i).collect();
     // In the first record, in the third, and the newline at the very end.
     for (at, record) in [(20, 1), (lines[1] + 30, 3), (lines[lines.len() - 1], lines.len())] {
         let mut changed = whole.clone();

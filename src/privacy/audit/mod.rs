@@ -249,8 +249,7 @@ fn handover_text(epoch: Epoch, seq: u64, prev: Sha256, to: &PublicKey) -> String
 }
 
 fn check(text: &str, signature: Option<&str>, key: &PublicKey) -> Result<(), String> {
-    let signature: Signature =
-        signature.ok_or("it has no signature")?.parse().map_err(|e| format!("{e}"))?;
+    let signature: Signature = signature.ok_or("it has no signature")?.parse().map_err(|e| format!("{e}"))?;
     Unverified::new(text.as_bytes(), signature).verify(key).map(|_| ()).map_err(|e| e.to_string())
 }
 

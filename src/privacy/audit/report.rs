@@ -126,8 +126,13 @@ impl Report {
             };
             writeln!(out, "    {verdict}")?;
         }
-        let pause = if self.longest_pause_s > LONGEST_PAUSE_S { "  A GAP IN THE EVIDENCE  证据中断" } else { "" };
-        writeln!(out, "\n  longest time that the box ran without such a look: {}{pause}", span(Some(self.longest_pause_s)))?;
+        let pause =
+            if self.longest_pause_s > LONGEST_PAUSE_S { "  A GAP IN THE EVIDENCE  证据中断" } else { "" };
+        writeln!(
+            out,
+            "\n  longest time that the box ran without such a look: {}{pause}",
+            span(Some(self.longest_pause_s))
+        )?;
         writeln!(out, "\nVerdicts  核验结论")?;
         for (verdict, n) in &self.verdicts {
             writeln!(out, "  {n:>8}  {verdict}")?;
@@ -145,11 +150,19 @@ impl Report {
         if let Some(head) = self.log.head {
             writeln!(out, "  checked from record {} to {}, hash {}", self.log.first, head.seq, head.hash)?;
         }
-        writeln!(out, "  signed at {} places, {} records after the last", self.log.checkpoints, self.log.unsigned_tail)?;
+        writeln!(
+            out,
+            "  signed at {} places, {} records after the last",
+            self.log.checkpoints, self.log.unsigned_tail
+        )?;
         writeln!(out, "  by {}", self.log.keys.join(", then "))?;
         writeln!(out, "  (compare with the key that the bureau has on record for this box)")?;
         writeln!(out, "  heads that the bureau signed in the period: {}", self.countersigned)?;
-        writeln!(out, "  records in the period: {}; starts without a stop before: {}", self.records, self.interrupted)
+        writeln!(
+            out,
+            "  records in the period: {}; starts without a stop before: {}",
+            self.records, self.interrupted
+        )
     }
 }
 
@@ -372,13 +385,19 @@ mod tests {
             (60, Kind::Purged, json!({ "kind": "journal_hours", "deleted": 100 })),
         ]);
         let kind = &r.kinds["journal_hours"];
-        assert_eq!((kind.deleted, kind.oldest_deleted_s, kind.oldest_left_s), (7, Some(86_500), Some(80_000)));
+        assert_eq!(
+            (kind.deleted, kind.oldest_deleted_s, kind.oldest_left_s),
+            (7, Some(86_500), Some(80_000))
+        );
         assert_eq!((kind.limit_s, kind.looks, kind.outlived), (Some(24 * HOUR), 2, 0));
         assert_eq!(r.verdicts["inconclusive(no_face)"], 1);
         assert_eq!((r.longest_pause_s, r.interrupted), (2 * HOUR, 0));
         assert!(r.kept());
         let page = r.page();
-        assert!(page.contains("nothing outlived its limit") && page.contains("inconclusive(no_face)"), "{page}");
+        assert!(
+            page.contains("nothing outlived its limit") && page.contains("inconclusive(no_face)"),
+            "{page}"
+        );
         // Of the other kinds nobody looked.
         assert!(page.contains("cannot be told"), "{page}");
     }

@@ -173,8 +173,12 @@ impl Chain {
             }
             number += 1;
             let seq = self.next.unwrap_or(segment.first);
-            let broken =
-                |what: String| AuditError::Broken { path: segment.path.clone(), record: seq, line: number, what };
+            let broken = |what: String| AuditError::Broken {
+                path: segment.path.clone(),
+                record: seq,
+                line: number,
+                what,
+            };
             let Some(body) = line.strip_suffix(b"\n") else {
                 if last && read < LONGEST_LINE as usize {
                     self.checked.torn = read as u64;
@@ -198,7 +202,10 @@ impl Chain {
             return Some("a file of the log begins with a record of kind `segment`".into());
         }
         if record.seq != segment.first {
-            return Some(format!("the file is named for record {}, and begins with {}", segment.first, record.seq));
+            return Some(format!(
+                "the file is named for record {}, and begins with {}",
+                segment.first, record.seq
+            ));
         }
         if self.next.is_none() {
             self.checked.first = record.seq;
@@ -226,7 +233,9 @@ impl Chain {
         self.checked.unsigned_tail += 1;
         match record.kind {
             Kind::Segment if first => self.key(record)?,
-            Kind::Segment => return Err("a record of kind `segment` stands at the beginning of a file only".into()),
+            Kind::Segment => {
+                return Err("a record of kind `segment` stands at the beginning of a file only".into());
+            }
             Kind::Checkpoint => self.checkpoint(record)?,
             Kind::Purged if record.text("kind") == Some(SEGMENTS_PURGED) => self.excuse(record),
             _ => {}
@@ -247,8 +256,9 @@ impl Chain {
         let key = PublicKey::from_base64(named).map_err(|e| e.to_string())?;
         if let Some(former) = self.key.as_ref().filter(|k| **k != key) {
             let text = handover_text(record.epoch, record.seq, record.prev, &key);
-            check(&text, record.text("handover"), former)
-                .map_err(|e| format!("key {} followed key {} without its word: {e}", key.id(), former.id()))?;
+            check(&text, record.text("handover"), former).map_err(|e| {
+                format!("key {} followed key {} without its word: {e}", key.id(), former.id())
+            })?;
         }
         if self.checked.keys.last().map(String::as_str) != Some(named) {
             self.checked.keys.push(key.to_base64());
@@ -277,9 +287,13 @@ impl Chain {
     }
 
     fn end(self, dir: &Path, trusted: Option<&PublicKey>) -> Result<Checked, AuditError> {
-        let broken = |record, what: String| AuditError::Broken { path: dir.to_owned(), record, line: 0, what };
+        let broken =
+            |record, what: String| AuditError::Broken { path: dir.to_owned(), record, line: 0, what };
         if let (Some((seq, _)), false) = (self.gone, self.excused) {
-            return Err(broken(1, format!("records 1 to {seq} are missing, and no record says that they reached their limit")));
+            return Err(broken(
+                1,
+                format!("records 1 to {seq} are missing, and no record says that they reached their limit"),
+            ));
         }
         let trusted = trusted.map(PublicKey::to_base64);
         if let Some(key) = trusted
@@ -290,7 +304,10 @@ impl Chain {
             if !self.signed_by.iter().any(|k| after.contains(k)) {
                 return Err(broken(
                     self.checked.first,
-                    format!("nothing in this log is signed by the key {key}; it names {}", self.checked.keys.join(", ")),
+                    format!(
+                        "nothing in this log is signed by the key {key}; it names {}",
+                        self.checked.keys.join(", ")
+                    ),
                 ));
             }
         }
