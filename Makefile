@@ -1,8 +1,9 @@
 # Daily work, by name. `make demo` and `make test` do all the set-up.
-.PHONY: demo test setup packages models build fmt lint clean
+.PHONY: demo test fuzz setup packages models build fmt lint clean
 
 CARGO ?= cargo
 KEEP ?=
+SECONDS ?= 600
 
 demo: setup build  ## six settlements through the real programs, checked
 	@target/release/examples/demo $(if $(KEEP),--keep)
@@ -10,6 +11,10 @@ demo: setup build  ## six settlements through the real programs, checked
 test: setup build  ## every test
 	$(CARGO) test --release --all-targets
 	$(CARGO) test --release --doc
+
+fuzz:  ## everything that is read, under libFuzzer, so many SECONDS for each target
+	@scripts/packages fuzz
+	@KEEP=$(KEEP) fuzz/run $(SECONDS)
 
 setup: packages models
 

@@ -250,9 +250,8 @@ async fn receive_posture(
 ) -> Result<Response, Response> {
     let body = body.map_err(respond)?;
     let verified = verify(&headers, &body, &agent).map_err(respond)?;
-    let mut json = serde_json::Deserializer::from_slice(verified.bytes());
-    let posture: Posture = serde_path_to_error::deserialize(&mut json)
-        .map_err(|e| respond(unprocessable(&e.path().to_string(), e.inner().to_string())))?;
+    let posture =
+        Posture::from_bytes(verified.bytes()).map_err(|e| respond(unprocessable(&e.field, e.what)))?;
     if posture.agent != agent.name {
         let detail = format!("found {}; the certificate is that of {}", posture.agent, agent.name);
         return Err(respond(unprocessable("agent", detail)));

@@ -6,6 +6,7 @@
 
 pub mod alert;
 pub mod id;
+pub mod json;
 pub mod posture;
 pub mod reference;
 pub mod settlement;

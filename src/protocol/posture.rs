@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::id::{AgentId, Epoch, HospitalId};
+use super::json::{self, Misread};
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 
@@ -41,6 +42,16 @@ pub struct Posture {
     pub liveness: String,
     /// What is wrong now, in words; empty when all is well.
     pub troubles: Vec<String>,
+}
+
+impl Posture {
+    /// Reads the exact bytes of a posture.
+    ///
+    /// # Errors
+    /// [`Misread`] naming the field.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Misread> {
+        json::read(bytes)
+    }
 }
 
 /// The last record of a box's audit log.

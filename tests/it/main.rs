@@ -4,6 +4,7 @@
 mod agent;
 mod architecture;
 mod bureau;
+mod corpus;
 mod evidence;
 mod opencv;
 mod support;
