@@ -18,8 +18,13 @@ pub mod svg;
 pub mod verification;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::camera::decode::DecodeError;
+use crate::crypto::transform::{Transform, TransformKey};
+use crate::protocol::reference::Template;
+use crate::verify::evidence::Subjects;
+use crate::vision::embed::DIMENSION;
 use crate::vision::manifest::ManifestError;
 use crate::vision::model::ModelError;
 
@@ -139,6 +144,20 @@ pub enum BenchError {
     /// Standard output was closed.
     #[error("writing the result: {0}")]
     Output(#[from] std::io::Error),
+}
+
+/// The transform under which evaluations compare, as a box does under its own.
+/// Any key gives the same scores to 1e-5; a fixed one gives the same last places.
+pub fn transform() -> Arc<Transform> {
+    Arc::new(TransformKey::new([0; 32]).transform(DIMENSION))
+}
+
+/// A settlement's subjects: a cardholder with one reference; `None` if the
+/// reference does not fit the transform.
+fn cardholder(transform: &Arc<Transform>, reference: &Template) -> Option<Subjects> {
+    let mut subjects = Subjects::under(Arc::clone(transform));
+    subjects.add(vec![reference.protect(transform)?]).ok()?;
+    Some(subjects)
 }
 
 /// Where the manifest of models is: as given or, if nothing is there and the

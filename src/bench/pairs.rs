@@ -2,7 +2,8 @@
 //! told from two of different people.
 //!
 //! The left picture is the reference and the right one the probe, made as
-//! enrolment and the counter make theirs; the score is their cosine. Every
+//! enrolment and the counter make theirs; the score is their cosine under a
+//! transform, as at a box. Every
 //! picture is decoded, looked at and embedded once. Unlike enrolment it
 //! refuses no poor picture and expects bystanders: of several faces it takes
 //! the large and central one.
@@ -226,8 +227,9 @@ pub fn subject<'a>(frame: &Frame, faces: &'a [Face]) -> Option<&'a Face> {
 }
 
 fn report(mut about: Subject, list: &PairList, images: &Path, people: &[Option<Embedded>]) -> Option<Report> {
+    let transform = super::transform();
     let score = |left: &Embedded, right: &Embedded| match &left.reference {
-        Some(reference) => right.probe.as_ref()?.compare(reference),
+        Some(reference) => right.probe.as_ref()?.protect(&transform)?.compare(&reference.protect(&transform)?),
         None => right.probe.as_ref()?.likeness(left.probe.as_ref()?),
     };
     let scored: Vec<Scored> = list
