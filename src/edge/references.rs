@@ -169,3 +169,103 @@ impl References {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::Sha256;
+    use crate::crypto::transform::TransformKey;
+    use crate::http::server::{Handle, Listener};
+    use crate::protocol::reference::Template;
+    use axum::extract::{Path, State};
+    use axum::routing::get;
+    use axum::{Json, Router};
+    use serde_json::json;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// A bureau that hands out transforms and references as a test says.
+    struct Bureau {
+        /// Number of the key that the nth fetch of the transform gives.
+        granted: fn(usize) -> u8,
+        /// Number of the key that the nth fetch of references is under.
+        under: fn(usize) -> u8,
+        grants: AtomicUsize,
+        fetches: AtomicUsize,
+        dimension: usize,
+    }
+
+    fn key(n: u8) -> TransformKey {
+        TransformKey::new([n; 32])
+    }
+
+    async fn grant(State(b): State<Arc<Bureau>>) -> Json<TransformGrant> {
+        let n = (b.granted)(b.grants.fetch_add(1, Ordering::Relaxed));
+        Json(TransformGrant::new(n.into(), &key(n)))
+    }
+
+    async fn references(State(b): State<Arc<Bureau>>, Path(person): Path<CardholderId>) -> Json<ReferenceSet> {
+        let key = key((b.under)(b.fetches.fetch_add(1, Ordering::Relaxed)));
+        let template = Template::from_raw((0..b.dimension).map(|i| i as f32 + 1.0).collect()).unwrap();
+        let mut set = ReferenceSet::new(person, key.id());
+        assert!(set.add(Sha256::of(b"m"), 1, &template.protect(&key.transform(b.dimension)).unwrap()));
+        Json(set)
+    }
+
+    async fn ask(granted: fn(usize) -> u8, under: fn(usize) -> u8, dimension: usize) -> (Vec<bool>, Arc<Bureau>) {
+        crate::crypto::tls::install_provider();
+        let bureau = Bureau { granted, under, grants: 0.into(), fetches: 0.into(), dimension };
+        let bureau = Arc::new(bureau);
+        let app = Router::new()
+            .route(TRANSFORM_PATH, get(grant))
+            .route(&format!("{REFERENCES_PATH}/{{person}}"), get(references))
+            .with_state(Arc::clone(&bureau));
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), None).unwrap();
+        let url = format!("http://{}", listener.address().unwrap());
+        tokio::spawn(listener.serve(app, Handle::new()));
+        let model = ModelIdentity { sha256: Sha256::of(b"m"), preprocessing: 1 };
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let references = References::new(client, &url, Duration::from_secs(20), model);
+        let settlement: Settlement = serde_json::from_value(json!({
+            "settlement_id": "S1", "counter": "w01", "cardholder": "P1", "proxies": ["P2"],
+            "occurred_at": "2026-11-22T09:10:15+08:00", "amount_fen": 1, "medical_type": "11",
+        }))
+        .unwrap();
+        let mut fitted = Vec::new();
+        for _ in 0..2 {
+            match references.subjects(&settlement).await {
+                Ok(_) => fitted.push(true),
+                Err(NotAssessed::ReferencesUnavailable) => fitted.push(false),
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        (fitted, bureau)
+    }
+
+    impl Bureau {
+        fn counts(&self) -> (usize, usize) {
+            (self.grants.load(Ordering::Relaxed), self.fetches.load(Ordering::Relaxed))
+        }
+    }
+
+    #[tokio::test]
+    async fn one_fetch_of_the_transform_serves_all_settlements() {
+        let (fitted, bureau) = ask(|_| 1, |_| 1, DIMENSION).await;
+        assert_eq!((fitted, bureau.counts()), (vec![true, true], (1, 4)));
+    }
+
+    #[tokio::test]
+    async fn a_transform_issued_anew_is_fetched_again_even_between_two_people() {
+        // Cardholder under the old one, proxy under the new one: all are fetched again.
+        let (fitted, bureau) =
+            ask(|n| if n == 0 { 1 } else { 2 }, |n| if n < 3 { 1 } else { 2 }, DIMENSION).await;
+        assert_eq!((fitted, bureau.counts()), (vec![true, true], (2, 6)));
+    }
+
+    #[tokio::test]
+    async fn references_that_never_fit_are_never_compared_and_do_not_go_on_for_ever() {
+        let (fitted, bureau) = ask(|_| 1, |_| 2, DIMENSION).await;
+        assert_eq!((fitted, bureau.counts()), (vec![false, false], (2, 3)));
+        let (fitted, _) = ask(|_| 1, |_| 1, DIMENSION - 1).await;
+        assert_eq!(fitted, [false, false]);
+    }
+}
