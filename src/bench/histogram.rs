@@ -71,11 +71,7 @@ fn one(panel: &Panel<'_>, top: f64, out: &mut String) -> std::fmt::Result {
     writeln!(out, r##"<path d="M{LEFT} {bottom:.1}h{SPAN}" stroke="#222"/>"##)?;
     for tick in [-1.0, -0.5, 0.0, 0.5, 1.0] {
         let x = LEFT + SPAN * (tick + 1.0) / 2.0;
-        writeln!(
-            out,
-            r#"<text x="{x:.1}" y="{:.1}" text-anchor="middle">{tick}</text>"#,
-            bottom + 17.0
-        )?;
+        writeln!(out, r#"<text x="{x:.1}" y="{:.1}" text-anchor="middle">{tick}</text>"#, bottom + 17.0)?;
     }
     Ok(())
 }

@@ -62,8 +62,10 @@ impl Linkability {
         links.iter().for_each(|l| of_person[l.person].push(l));
         of_person.retain(|p| !p.is_empty());
         let sample = |dice: &mut Dice| {
-            let drawn: Vec<&Link> =
-                (0..of_person.len()).flat_map(|_| &of_person[below(dice, of_person.len())]).copied().collect();
+            let drawn: Vec<&Link> = (0..of_person.len())
+                .flat_map(|_| &of_person[below(dice, of_person.len())])
+                .copied()
+                .collect();
             d_sys(drawn.into_iter())
         };
         let samples = (0..RESAMPLES).filter_map(|_| sample(&mut dice)).collect();
@@ -89,7 +91,8 @@ fn below(dice: &mut Dice, n: usize) -> usize {
 /// The middle 95 %.
 fn middle(mut values: Vec<f64>) -> Option<Interval> {
     values.sort_by(f64::total_cmp);
-    let at = |share: f64| values.get((share * (values.len().checked_sub(1)? as f64)).round() as usize).copied();
+    let at =
+        |share: f64| values.get((share * (values.len().checked_sub(1)? as f64)).round() as usize).copied();
     Some(Interval { low: at(0.025)?, high: at(0.975)? })
 }
 

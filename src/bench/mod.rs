@@ -8,9 +8,13 @@
 //! Nothing here is used by the agent or the bureau's server.
 
 pub mod backdrop;
+pub mod histogram;
+pub mod linkability;
+pub mod linkage;
 pub mod list;
 pub mod pairs;
 pub mod rates;
+pub mod recovery;
 pub mod report;
 pub mod scene;
 pub mod sessions;
@@ -43,6 +47,8 @@ pub enum Evaluation {
     Pairs(pairs::PairsArgs),
     /// Play whole settlements: false alerts per 10,000, impostors alerted, inconclusive
     Sessions(sessions::SessionsArgs),
+    /// Attack protected references: D_sys, sets found again, templates recovered from known pairs
+    Linkability(linkability::LinkabilityArgs),
 }
 
 /// Runs `counterproof evaluate`: the result on standard output, progress on
@@ -54,6 +60,7 @@ pub fn run(args: &EvaluateArgs) -> Result<(), BenchError> {
     match &args.what {
         Evaluation::Pairs(args) => pairs::run(args),
         Evaluation::Sessions(args) => sessions::run(args),
+        Evaluation::Linkability(args) => linkability::run(args),
     }
 }
 
@@ -152,7 +159,7 @@ pub fn transform() -> Arc<Transform> {
     Arc::new(TransformKey::new([0; 32]).transform(DIMENSION))
 }
 
-/// A settlement's subjects: a cardholder with one reference; `None` if the
+/// A settlement's subjects: one cardholder with one reference; `None` if the
 /// reference does not fit the transform.
 fn cardholder(transform: &Arc<Transform>, reference: &Template) -> Option<Subjects> {
     let mut subjects = Subjects::under(Arc::clone(transform));

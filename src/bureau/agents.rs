@@ -61,7 +61,9 @@ pub async fn set_suspended(store: &Store, name: &AgentId, suspended: bool) -> Re
 pub async fn reissue(store: &Store, name: &AgentId) -> Result<String, BureauError> {
     let issued = store.reissue_transform(name).await?.ok_or_else(|| no_such_box(name))?;
     let version = issued.version;
-    Ok(format!("{name}: references are under transform version {version} now; the box takes it up at its next settlement"))
+    Ok(format!(
+        "{name}: references are under transform version {version} now; the box takes it up at its next settlement"
+    ))
 }
 
 fn no_such_box(name: &AgentId) -> BureauError {

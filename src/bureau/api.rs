@@ -272,10 +272,7 @@ fn not_stored(body: impl Serialize) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
-async fn give_transform(
-    State(api): State<Arc<Api>>,
-    Caller(agent): Caller,
-) -> Result<Response, Response> {
+async fn give_transform(State(api): State<Arc<Api>>, Caller(agent): Caller) -> Result<Response, Response> {
     let key = api.store.transform_key(&agent).map_err(unavailable)?;
     tracing::info!(agent = %agent.name, version = agent.transform.version, "the key of a transform was handed out");
     Ok(not_stored(TransformGrant::new(agent.transform.version, &key)))

@@ -126,7 +126,8 @@ impl TransformKey {
 
     /// Which transforms this key makes.
     pub fn id(&self) -> TransformId {
-        let named = Zeroizing::new([b"transform id: ", ALGORITHM.as_bytes(), b": ", self.0.as_ref()].concat());
+        let named =
+            Zeroizing::new([b"transform id: ", ALGORITHM.as_bytes(), b": ", self.0.as_ref()].concat());
         let Sha256([a, b, c, d, e, f, g, h, ..]) = Sha256::of(&named);
         TransformId([a, b, c, d, e, f, g, h])
     }
@@ -290,7 +291,10 @@ mod tests {
         // Four decimals: the last places may differ between mathematical libraries.
         let rounded: Vec<u8> =
             ONE.rows.iter().flat_map(|v| ((f64::from(*v) * 1e4).round() as i16).to_be_bytes()).collect();
-        assert_eq!(Sha256::of(&rounded).to_string(), "61fafaa3c5ba7250a8dd822f72cc9b9eb9f977e93f60ad3aa96baf00d48c40a0");
+        assert_eq!(
+            Sha256::of(&rounded).to_string(),
+            "61fafaa3c5ba7250a8dd822f72cc9b9eb9f977e93f60ad3aa96baf00d48c40a0"
+        );
         assert_eq!(TransformKey::new([1; 32]).id().to_string(), "7f5174eb12f806de");
         let again = TransformKey::new([1; 32]).transform(128);
         assert_eq!(*again.rows, *ONE.rows);

@@ -136,10 +136,9 @@ impl References {
 
     /// This box's transform, as the bureau issued it last; kept for the next settlement.
     async fn fetch_transform(&self) -> Result<Arc<Transform>, NotAssessed> {
-        let grant = self
-            .get::<TransformGrant>(TRANSFORM_PATH)
-            .await?
-            .ok_or_else(|| unavailable("the bureau has no transform for this box: bring it to this version"))?;
+        let grant = self.get::<TransformGrant>(TRANSFORM_PATH).await?.ok_or_else(|| {
+            unavailable("the bureau has no transform for this box: bring it to this version")
+        })?;
         let key = grant.key().map_err(|e| unavailable(&e.to_string()))?;
         let transform = Arc::new(key.transform(DIMENSION));
         info!(version = grant.version(), transform = %transform.id(), "the transform of references was fetched");
@@ -203,7 +202,10 @@ mod tests {
         Json(TransformGrant::new(n.into(), &key(n)))
     }
 
-    async fn references(State(b): State<Arc<Bureau>>, Path(person): Path<CardholderId>) -> Json<ReferenceSet> {
+    async fn references(
+        State(b): State<Arc<Bureau>>,
+        Path(person): Path<CardholderId>,
+    ) -> Json<ReferenceSet> {
         let key = key((b.under)(b.fetches.fetch_add(1, Ordering::Relaxed)));
         let template = Template::from_raw((0..b.dimension).map(|i| i as f32 + 1.0).collect()).unwrap();
         let mut set = ReferenceSet::new(person, key.id());
@@ -211,7 +213,11 @@ mod tests {
         Json(set)
     }
 
-    async fn ask(granted: fn(usize) -> u8, under: fn(usize) -> u8, dimension: usize) -> (Vec<bool>, Arc<Bureau>) {
+    async fn ask(
+        granted: fn(usize) -> u8,
+        under: fn(usize) -> u8,
+        dimension: usize,
+    ) -> (Vec<bool>, Arc<Bureau>) {
         crate::crypto::tls::install_provider();
         let bureau = Bureau { granted, under, grants: 0.into(), fetches: 0.into(), dimension };
         let bureau = Arc::new(bureau);

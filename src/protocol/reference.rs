@@ -185,7 +185,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn protected(values: [f32; 3], key: u8) -> Protected {
-        Template::from_raw(values.to_vec()).unwrap().protect(&TransformKey::new([key; 32]).transform(3)).unwrap()
+        Template::from_raw(values.to_vec())
+            .unwrap()
+            .protect(&TransformKey::new([key; 32]).transform(3))
+            .unwrap()
     }
 
     #[test]

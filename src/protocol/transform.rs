@@ -22,7 +22,9 @@ pub struct TransformGrant {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum GrantError {
     /// Made by a newer bureau.
-    #[error("the transform's algorithm is `{0}`; this version knows {ALGORITHM}: bring box and bureau to one version")]
+    #[error(
+        "the transform's algorithm is `{0}`; this version knows {ALGORITHM}: bring box and bureau to one version"
+    )]
     UnknownAlgorithm(String),
     /// No key.
     #[error(transparent)]

@@ -141,9 +141,8 @@ impl Store {
     /// If the crypto library fails.
     pub fn transform_key(&self, agent: &Agent) -> Result<TransformKey, StoreError> {
         let TransformIssue { version, issue } = &agent.transform;
-        TransformKey::derive(&self.transforms, &[agent.name.as_str(), &version.to_string(), issue]).map_err(
-            |e| StoreError::Content { label: format!("agents/{}", agent.name), what: e.to_string() },
-        )
+        TransformKey::derive(&self.transforms, &[agent.name.as_str(), &version.to_string(), issue])
+            .map_err(|e| StoreError::Content { label: format!("agents/{}", agent.name), what: e.to_string() })
     }
 
     /// Refuses a box from now on, or hears it again.
