@@ -37,9 +37,10 @@ use serde::{Deserialize, Serialize};
 
 use super::rate::Limiter;
 use super::store::{Agent, Insertion, Store, StoreError, StoredReference};
+use super::transforms::Transforms;
 use crate::clock::Clock;
 use crate::crypto::sign::{Signature, Unverified, Verified};
-use crate::crypto::transform::{Transform, TransformKey};
+use crate::crypto::transform::TransformKey;
 use crate::http::problem::Problem;
 use crate::http::server::PeerCertificate;
 use crate::protocol::alert::{self, Event, EventError, Head};
@@ -62,6 +63,8 @@ pub struct Api {
     pub clock: Arc<dyn Clock>,
     /// Who may fetch how often.
     pub limiter: Limiter,
+    /// Under what references leave.
+    pub transforms: Transforms,
 }
 
 /// The boxes' side of the bureau.
@@ -247,20 +250,21 @@ async fn give_references(
         return Err(Problem::new(StatusCode::NOT_FOUND, detail).about("cardholder").into_response());
     }
     let key = api.store.transform_key(&agent).map_err(unavailable)?;
-    Ok(not_stored(protect(cardholder, &key, &found)))
+    Ok(not_stored(protect(cardholder, &found, &key, &api.transforms)))
 }
 
 /// The references under the transform of one box.
-fn protect(cardholder: CardholderId, key: &TransformKey, found: &[StoredReference]) -> ReferenceSet {
+fn protect(
+    cardholder: CardholderId,
+    found: &[StoredReference],
+    key: &TransformKey,
+    transforms: &Transforms,
+) -> ReferenceSet {
     let mut set = ReferenceSet::new(cardholder, key.id());
-    let mut transforms: Vec<Transform> = Vec::new();
     for StoredReference { model, preprocessing, template } in found {
-        let dimension = template.values().len();
         // Models that are in force together may differ in length.
-        if !transforms.iter().any(|t| t.dimension() == dimension) {
-            transforms.push(key.transform(dimension));
-        }
-        for protected in transforms.iter().filter_map(|t| template.protect(t)) {
+        let transform = transforms.of(key, template.values().len());
+        if let Some(protected) = template.protect(&transform) {
             let added = set.add(*model, *preprocessing, &protected);
             debug_assert!(added, "one key makes one id");
         }

@@ -133,7 +133,7 @@ impl TransformKey {
     }
 
     /// The transform for vectors of `dimension` numbers. Takes time with the
-    /// third power of the dimension: milliseconds at 128.
+    /// third power of the dimension: milliseconds at 128, most of a second at 512.
     pub fn transform(&self, dimension: usize) -> Transform {
         let mut normal = Normal::new(self, dimension);
         let mut rows: Vec<Zeroizing<Vec<f64>>> = Vec::with_capacity(dimension);
@@ -161,8 +161,15 @@ impl TransformKey {
     }
 }
 
+/// The inner product, in eight sums side by side: one after the other, each
+/// addition would wait for the one before.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| x * y).sum()
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let mut sums = [0.0; 8];
+    for (x, y) in a.iter().zip(b) {
+        sums.iter_mut().zip(x.iter().zip(y)).for_each(|(s, (x, y))| *s += x * y);
+    }
+    sums.iter().sum::<f64>() + a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum::<f64>()
 }
 
 /// Standard normal numbers from a key.
