@@ -18,7 +18,7 @@ use crate::clock::BoxTime;
 use crate::frame::{Codec, Frame, Region, Sample};
 use crate::verify::Verdict;
 use crate::verify::calibration::Calibration;
-use crate::verify::evidence::Subject;
+use crate::verify::evidence::Subjects;
 use crate::verify::session::{self, Rules};
 use crate::vision::align::Crop;
 use crate::vision::cost::{Costs, Step};
@@ -63,7 +63,7 @@ struct StepCost {
 struct Bench {
     vision: Vision,
     rules: Rules,
-    subjects: Vec<Subject>,
+    subjects: Subjects,
     samples: Vec<Arc<Sample>>,
 }
 
@@ -117,7 +117,8 @@ impl Bench {
         Ok(Self {
             vision,
             rules: Rules::counter(calibration.thresholds, Region::WHOLE),
-            subjects: Subject::new(vec![reference.template]).into_iter().collect(),
+            subjects: super::cardholder(&super::transform(), &reference.template)
+                .ok_or_else(|| refused("portrait-b1: its embedding does not fit the transform".into()))?,
             samples,
         })
     }

@@ -44,7 +44,7 @@ enum Command {
         #[arg(value_name = "DIR_OR_CSV")]
         photos: PathBuf,
     },
-    /// Put boxes on record, or suspend them.
+    /// Put boxes on record, suspend them, or issue new transforms for their references.
     Agents {
         #[command(subcommand)]
         command: Agents,
@@ -87,6 +87,14 @@ enum Agents {
     },
     /// Hear a suspended box again.
     Resume {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Its name.
+        name: AgentId,
+    },
+    /// Put a box's references under a new transform; those handed out before are of no use any more.
+    Reissue {
         /// The bureau's configuration.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
@@ -160,5 +168,9 @@ async fn on_agents(command: Agents) -> Result<(), BureauError> {
         }
         Agents::Suspend { config, name } => agents::set_suspended(&store(&config).await?, &name, true).await,
         Agents::Resume { config, name } => agents::set_suspended(&store(&config).await?, &name, false).await,
+        Agents::Reissue { config, name } => {
+            println!("{}", agents::reissue(&store(&config).await?, &name).await?);
+            Ok(())
+        }
     }
 }

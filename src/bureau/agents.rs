@@ -1,4 +1,4 @@
-//! The commands about boxes: add, list, suspend, resume.
+//! The commands about boxes: add, list, suspend, resume, reissue.
 
 use std::path::Path;
 
@@ -49,26 +49,42 @@ pub async fn add(
 pub async fn set_suspended(store: &Store, name: &AgentId, suspended: bool) -> Result<(), BureauError> {
     match store.set_suspended(name, suspended).await? {
         AgentChange::Done => Ok(()),
-        AgentChange::Refused => {
-            Err(BureauError::Command(format!("no box is called {name}; `agents list` shows the names")))
-        }
+        AgentChange::Refused => Err(no_such_box(name)),
     }
+}
+
+/// Issues a new transform for a box's references, and says so. What was handed
+/// out under the old one no longer compares with anything.
+///
+/// # Errors
+/// If there is no such box.
+pub async fn reissue(store: &Store, name: &AgentId) -> Result<String, BureauError> {
+    let issued = store.reissue_transform(name).await?.ok_or_else(|| no_such_box(name))?;
+    let version = issued.version;
+    Ok(format!(
+        "{name}: references are under transform version {version} now; the box takes it up at its next settlement"
+    ))
+}
+
+fn no_such_box(name: &AgentId) -> BureauError {
+    BureauError::Command(format!("no box is called {name}; `agents list` shows the names"))
 }
 
 /// One line per box.
 pub fn table(agents: &[AgentSummary]) -> String {
     let mut text = format!(
-        "{:<20} {:<16} {:<17} {:<10} {:>6}  last seen\n",
-        "name", "hospital", "key", "state", "events"
+        "{:<20} {:<16} {:<17} {:<10} {:>9} {:>6}  last seen\n",
+        "name", "hospital", "key", "state", "transform", "events"
     );
     for AgentSummary { agent, events, .. } in agents {
         let state = if agent.suspended { "suspended" } else { "active" };
         let seen = agent.last_seen.map_or_else(|| "never".to_owned(), |t| t.to_string());
         text.push_str(&format!(
-            "{:<20} {:<16} {:<17} {state:<10} {events:>6}  {seen}\n",
+            "{:<20} {:<16} {:<17} {state:<10} {:>9} {events:>6}  {seen}\n",
             agent.name.as_str(),
             agent.hospital.as_str(),
             agent.public_key.id().to_string(),
+            agent.transform.version,
         ));
     }
     text

@@ -2,12 +2,13 @@
 //!
 //! Promises: a box is who its certificate says, and only boxes on record are
 //! heard; nothing is stored whose signature was not verified over its exact
-//! bytes; an alert is acknowledged after its commit; a fetch of references
-//! leaves no trace in the store or the log. Errors are RFC 9457 problems.
+//! bytes; an alert is acknowledged after its commit; references leave under the
+//! transform of the box that asked and no other; a fetch of references leaves
+//! no trace in the store or the log. Errors are RFC 9457 problems.
 //!
 //! | status | when | what the box does |
 //! |---|---|---|
-//! | 200 | the same alert was stored before; a head; references | goes on |
+//! | 200 | the same alert was stored before; a head; references; a transform's key | goes on |
 //! | 201 | the alert is stored | goes on |
 //! | 204 | the posture is kept | goes on |
 //! | 400 | a header, a query or a path is missing or malformed | sets it aside: for good |
@@ -35,15 +36,21 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use super::rate::Limiter;
-use super::store::{Agent, Insertion, Store, StoreError};
+use super::store::{Agent, Insertion, Store, StoreError, StoredReference};
+use super::transforms::Transforms;
 use crate::clock::Clock;
 use crate::crypto::sign::{Signature, Unverified, Verified};
+use crate::crypto::transform::TransformKey;
 use crate::http::problem::Problem;
 use crate::http::server::PeerCertificate;
 use crate::protocol::alert::{self, Event, EventError, Head};
 use crate::protocol::id::{CardholderId, SettlementId};
 use crate::protocol::posture::Posture;
-use crate::protocol::{ALERTS_PATH, HEAD_PATH, POSTURE_PATH, REFERENCES_PATH, SIGNATURE_HEADER};
+use crate::protocol::reference::ReferenceSet;
+use crate::protocol::transform::TransformGrant;
+use crate::protocol::{
+    ALERTS_PATH, HEAD_PATH, POSTURE_PATH, REFERENCES_PATH, SIGNATURE_HEADER, TRANSFORM_PATH,
+};
 
 /// Largest accepted posture, in bytes.
 pub const MAX_POSTURE_BYTES: usize = 64 * 1024;
@@ -56,6 +63,8 @@ pub struct Api {
     pub clock: Arc<dyn Clock>,
     /// Who may fetch how often.
     pub limiter: Limiter,
+    /// Under what references leave.
+    pub transforms: Transforms,
 }
 
 /// The boxes' side of the bureau.
@@ -65,6 +74,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route(ALERTS_PATH, post(receive_alert).layer(DefaultBodyLimit::max(alert::MAX_BYTES)))
         .route(HEAD_PATH, get(tell_head))
         .route(&format!("{REFERENCES_PATH}/{{cardholder}}"), get(give_references))
+        .route(TRANSFORM_PATH, get(give_transform))
         .route(POSTURE_PATH, posture)
         .fallback(async || {
             Problem::new(StatusCode::NOT_FOUND, "there is nothing here; see docs/contracts.md")
@@ -235,11 +245,41 @@ async fn give_references(
         return Err(later(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail), wait));
     }
     let found = api.store.references(&cardholder).await.map_err(unavailable)?;
-    let Some(set) = found else {
+    if found.is_empty() {
         let detail = "no reference is enrolled for this cardholder";
         return Err(Problem::new(StatusCode::NOT_FOUND, detail).about("cardholder").into_response());
-    };
-    Ok(([(header::CACHE_CONTROL, "no-store")], Json(set)).into_response())
+    }
+    let key = api.store.transform_key(&agent).map_err(unavailable)?;
+    Ok(not_stored(protect(cardholder, &found, &key, &api.transforms)))
+}
+
+/// The references under the transform of one box.
+fn protect(
+    cardholder: CardholderId,
+    found: &[StoredReference],
+    key: &TransformKey,
+    transforms: &Transforms,
+) -> ReferenceSet {
+    let mut set = ReferenceSet::new(cardholder, key.id());
+    for StoredReference { model, preprocessing, template } in found {
+        // Models that are in force together may differ in length.
+        let transform = transforms.of(key, template.values().len());
+        if let Some(protected) = template.protect(&transform) {
+            let added = set.add(*model, *preprocessing, &protected);
+            debug_assert!(added, "one key makes one id");
+        }
+    }
+    set
+}
+
+fn not_stored(body: impl Serialize) -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+async fn give_transform(State(api): State<Arc<Api>>, Caller(agent): Caller) -> Result<Response, Response> {
+    let key = api.store.transform_key(&agent).map_err(unavailable)?;
+    tracing::info!(agent = %agent.name, version = agent.transform.version, "the key of a transform was handed out");
+    Ok(not_stored(TransformGrant::new(agent.transform.version, &key)))
 }
 
 async fn receive_posture(

@@ -17,6 +17,7 @@ pub mod rate;
 pub mod retention;
 pub mod serve;
 pub mod store;
+pub mod transforms;
 
 use std::io;
 

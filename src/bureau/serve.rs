@@ -19,6 +19,7 @@ use super::config::Config;
 use super::console::{self, Console};
 use super::rate::Limiter;
 use super::store::Store;
+use super::transforms::Transforms;
 use super::{BureauError, open_store, retention};
 use crate::clock::{Clock, SystemClock};
 use crate::http::server::{Handle, Listener};
@@ -51,6 +52,7 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), Bure
         store: store.clone(),
         clock: clock.clone(),
         limiter: Limiter::new(config.references.per_agent_per_minute),
+        transforms: Transforms::default(),
     };
     let handle = Handle::new();
     let mut listeners = JoinSet::new();

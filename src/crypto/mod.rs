@@ -1,4 +1,5 @@
-//! Keys, seals, signatures and TLS: what the rest of the program trusts.
+//! Keys, seals, signatures, TLS and the transforms of references: what the rest
+//! of the program trusts.
 //!
 //! Everything here is `ring` or `rustls` behind types that make the wrong use
 //! hard: a sealed row opens only under its own label, bytes with a signature
@@ -9,6 +10,7 @@ pub mod keys;
 pub mod seal;
 pub mod sign;
 pub mod tls;
+pub mod transform;
 
 use ring::digest;
 

@@ -24,7 +24,7 @@ use crate::protocol::id::{CardholderId, CounterId, SettlementId, VerificationId}
 use crate::protocol::settlement::Settlement;
 use crate::protocol::verdict::{Inconclusive, NotAssessed, Outcome};
 use crate::verify::Verdict;
-use crate::verify::evidence::Subject;
+use crate::verify::evidence::Subjects;
 use crate::verify::session::{Ran, Rules};
 
 use super::alerts::Draft;
@@ -132,7 +132,7 @@ struct Open {
     moment: BoxTime,
     /// Steps of the clock until the moment was placed.
     clock_turns: u64,
-    references: JoinHandle<Result<Vec<Subject>, NotAssessed>>,
+    references: JoinHandle<Result<Subjects, NotAssessed>>,
 }
 
 /// A window that is closed, and may still be cut by a neighbour named late.

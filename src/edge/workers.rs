@@ -12,7 +12,7 @@ use tracing::error;
 
 use crate::clock::BoxTime;
 use crate::frame::Sample;
-use crate::verify::evidence::Subject;
+use crate::verify::evidence::Subjects;
 use crate::verify::session::{self, Ran, Rules};
 use crate::vision::manifest::Manifest;
 use crate::vision::model::ModelError;
@@ -23,7 +23,7 @@ pub struct Job {
     /// How to look.
     pub rules: Rules,
     /// Who may be there.
-    pub subjects: Vec<Subject>,
+    pub subjects: Subjects,
     /// The window's samples, pinned.
     pub samples: Vec<Arc<Sample>>,
     /// The settlement's moment.

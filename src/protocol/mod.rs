@@ -9,6 +9,7 @@ pub mod id;
 pub mod posture;
 pub mod reference;
 pub mod settlement;
+pub mod transform;
 pub mod verdict;
 
 /// Path on the bureau for alerts.
@@ -17,6 +18,8 @@ pub const ALERTS_PATH: &str = "/v1/alerts";
 pub const HEAD_PATH: &str = "/v1/head";
 /// Path on the bureau for references, followed by the cardholder.
 pub const REFERENCES_PATH: &str = "/v1/references";
+/// Path on the bureau for the key of this box's transform.
+pub const TRANSFORM_PATH: &str = "/v1/transform";
 /// Path on the bureau for postures.
 pub const POSTURE_PATH: &str = "/v1/posture";
 /// Header that carries the detached signature of an alert or a posture.

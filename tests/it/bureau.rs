@@ -1,6 +1,6 @@
 //! The bureau as boxes and people meet it: the real program, real TLS.
 
-use counterproof::protocol::{ALERTS_PATH, HEAD_PATH, POSTURE_PATH};
+use counterproof::protocol::{ALERTS_PATH, HEAD_PATH, POSTURE_PATH, TRANSFORM_PATH};
 use serde_json::{Value, json};
 
 use crate::support::bureau::{Bureau, Chain, TestBox, write_root_key};
@@ -91,7 +91,7 @@ async fn a_box_must_be_known_and_not_suspended() {
     let boxed = bureau.add_box("box-1");
     assert!(!bureau.add("box-1", &boxed).status.success());
     assert!(bureau.command(&["agents", "suspend", "box-1"]).status().unwrap().success());
-    for path in [HEAD_PATH, "/v1/references/P0001?settlement=S1"] {
+    for path in [HEAD_PATH, TRANSFORM_PATH, "/v1/references/P0001?settlement=S1"] {
         assert_eq!(boxed.get(&bureau, path).await.status().as_u16(), 403, "{path}");
     }
     problem(boxed.post(&bureau, ALERTS_PATH, &alert).await, 403).await;

@@ -6,5 +6,6 @@ mod architecture;
 mod bureau;
 mod evidence;
 mod opencv;
+mod protect;
 mod support;
 mod types;

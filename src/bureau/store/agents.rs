@@ -7,6 +7,7 @@ use super::{Store, StoreError, parse};
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 use crate::crypto::sign::{PublicKey, SignatureError};
+use crate::crypto::transform::TransformKey;
 use crate::protocol::id::{AgentId, HospitalId};
 
 /// A box to be put on record.
@@ -37,6 +38,18 @@ pub struct Agent {
     pub suspended: bool,
     /// When it last sent an event or a posture.
     pub last_seen: Option<WallTime>,
+    /// Which transform its references are under.
+    pub transform: TransformIssue,
+}
+
+/// Which transform a box's references are under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransformIssue {
+    /// How often one was issued, from 1.
+    pub version: u32,
+    /// The issue's own id; empty for the first one of boxes that were on record
+    /// before there were transforms.
+    issue: String,
 }
 
 /// A box on record, with what its chain looks like.
@@ -75,6 +88,10 @@ impl FromRow<'_, SqliteRow> for Agent {
             certificate: parse(&label, row.try_get("certificate")?).map_err(decode)?,
             suspended: row.try_get("suspended")?,
             last_seen: row.try_get::<Option<i64>, _>("last_seen")?.map(WallTime::from_millis),
+            transform: TransformIssue {
+                version: row.try_get("transform_version")?,
+                issue: row.try_get("transform_issue")?,
+            },
             name: parse(&label, &name).map_err(decode)?,
         })
     }
@@ -87,17 +104,45 @@ impl Store {
     /// If the database fails.
     pub async fn add_agent(&self, new: &NewAgent, now: WallTime) -> Result<AgentChange, StoreError> {
         let done = sqlx::query(
-            "INSERT INTO agents (name, hospital, public_key, certificate, added_at) \
-             VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+            "INSERT INTO agents (name, hospital, public_key, certificate, added_at, transform_issue) \
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
         )
         .bind(new.name.as_str())
         .bind(new.hospital.as_str())
         .bind(new.public_key.to_base64())
         .bind(new.certificate.to_string())
         .bind(now.as_millis())
+        .bind(new_issue())
         .execute(&self.pool)
         .await?;
         Ok(changed(done.rows_affected()))
+    }
+
+    /// Issues a new transform to a box; `None` if there is no such box. From
+    /// now on its references are under that.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn reissue_transform(&self, name: &AgentId) -> Result<Option<TransformIssue>, StoreError> {
+        let row: Option<(u32, String)> = sqlx::query_as(
+            "UPDATE agents SET transform_version = transform_version + 1, transform_issue = $1 \
+             WHERE name = $2 RETURNING transform_version, transform_issue",
+        )
+        .bind(new_issue())
+        .bind(name.as_str())
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|(version, issue)| TransformIssue { version, issue }))
+    }
+
+    /// The key of the transform that a box's references are under.
+    ///
+    /// # Errors
+    /// If the crypto library fails.
+    pub fn transform_key(&self, agent: &Agent) -> Result<TransformKey, StoreError> {
+        let TransformIssue { version, issue } = &agent.transform;
+        TransformKey::derive(&self.transforms, &[agent.name.as_str(), &version.to_string(), issue])
+            .map_err(|e| StoreError::Content { label: format!("agents/{}", agent.name), what: e.to_string() })
     }
 
     /// Refuses a box from now on, or hears it again.
@@ -150,6 +195,10 @@ impl Store {
     }
 }
 
+fn new_issue() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
 fn changed(rows: u64) -> AgentChange {
     if rows == 0 { AgentChange::Refused } else { AgentChange::Done }
 }
@@ -185,5 +234,36 @@ pub(in crate::bureau) mod tests {
         let found = store.agent_by_certificate(new.certificate).await.unwrap().unwrap();
         assert!(found.suspended && found.public_key == new.public_key);
         assert_eq!(store.agents().await.unwrap().len(), 1);
+    }
+    #[tokio::test]
+    async fn each_box_and_each_issue_has_a_key_of_its_own_and_a_restored_backup_brings_none_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = crate::bureau::store::tests::store(dir.path()).await;
+        let (one, two) = (box_with_key("box-1").0, box_with_key("box-2").0);
+        for new in [&one, &two] {
+            store.add_agent(new, WallTime::from_millis(1)).await.unwrap();
+        }
+        let key = async |new: &NewAgent| {
+            let agent = store.agent_by_certificate(new.certificate).await.unwrap().unwrap();
+            (agent.transform.version, store.transform_key(&agent).unwrap().id())
+        };
+        let (first, other) = (key(&one).await, key(&two).await);
+        assert_eq!((first, first.0), (key(&one).await, 1));
+        assert_ne!(first.1, other.1);
+        let backup = store.agent_by_certificate(one.certificate).await.unwrap().unwrap().transform;
+        assert_eq!(store.reissue_transform(&one.name).await.unwrap().unwrap().version, 2);
+        let second = key(&one).await;
+        assert_ne!(second.1, first.1);
+        assert_eq!(key(&two).await, other);
+        sqlx::query("UPDATE agents SET transform_version = 1, transform_issue = $1 WHERE name = 'box-1'")
+            .bind(&backup.issue)
+            .execute(&store.pool)
+            .await
+            .unwrap();
+        assert_eq!(key(&one).await, first);
+        store.reissue_transform(&one.name).await.unwrap();
+        let again = key(&one).await;
+        assert!(again.0 == 2 && again.1 != second.1 && again.1 != first.1, "{again:?}");
+        assert!(store.reissue_transform(&"box-9".parse().unwrap()).await.unwrap().is_none());
     }
 }

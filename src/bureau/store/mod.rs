@@ -30,16 +30,21 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
+use zeroize::Zeroizing;
+
 use crate::crypto::seal::{RootKey, SealError, SealKey};
 
-pub use agents::{Agent, AgentChange, AgentSummary, NewAgent};
+pub use agents::{Agent, AgentChange, AgentSummary, NewAgent, TransformIssue};
 pub use events::{ChainState, Insertion, StoredAlert};
 pub use postures::StoredPosture;
 pub use purges::PurgeReport;
-pub use references::{Addition, NewReference};
+pub use references::{Addition, NewReference, StoredReference};
 
 /// Each step of the schema, in order. A step that was published is never changed.
-const STEPS: &[(i64, &str, &str)] = &[(1, "first", include_str!("migrations/0001_first.sql"))];
+const STEPS: &[(i64, &str, &str)] = &[
+    (1, "first", include_str!("migrations/0001_first.sql")),
+    (3, "transforms", include_str!("migrations/0003_transforms.sql")),
+];
 
 const CANARY_LABEL: &str = "meta/canary";
 const CANARY: &[u8] = b"counterproof bureau";
@@ -96,6 +101,8 @@ pub enum StoreError {
 pub struct Store {
     pool: SqlitePool,
     key: SealKey,
+    /// From which the boxes' transforms are derived.
+    transforms: Zeroizing<[u8; 32]>,
 }
 
 impl Store {
@@ -104,9 +111,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`], above all [`StoreError::WrongKey`].
     pub async fn open(path: &Path, root: &RootKey) -> Result<Self, StoreError> {
-        let key = root
-            .derive("bureau store v1")
-            .map_err(|source| StoreError::Seal { label: CANARY_LABEL.into(), source })?;
+        let library = |source| StoreError::Seal { label: CANARY_LABEL.into(), source };
+        let key = root.derive("bureau store v1").map_err(library)?;
+        let transforms = root.mac_key("bureau transforms v1").map_err(library)?;
         make_private(path).map_err(|source| StoreError::File { path: path.into(), source })?;
         let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options(path)).await?;
         let step = |(version, name, sql): &(i64, &'static str, &'static str)| {
@@ -116,7 +123,7 @@ impl Store {
             .run(&pool)
             .await
             .map_err(|source| StoreError::Schema { path: path.into(), source })?;
-        let store = Self { pool, key };
+        let store = Self { pool, key, transforms };
         store.check_key(path).await?;
         Ok(store)
     }
