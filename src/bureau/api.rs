@@ -7,12 +7,12 @@
 //!
 //! | status | when | what the box does |
 //! |---|---|---|
-//! | 200 | the same alert was stored before; a head; references | goes on |
+//! | 200 | the same alert was stored before; a head; references; a policy | goes on |
 //! | 201 | the alert is stored | goes on |
 //! | 204 | the posture is kept | goes on |
 //! | 400 | a header, a query or a path is missing or malformed | sets it aside: for good |
 //! | 403 | no certificate, one that is not on record, or a suspended box | waits, alarms, tries again |
-//! | 404 | no references, or no such path | `not_assessed(no_reference)` |
+//! | 404 | no references, no declared policy, or no such path | `not_assessed(no_reference)`; says so |
 //! | 409 | the alert's id or place in the chain was used for another | sets it aside: for good |
 //! | 413 | the body is too long | sets it aside: for good |
 //! | 422 | the signature, the form or the named box is wrong | sets it aside: for good |
@@ -34,6 +34,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
+use super::policies;
 use super::rate::Limiter;
 use super::store::{Agent, Insertion, Store, StoreError};
 use crate::clock::Clock;
@@ -43,7 +44,7 @@ use crate::http::server::PeerCertificate;
 use crate::protocol::alert::{self, Event, EventError, Head};
 use crate::protocol::id::{CardholderId, SettlementId};
 use crate::protocol::posture::Posture;
-use crate::protocol::{ALERTS_PATH, HEAD_PATH, POSTURE_PATH, REFERENCES_PATH, SIGNATURE_HEADER};
+use crate::protocol::{ALERTS_PATH, HEAD_PATH, POLICY_PATH, POSTURE_PATH, REFERENCES_PATH, SIGNATURE_HEADER};
 
 /// Largest accepted posture, in bytes.
 pub const MAX_POSTURE_BYTES: usize = 64 * 1024;
@@ -66,6 +67,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route(HEAD_PATH, get(tell_head))
         .route(&format!("{REFERENCES_PATH}/{{cardholder}}"), get(give_references))
         .route(POSTURE_PATH, posture)
+        .route(POLICY_PATH, get(policies::tell))
         .fallback(async || {
             Problem::new(StatusCode::NOT_FOUND, "there is nothing here; see docs/contracts.md")
         })
@@ -79,7 +81,7 @@ pub fn router(api: Arc<Api>) -> Router {
 }
 
 /// The box that calls: on record and not suspended.
-struct Caller(Agent);
+pub(super) struct Caller(pub(super) Agent);
 
 impl FromRequestParts<Arc<Api>> for Caller {
     type Rejection = Response;
@@ -116,7 +118,7 @@ fn later(problem: Problem, seconds: u64) -> Response {
     response
 }
 
-fn unavailable(error: StoreError) -> Response {
+pub(super) fn unavailable(error: StoreError) -> Response {
     tracing::error!(%error, "the store failed");
     let detail = "the bureau's store failed; nothing was stored: try again later";
     later(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail), 30)

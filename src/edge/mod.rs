@@ -16,6 +16,7 @@ pub mod delivery;
 pub mod intake;
 pub mod journal;
 pub mod outbox;
+pub mod policy;
 pub mod posture;
 pub mod purge;
 pub mod references;

@@ -57,9 +57,15 @@ pub struct AgentSummary {
 pub enum AgentChange {
     /// It is done.
     Done,
-    /// Adding: name, key or certificate is on record already. Else: there is
-    /// no box of that name.
+    /// Adding: name, key or certificate is on record already. Withdrawing a
+    /// policy: none is declared. Else: there is no box of that name.
     Refused,
+}
+
+impl AgentChange {
+    pub(super) fn of(rows: u64) -> Self {
+        if rows == 0 { Self::Refused } else { Self::Done }
+    }
 }
 
 impl FromRow<'_, SqliteRow> for Agent {
@@ -97,7 +103,7 @@ impl Store {
         .bind(now.as_millis())
         .execute(&self.pool)
         .await?;
-        Ok(changed(done.rows_affected()))
+        Ok(AgentChange::of(done.rows_affected()))
     }
 
     /// Refuses a box from now on, or hears it again.
@@ -110,7 +116,7 @@ impl Store {
             .bind(name.as_str())
             .execute(&self.pool)
             .await?;
-        Ok(changed(done.rows_affected()))
+        Ok(AgentChange::of(done.rows_affected()))
     }
 
     /// The box that shows the certificate with this digest.
@@ -148,10 +154,6 @@ impl Store {
             })
             .collect())
     }
-}
-
-fn changed(rows: u64) -> AgentChange {
-    if rows == 0 { AgentChange::Refused } else { AgentChange::Done }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@
 
 mod agents;
 mod events;
+mod policies;
 mod postures;
 mod purges;
 mod references;
@@ -39,7 +40,10 @@ pub use purges::PurgeReport;
 pub use references::{Addition, NewReference};
 
 /// Each step of the schema, in order. A step that was published is never changed.
-const STEPS: &[(i64, &str, &str)] = &[(1, "first", include_str!("migrations/0001_first.sql"))];
+const STEPS: &[(i64, &str, &str)] = &[
+    (1, "first", include_str!("migrations/0001_first.sql")),
+    (2, "policies", include_str!("migrations/0002_policies.sql")),
+];
 
 const CANARY_LABEL: &str = "meta/canary";
 const CANARY: &[u8] = b"counterproof bureau";
