@@ -99,9 +99,19 @@ pub(super) fn percent(thousandths: u16) -> String {
     }
 }
 
-fn regions(policy: &Policy, comma: &str, one: impl Fn(&str, &CaptureRegion) -> String) -> String {
-    let all = policy.capture_regions_permille.iter().map(|(counter, r)| one(counter.as_str(), r));
-    all.collect::<Vec<_>>().join(comma)
+/// Each capture region once, with the counters that have it.
+fn regions(policy: &Policy, and: &str, one: impl Fn(&str, [String; 4]) -> String) -> Vec<String> {
+    let mut groups: Vec<(CaptureRegion, Vec<&str>)> = Vec::new();
+    for (counter, region) in &policy.capture_regions_permille {
+        match groups.iter_mut().find(|(r, _)| r == region) {
+            Some((_, counters)) => counters.push(counter.as_str()),
+            None => groups.push((*region, vec![counter.as_str()])),
+        }
+    }
+    groups
+        .into_iter()
+        .map(|(r, counters)| one(&counters.join(and), [r.x, r.y, r.w, r.h].map(percent)))
+        .collect()
 }
 
 fn kept(policy: &Policy, one: impl Fn(&Limit, u64) -> String) -> Vec<String> {
@@ -116,10 +126,10 @@ pub(super) fn sheets(policy: &Policy) -> [Sheet; 2] {
 }
 
 fn first_chinese(p: &Policy) -> Sheet {
-    let areas = regions(p, "；", |counter, r| {
-        let [x, y, w, h] = [r.x, r.y, r.w, r.h].map(percent);
-        format!("{counter}：从左 {x}%、从上 {y}% 起，宽 {w}%、高 {h}%")
-    });
+    let areas = regions(p, "、", |counters, [x, y, w, h]| {
+        format!("{counters}：从左 {x}%、从上 {y}% 起，宽 {w}%、高 {h}%")
+    })
+    .join("；");
     let mut limits = kept(p, |limit, s| format!("· {}：最多 {}", limit.what.zh, in_chinese(limit, s)));
     limits.extend([
         "· 本设备取得的已登记特征：只用于本次核验，得出结论即删除，不存储".to_owned(),
@@ -191,10 +201,10 @@ fn first_chinese(p: &Policy) -> Sheet {
 }
 
 fn first_english(p: &Policy) -> Sheet {
-    let areas = regions(p, "; ", |counter, r| {
-        let [x, y, w, h] = [r.x, r.y, r.w, r.h].map(percent);
-        format!("{counter}: from {x}% left and {y}% top, {w}% wide and {h}% high")
-    });
+    let areas = regions(p, ", ", |counters, [x, y, w, h]| {
+        format!("{counters}: from {x}% left and {y}% top, {w}% wide and {h}% high")
+    })
+    .join("; ");
     let mut limits = kept(p, |limit, s| format!("· {}: at most {}", limit.what.en, in_english(limit, s)));
     limits.extend([
         "· enrolled features that this device fetches: for this check alone, deleted with its outcome, never stored".to_owned(),
