@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use counterproof::bureau::config::Config;
-use counterproof::bureau::{BureauError, agents, enrol, load_vision, open_store, serve};
+use counterproof::bureau::{BureauError, agents, enrol, load_vision, open_store, policies, serve};
 use counterproof::crypto::tls::install_provider;
 use counterproof::protocol::id::{AgentId, HospitalId};
 
@@ -84,6 +84,20 @@ enum Agents {
         config: PathBuf,
         /// Its name.
         name: AgentId,
+    },
+    /// Declare the privacy policy that a box is expected to run; the box is not changed by it.
+    Declare {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The box's name.
+        name: AgentId,
+        /// The policy, as `counterproof policy show --json` printed it.
+        #[arg(long, value_name = "FILE", required_unless_present = "none", conflicts_with = "none")]
+        policy: Option<PathBuf>,
+        /// Take back what was declared.
+        #[arg(long)]
+        none: bool,
     },
     /// Hear a suspended box again.
     Resume {
@@ -165,6 +179,9 @@ async fn on_agents(command: Agents) -> Result<(), BureauError> {
         Agents::List { config } => {
             print!("{}", agents::table(&store(&config).await?.agents().await?));
             Ok(())
+        }
+        Agents::Declare { config, name, policy, .. } => {
+            policies::declare(&store(&config).await?, &name, policy.as_deref()).await
         }
         Agents::Suspend { config, name } => agents::set_suspended(&store(&config).await?, &name, true).await,
         Agents::Resume { config, name } => agents::set_suspended(&store(&config).await?, &name, false).await,

@@ -8,7 +8,7 @@ use counterproof::bench::{self, BenchArgs, EvaluateArgs};
 use counterproof::crypto::keys::{make_keys, replace_root_key};
 use counterproof::crypto::sign::PublicKey;
 use counterproof::crypto::tls::install_provider;
-use counterproof::edge::{agent, check, inspect};
+use counterproof::edge::{agent, check, inspect, policy};
 
 /// Checks at a settlement window that the person there is the cardholder.
 #[derive(Parser)]
@@ -37,6 +37,11 @@ enum Command {
         /// For machines.
         #[arg(long)]
         json: bool,
+    },
+    /// The privacy policy: show it, print its notice, compare it with the bureau's.
+    Policy {
+        #[command(subcommand)]
+        command: Policy,
     },
     /// Measure accuracy on data sets.
     Evaluate(EvaluateArgs),
@@ -92,6 +97,36 @@ struct Log {
     json: bool,
 }
 
+#[derive(Subcommand)]
+enum Policy {
+    /// Show the policy in force: each limit with its ceiling, each item with the rule that asks.
+    Show {
+        /// The configuration.
+        #[arg(long, default_value = "/etc/counterproof/counterproof.toml")]
+        config: PathBuf,
+        /// The document whose SHA-256 is in every alert and posture, with that digest.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the notice to be posted, in Chinese and English; its digest goes to standard error.
+    Notice {
+        /// The configuration; the notice's digest in it need not be right yet.
+        #[arg(long, default_value = "/etc/counterproof/counterproof.toml")]
+        config: PathBuf,
+        /// A page for printing, two sheets of A4.
+        #[arg(long)]
+        html: bool,
+    },
+    /// Compare with what the bureau declared for this box.
+    ///
+    /// Ends with 0 if it is the same, with 1 if something differs, with 2 if that cannot be learnt.
+    Diff {
+        /// The configuration.
+        #[arg(long, default_value = "/etc/counterproof/counterproof.toml")]
+        config: PathBuf,
+    },
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()
@@ -106,6 +141,7 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run { config, ready_file } => agent::run(&config, ready_file).map_err(|e| e.to_string()),
         Command::Check { config, json } => run_check(&config, json),
+        Command::Policy { command } => return run_policy(&command),
         Command::Evaluate(args) => bench::run(&args).map_err(|e| e.to_string()),
         Command::Bench(args) => bench::time(&args).map_err(|e| e.to_string()),
         Command::Keys { out, replace_root: true, .. } => run_replace_root(&out),
@@ -131,6 +167,36 @@ fn run_check(config: &std::path::Path, json: bool) -> Result<(), String> {
         print!("{}", report.table());
     }
     if report.passed() { Ok(()) } else { Err("not everything is in order".into()) }
+}
+
+/// `policy diff` has three endings, so that a script can tell "differs" from
+/// "not to be told".
+fn run_policy(command: &Policy) -> ExitCode {
+    let failed = |code: u8, e: &dyn std::fmt::Display| {
+        eprintln!("counterproof: {e}");
+        ExitCode::from(code)
+    };
+    match command {
+        Policy::Show { config, json } => match policy::show(config, *json) {
+            Ok(shown) => print!("{shown}"),
+            Err(e) => return failed(1, &e),
+        },
+        Policy::Notice { config, html } => match policy::notice(config, *html) {
+            Ok(to_post) => {
+                print!("{}", to_post.notice);
+                eprint!("{}", to_post.advice);
+            }
+            Err(e) => return failed(1, &e),
+        },
+        Policy::Diff { config } => match policy::diff(config) {
+            Ok(compared) => {
+                print!("{}", compared.report());
+                return ExitCode::from(u8::from(!compared.same()));
+            }
+            Err(e) => return failed(2, &e),
+        },
+    }
+    ExitCode::SUCCESS
 }
 
 fn run_keys(out: &std::path::Path, name: &str) -> Result<(), String> {

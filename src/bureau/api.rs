@@ -8,12 +8,12 @@
 //!
 //! | status | when | what the box does |
 //! |---|---|---|
-//! | 200 | the same alert was stored before; a head; references; a transform's key | goes on |
+//! | 200 | the same alert was stored before; a head; references; a transform's key; a policy | goes on |
 //! | 201 | the alert is stored | goes on |
 //! | 204 | the posture is kept | goes on |
 //! | 400 | a header, a query or a path is missing or malformed | sets it aside: for good |
 //! | 403 | no certificate, one that is not on record, or a suspended box | waits, alarms, tries again |
-//! | 404 | no references, or no such path | `not_assessed(no_reference)` |
+//! | 404 | no references, no declared policy, or no such path | `not_assessed(no_reference)`; says so |
 //! | 409 | the alert's id or place in the chain was used for another | sets it aside: for good |
 //! | 413 | the body is too long | sets it aside: for good |
 //! | 422 | the signature, the form or the named box is wrong | sets it aside: for good |
@@ -35,6 +35,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
+use super::policies;
 use super::rate::Limiter;
 use super::store::{Agent, Insertion, Store, StoreError, StoredReference};
 use super::transforms::Transforms;
@@ -49,7 +50,7 @@ use crate::protocol::posture::Posture;
 use crate::protocol::reference::ReferenceSet;
 use crate::protocol::transform::TransformGrant;
 use crate::protocol::{
-    ALERTS_PATH, HEAD_PATH, POSTURE_PATH, REFERENCES_PATH, SIGNATURE_HEADER, TRANSFORM_PATH,
+    ALERTS_PATH, HEAD_PATH, POLICY_PATH, POSTURE_PATH, REFERENCES_PATH, SIGNATURE_HEADER, TRANSFORM_PATH,
 };
 
 /// Largest accepted posture, in bytes.
@@ -76,6 +77,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route(&format!("{REFERENCES_PATH}/{{cardholder}}"), get(give_references))
         .route(TRANSFORM_PATH, get(give_transform))
         .route(POSTURE_PATH, posture)
+        .route(POLICY_PATH, get(policies::tell))
         .fallback(async || {
             Problem::new(StatusCode::NOT_FOUND, "there is nothing here; see docs/contracts.md")
         })
@@ -89,7 +91,7 @@ pub fn router(api: Arc<Api>) -> Router {
 }
 
 /// The box that calls: on record and not suspended.
-struct Caller(Agent);
+pub(super) struct Caller(pub(super) Agent);
 
 impl FromRequestParts<Arc<Api>> for Caller {
     type Rejection = Response;
@@ -126,7 +128,7 @@ fn later(problem: Problem, seconds: u64) -> Response {
     response
 }
 
-fn unavailable(error: StoreError) -> Response {
+pub(super) fn unavailable(error: StoreError) -> Response {
     tracing::error!(%error, "the store failed");
     let detail = "the bureau's store failed; nothing was stored: try again later";
     later(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail), 30)

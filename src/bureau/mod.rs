@@ -13,6 +13,7 @@ pub mod api;
 pub mod config;
 pub mod console;
 pub mod enrol;
+pub mod policies;
 pub mod rate;
 pub mod retention;
 pub mod serve;

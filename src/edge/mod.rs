@@ -19,6 +19,7 @@ pub mod intake;
 pub mod journal;
 mod marks;
 pub mod outbox;
+pub mod policy;
 pub mod posture;
 pub mod purge;
 pub mod references;

@@ -6,6 +6,7 @@
 
 pub mod alert;
 pub mod id;
+pub mod policy;
 pub mod posture;
 pub mod reference;
 pub mod settlement;
@@ -22,6 +23,8 @@ pub const REFERENCES_PATH: &str = "/v1/references";
 pub const TRANSFORM_PATH: &str = "/v1/transform";
 /// Path on the bureau for postures.
 pub const POSTURE_PATH: &str = "/v1/posture";
+/// Path on the bureau for the policy that it declared for the calling box.
+pub const POLICY_PATH: &str = "/v1/policy";
 /// Header that carries the detached signature of an alert or a posture.
 pub const SIGNATURE_HEADER: &str = "counterproof-signature";
 /// Media type of an alert (CloudEvents 1.0, structured JSON).

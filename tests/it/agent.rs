@@ -238,7 +238,7 @@ fn refusal(h: &mut Hospital) -> String {
 async fn without_what_must_be_declared_the_agent_does_not_start() {
     for (from, to, named) in [
         ("controller = ", "# controller = ", "privacy.controller: found nothing"),
-        ("id = \"DEMO-1\"\ntext", "id = \"\"\ntext", "privacy.notice: found an empty id"),
+        ("id = \"DEMO-1\"\nwording", "id = \"\"\nwording", "privacy.notice.id: found nothing"),
         ("posted_on = \"2026-01-01\"", "posted_on = \"2999-01-01\"", "privacy.notice.posted_on"),
         ("review_by = \"2099-01-01\"", "review_by = \"2020-01-01\"", "privacy.impact_assessment.review_by"),
         ("journal_hours = 24", "", "privacy.retention.journal_hours: found nothing"),

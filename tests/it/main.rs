@@ -6,6 +6,7 @@ mod architecture;
 mod bureau;
 mod evidence;
 mod opencv;
+mod policy;
 mod protect;
 mod support;
 mod types;

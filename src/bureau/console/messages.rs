@@ -64,6 +64,10 @@ messages! {
     waiting: "待送达 / 搁置", "Waiting / set aside";
     held: "已收 / 缺口 / 不符", "Held / gaps / misfits";
     liveness: "活体检测", "Liveness";
+    policy: "隐私策略", "Policy";
+    policy_declared: "与申报一致", "As declared";
+    policy_other: "与申报不符", "Not as declared";
+    policy_undeclared: "未申报", "None declared";
     troubles: "问题", "Troubles";
     none: "无", "None";
     verdicts: "核验结论", "Verdicts";

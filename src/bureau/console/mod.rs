@@ -227,11 +227,14 @@ struct BoxView {
     broken: i64,
     posture_received_at: Option<WallTime>,
     posture: Option<Posture>,
+    /// Digest of the policy that the bureau declared for it.
+    declared_policy: Option<Sha256>,
 }
 
 async fn boxes(store: &Store) -> Result<Vec<BoxView>, StoreError> {
     let agents = store.agents().await?;
     let mut postures = store.postures().await?;
+    let declared = store.declared_digests().await?;
     let views = agents.into_iter().map(|summary| {
         let agent = summary.agent;
         let at = postures.iter().position(|p| p.agent == agent.name);
@@ -247,6 +250,7 @@ async fn boxes(store: &Store) -> Result<Vec<BoxView>, StoreError> {
             broken: summary.broken,
             posture_received_at: posture.as_ref().map(|p| p.received_at),
             posture: posture.map(|p| p.posture),
+            declared_policy: declared.get(&agent.name).copied(),
             name: agent.name,
         }
     });

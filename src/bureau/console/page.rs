@@ -76,6 +76,7 @@ struct BoxRow {
     waiting: String,
     held: String,
     liveness: String,
+    policy: Option<Mark>,
     verdicts: Vec<String>,
     troubles: Vec<String>,
 }
@@ -172,6 +173,11 @@ fn box_row(m: &'static Messages, view: &BoxView, now: WallTime) -> BoxRow {
         waiting: posture.map_or_else(dash, |p| format!("{} / {}", p.outbox_waiting, p.outbox_set_aside)),
         held: format!("{} / {} / {}", view.events, view.gaps, view.broken),
         liveness: posture.map_or_else(dash, |p| p.liveness.clone()),
+        policy: posture.map(|p| match view.declared_policy {
+            None => Mark { text: m.policy_undeclared, class: "quiet" },
+            Some(declared) if declared == p.policy => Mark { text: m.policy_declared, class: "good" },
+            Some(_) => Mark { text: m.policy_other, class: "bad" },
+        }),
         verdicts: posture
             .map(|p| p.verdicts.iter().map(|(verdict, n)| format!("{verdict}: {n}")).collect())
             .unwrap_or_default(),

@@ -70,9 +70,15 @@ pub struct AgentSummary {
 pub enum AgentChange {
     /// It is done.
     Done,
-    /// Adding: name, key or certificate is on record already. Else: there is
-    /// no box of that name.
+    /// Adding: name, key or certificate is on record already. Withdrawing a
+    /// policy: none is declared. Else: there is no box of that name.
     Refused,
+}
+
+impl AgentChange {
+    pub(super) fn of(rows: u64) -> Self {
+        if rows == 0 { Self::Refused } else { Self::Done }
+    }
 }
 
 impl FromRow<'_, SqliteRow> for Agent {
@@ -115,7 +121,7 @@ impl Store {
         .bind(new_issue())
         .execute(&self.pool)
         .await?;
-        Ok(changed(done.rows_affected()))
+        Ok(AgentChange::of(done.rows_affected()))
     }
 
     /// Issues a new transform to a box; `None` if there is no such box. From
@@ -155,7 +161,7 @@ impl Store {
             .bind(name.as_str())
             .execute(&self.pool)
             .await?;
-        Ok(changed(done.rows_affected()))
+        Ok(AgentChange::of(done.rows_affected()))
     }
 
     /// The box that shows the certificate with this digest.
@@ -197,10 +203,6 @@ impl Store {
 
 fn new_issue() -> String {
     uuid::Uuid::now_v7().to_string()
-}
-
-fn changed(rows: u64) -> AgentChange {
-    if rows == 0 { AgentChange::Refused } else { AgentChange::Done }
 }
 
 #[cfg(test)]

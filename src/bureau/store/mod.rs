@@ -15,6 +15,7 @@
 
 mod agents;
 mod events;
+mod policies;
 mod postures;
 mod purges;
 mod references;
@@ -43,6 +44,7 @@ pub use references::{Addition, NewReference, StoredReference};
 /// Each step of the schema, in order. A step that was published is never changed.
 const STEPS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("migrations/0001_first.sql")),
+    (2, "policies", include_str!("migrations/0002_policies.sql")),
     (3, "transforms", include_str!("migrations/0003_transforms.sql")),
 ];
 

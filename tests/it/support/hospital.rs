@@ -13,15 +13,15 @@ use std::time::{Duration, Instant};
 
 use counterproof::bench::scene::Scene;
 use counterproof::camera::decode;
-use counterproof::crypto::Sha256;
+use counterproof::edge::config::Config;
 use counterproof::vision::manifest::Manifest;
 use counterproof::vision::{Vision, Wanted};
 use serde_json::{Value, json};
 
 use super::pki::Pki;
 
-/// The text that hangs at the window, in the demo and the tests.
-const NOTICE: &str = "本窗口在医保结算时自动核对持卡人（演示）。\nAt this window it is checked at settlement that the cardholder is present (demonstration).\n";
+/// Stands in the configuration until the notice that it makes has a digest.
+const NO_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 /// Pictures of each drawn camera, played in a loop.
 const PICTURES: u32 = 45;
 
@@ -163,7 +163,6 @@ impl Hospital {
                 .output(),
         )?;
         let token = fs::read_to_string(dir.join("keys/his.token"))?.trim().to_owned();
-        fs::write(dir.join("notice.txt"), NOTICE)?;
         fs::write(dir.join("bureau.toml"), bureau_toml(models))?;
         let mut hospital = Self {
             dir: dir.to_owned(),
@@ -232,7 +231,17 @@ impl Hospital {
             }
             text = text.replace(from.as_str(), to);
         }
-        fs::write(self.agent_config(), text)
+        fs::write(self.agent_config(), &text)?;
+        self.post_notice()
+    }
+
+    /// Posts the notice that the configuration makes: writes its digest there. A
+    /// configuration that makes none stays as it is, for the agent to refuse.
+    pub fn post_notice(&self) -> io::Result<()> {
+        let path = self.agent_config();
+        let Ok(policy) = Config::read_draft(&path, counterproof::edge::agent::today()) else { return Ok(()) };
+        let text = fs::read_to_string(&path)?;
+        fs::write(&path, text.replace(NO_DIGEST, &policy.notice.sha256.to_string()))
     }
 
     /// The agent's configuration.
@@ -391,7 +400,7 @@ fn agent_toml(models: &Path, bureau_port: &str, wishes: &Wishes) -> String {
         .iter()
         .map(|id| {
             format!(
-                "[[counters]]\nid = \"{id}\"\nbefore_ms = {}\nafter_ms = {}\n[counters.camera]\nkind = \"replay\"\npath = \"cameras/{id}\"\nframes_per_second = 15\n",
+                "[[counters]]\nid = \"{id}\"\nbefore_ms = {}\nafter_ms = {}\nregion = {{ x = 0, y = 0, w = 1, h = 1 }}\n[counters.camera]\nkind = \"replay\"\npath = \"cameras/{id}\"\nframes_per_second = 15\n",
                 wishes.before_ms, wishes.after_ms
             )
         })
@@ -437,8 +446,8 @@ instrument = "演示 demonstration only"
 article = "0"
 [privacy.notice]
 id = "DEMO-1"
-text = "notice.txt"
-sha256 = "{notice}"
+wording = 1
+sha256 = "{NO_DIGEST}"
 posted_on = "2026-01-01"
 place = "w01, w02"
 [privacy.impact_assessment]
@@ -454,6 +463,5 @@ withdrawal_links_days = 180
         models = models.display(),
         calibration = calibration.display(),
         hold = wishes.hold_ms,
-        notice = Sha256::of(NOTICE.as_bytes()),
     )
 }
