@@ -18,12 +18,12 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
-use crate::camera::replay::{self, Pictures, ReplayError};
-use crate::camera::ring::Ring;
+use crate::camera::replay::ReplayError;
 use crate::clock::{Clock, SystemClock};
 use crate::crypto::Sha256;
 use crate::crypto::keys::{self, KeyError};
 use crate::crypto::tls::TlsError;
+use crate::http::metrics::MetricsError;
 use crate::http::server::{Handle, Listener};
 use crate::privacy::audit::{AuditError, AuditLog, Kind};
 use crate::privacy::policy;
@@ -35,11 +35,14 @@ use crate::vision::manifest::{Manifest, ManifestError};
 use crate::vision::model::ModelError;
 
 use super::alerts::InForce;
-use super::config::{Camera, Config, Counter, Effective};
+use super::cameras;
+use super::config::{Config, Effective};
 use super::context::{Context, ExportError, audit_path};
 use super::counter::{Counters, Tools};
 use super::delivery::Delivery;
+use super::gauges::Gauges;
 use super::intake::Intake;
+use super::metrics;
 use super::posture::Reporter;
 use super::purge::Limits;
 use super::references::References;
@@ -75,6 +78,8 @@ pub enum AgentError {
     Export(#[from] ExportError),
     #[error(transparent)]
     Camera(#[from] ReplayError),
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     #[error("{0}")]
     Io(#[from] std::io::Error),
     #[error("the bureau's connection: {0}")]
@@ -190,28 +195,35 @@ async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) ->
     let config = &context.config;
     let deadline = Duration::from_millis(config.bureau.reference_deadline_ms);
     let references = References::new(client.clone(), &config.bureau.url, deadline, recognizer);
-    let workers = Workers::start(models, config.decision.queue, &manifest, &config.models.wanted)?;
+    let workers = Workers::start(models, config.decision.queue, &manifest, &config.models.wanted, &context.watch)?;
     let stop = Arc::new(AtomicBool::new(false));
-    let counters = start_cameras(&context, &stop)?;
+    let counters = cameras::start(&context, &stop)?;
     let tools = Arc::new(Tools { context: Arc::clone(&context), references, workers });
+    let gauges = Gauges::new(&counters, &tools);
     let counters = Arc::new(Counters::start(counters, &tools));
     let listener = match &config.his.tls {
         Some(files) => Listener::bind(config.his.listen, Some(Arc::new(files.server()?)))?,
         None => Listener::bind(config.his.listen, None)?,
     };
     let address = listener.address()?;
+    let listener = listener.beating(context.watch.listener("his"));
     let signer = keys::read_signing_key(&config.keys.signing)?;
-    let reporter =
-        Reporter { context: Arc::clone(&context), client: client.clone(), signer, models: digests };
+    let models = digests.clone();
+    let reporter = Reporter { context: Arc::clone(&context), client: client.clone(), signer, models };
     tokio::spawn(export(Arc::clone(&context)));
     tokio::spawn(release(Arc::clone(&context)));
     tokio::spawn(purge(Arc::clone(&context)));
     tokio::spawn(Delivery::new(Arc::clone(&context), client).run());
     tokio::spawn(reporter.run());
     let handle = Handle::new();
+    let metrics = match &config.metrics {
+        Some(section) => Some(gauges.serve(section.listen, &digests, &handle)?),
+        None => None,
+    };
     let intake = Intake::new(Arc::clone(&context), counters, &token).router();
     let serving = tokio::spawn(listener.serve(intake, handle.clone()));
-    announce(address, ready_file.as_deref())?;
+    context.watch.hearts.watch()?;
+    announce(address, metrics, ready_file.as_deref())?;
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -252,30 +264,15 @@ async fn begin(context: &Arc<Context>, models: &BTreeMap<String, Sha256>) -> Res
     Ok(())
 }
 
-fn start_cameras(
-    context: &Arc<Context>,
-    stop: &Arc<AtomicBool>,
-) -> Result<Vec<(Counter, Arc<Ring>)>, AgentError> {
-    let keep = context.policy.limit(policy::FRAMES);
-    let mut out = Vec::new();
-    for counter in context.config.counters.clone() {
-        let ring = Arc::new(Ring::new(keep, counter.ring_mb << 20));
-        let Camera::Replay(replay) = counter.camera.clone();
-        let pictures = Pictures::open(&replay.path)?;
-        let (ring_of, clock, stop) = (Arc::clone(&ring), Arc::clone(&context.clock), Arc::clone(stop));
-        std::thread::Builder::new()
-            .name(format!("camera-{}", counter.id))
-            .spawn(move || replay::play(&pictures, &replay, &ring_of, &clock, &stop))?;
-        out.push((counter, ring));
-    }
-    Ok(out)
-}
-
-fn announce(address: SocketAddr, ready_file: Option<&Path>) -> Result<(), AgentError> {
-    info!(his = %address, "listening");
+fn announce(his: SocketAddr, metrics: Option<SocketAddr>, ready_file: Option<&Path>) -> Result<(), AgentError> {
+    info!(%his, metrics = metrics.map(tracing::field::display), "listening");
     if let Some(path) = ready_file {
         let part = path.with_extension("part");
-        std::fs::write(&part, json!({ "his": address.to_string() }).to_string())?;
+        let mut ready = json!({ "his": his });
+        if let Some(metrics) = metrics {
+            ready["metrics"] = json!(metrics);
+        }
+        std::fs::write(&part, ready.to_string())?;
         std::fs::rename(part, path)?;
     }
     // Without systemd there is nobody to tell.
@@ -285,11 +282,12 @@ fn announce(address: SocketAddr, ready_file: Option<&Path>) -> Result<(), AgentE
 
 /// Moves audit rows to the log as they come, and tries again where it failed.
 async fn export(context: Arc<Context>) {
+    let heart = context.watch.audit_export.clone();
     loop {
         let worker = Arc::clone(&context);
         let done = tokio::task::spawn_blocking(move || worker.export_audit()).await;
         match done {
-            Ok(Ok(())) => context.audit_waits.notified().await,
+            Ok(Ok(())) => heart.rest(context.audit_waits.notified()).await,
             Ok(Err(e)) => {
                 error!(error = %e, "the audit log cannot be written; nothing is verified until it can");
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -301,7 +299,9 @@ async fn export(context: Arc<Context>) {
 
 /// Signs and commits held mismatches when their time has come.
 async fn release(context: Arc<Context>) {
+    let heart = context.watch.release.clone();
     loop {
+        heart.beat();
         context.record_again().await;
         let now = context.wall();
         let mut least = 50;
@@ -311,14 +311,18 @@ async fn release(context: Arc<Context>) {
             Vec::new()
         });
         for (id, draft) in due {
+            heart.beat();
             let Ok(draft) = draft.inspect_err(
                 |e| error!(verification = %id, error = %e, "a held mismatch cannot be read; it stays"),
             ) else {
                 least = 5000;
                 continue;
             };
+            let counter = draft.counter().clone();
             match context.store(move |s| s.release(id, draft, now)).await {
                 Ok(Some(event)) => {
+                    metrics::verdict(&counter, crate::protocol::verdict::Outcome::Mismatch);
+                    context.watch.places.forget(id);
                     context.count(crate::protocol::verdict::Outcome::Mismatch);
                     info!(verification = %id, verdict = "mismatch", %event, "verified");
                     context.audit_waits.notify_one();
@@ -336,16 +340,16 @@ async fn release(context: Arc<Context>) {
         let wait = next.map_or(Duration::from_secs(60), |t| {
             Duration::from_millis((t.as_millis() - now.as_millis()).clamp(least, 60_000) as u64)
         });
-        tokio::select! {
-            () = context.mismatch_held.notified() => {}
-            () = tokio::time::sleep(wait) => {}
-        }
+        // Whichever is first: a mismatch that is newly held, or the next one due.
+        let _ = heart.rest(tokio::time::timeout(wait, context.mismatch_held.notified())).await;
     }
 }
 
 /// Enforces the limits of the policy, and records what was deleted.
 async fn purge(context: Arc<Context>) {
+    let heart = context.watch.purge.clone();
     loop {
+        heart.beat();
         let now = context.wall();
         let before = |limit| now.minus(context.policy.limit(limit));
         let (journal, links) = (before(policy::JOURNAL), before(policy::WITHDRAWAL_LINKS));
@@ -354,13 +358,14 @@ async fn purge(context: Arc<Context>) {
         let purged = context.store(move |s| s.purge(limits, now)).await;
         match purged {
             Ok(undelivered) if undelivered > 0 => {
+                context.watch.purged();
                 error!(undelivered, "alerts reached their limit before the bureau took them");
             }
-            Ok(_) => {}
+            Ok(_) => context.watch.purged(),
             Err(e) => error!(error = %e, "limits could not be enforced"),
         }
         context.audit_waits.notify_one();
-        tokio::time::sleep(PURGE_EVERY).await;
+        heart.rest(tokio::time::sleep(PURGE_EVERY)).await;
     }
 }
 

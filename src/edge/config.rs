@@ -10,6 +10,7 @@ use crate::camera::replay::Replay;
 use crate::clock::ClockMap;
 use crate::crypto::tls::TlsFiles;
 use crate::frame::Region;
+use crate::http::metrics::Listen;
 use crate::privacy::policy::{self, Declared, Policy};
 use crate::protocol::id::{AgentId, CounterId, HospitalId, MedicalType};
 use crate::settings::{self, Complaint, Problem, SettingsError, Validate};
@@ -35,6 +36,8 @@ pub struct Config {
     pub liveness: Liveness,
     /// The places with a camera.
     pub counters: Vec<Counter>,
+    /// Where metrics are read; without it none are recorded.
+    pub metrics: Option<Listen>,
     /// What somebody signs for; see `privacy::policy`.
     #[serde(default)]
     pub privacy: Declared,
@@ -283,6 +286,7 @@ impl Validate for Config {
                 "Megabytes for this camera's pictures.",
             );
         }
+        out.extend(self.metrics.as_ref().and_then(Listen::problem));
         out
     }
 }

@@ -34,11 +34,12 @@ pub struct Reporter {
 impl Reporter {
     /// Runs until the agent stops.
     pub async fn run(self) {
+        let heart = self.context.watch.posture.clone();
         loop {
             if let Err(why) = self.report().await {
                 debug!(why, "the posture could not be sent");
             }
-            tokio::time::sleep(EVERY).await;
+            heart.rest(tokio::time::sleep(EVERY)).await;
         }
     }
 
@@ -54,6 +55,7 @@ impl Reporter {
             .send()
             .await
             .map_err(|e| chain(&e))?;
+        self.context.watch.bureau_answered();
         let status = answer.status();
         if status.is_success() {
             return Ok(());
