@@ -29,24 +29,32 @@ use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Extension, FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
+use super::metrics;
 use super::rate::Limiter;
 use super::store::{Agent, Insertion, Store, StoreError};
 use crate::clock::Clock;
 use crate::crypto::sign::{Signature, Unverified, Verified};
 use crate::http::problem::Problem;
+use crate::http::request::{self, Routes};
 use crate::http::server::PeerCertificate;
 use crate::protocol::alert::{self, Event, EventError, Head};
 use crate::protocol::id::{CardholderId, SettlementId};
 use crate::protocol::posture::Posture;
-use crate::protocol::{ALERTS_PATH, HEAD_PATH, POSTURE_PATH, REFERENCES_PATH, SIGNATURE_HEADER};
+use crate::protocol::{ALERTS_PATH, HEAD_PATH, POSTURE_PATH, SIGNATURE_HEADER};
 
 /// Largest accepted posture, in bytes.
 pub const MAX_POSTURE_BYTES: usize = 64 * 1024;
+
+/// As logs and metrics name them.
+const ROUTES: Routes = Routes(&[ALERTS_PATH, HEAD_PATH, REFERENCE_PATH, POSTURE_PATH]);
+/// The path of one cardholder's references.
+const REFERENCE_PATH: &str = "/v1/references/{cardholder}";
 
 /// What the handlers work with.
 pub struct Api {
@@ -64,7 +72,7 @@ pub fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route(ALERTS_PATH, post(receive_alert).layer(DefaultBodyLimit::max(alert::MAX_BYTES)))
         .route(HEAD_PATH, get(tell_head))
-        .route(&format!("{REFERENCES_PATH}/{{cardholder}}"), get(give_references))
+        .route(REFERENCE_PATH, get(give_references))
         .route(POSTURE_PATH, posture)
         .fallback(async || {
             Problem::new(StatusCode::NOT_FOUND, "there is nothing here; see docs/contracts.md")
@@ -75,6 +83,8 @@ pub fn router(api: Arc<Api>) -> Router {
                 "this path has another method; see docs/contracts.md",
             )
         })
+        .layer(from_fn_with_state(ROUTES, metrics::observe))
+        .layer(from_fn_with_state(ROUTES, request::identify))
         .with_state(api)
 }
 
@@ -180,6 +190,7 @@ async fn receive_alert(
     };
     match inserted {
         Insertion::Stored(chain) => {
+            metrics::stored(chain);
             let (epoch, seq) = (event.chain.epoch, event.chain.seq);
             tracing::info!(agent = %agent.name, event = %event.id, %epoch, seq, ?chain, "event stored");
             Ok(StatusCode::CREATED.into_response())
@@ -259,4 +270,16 @@ async fn receive_posture(
     }
     api.store.keep_posture(&posture, &verified, api.clock.now().wall).await.map_err(unavailable)?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::REFERENCES_PATH;
+
+    #[test]
+    fn boxes_ask_where_the_bureau_answers_and_no_route_names_anybody() {
+        assert_eq!(REFERENCE_PATH, format!("{REFERENCES_PATH}/{{cardholder}}"));
+        assert_eq!(ROUTES.of(&format!("{REFERENCES_PATH}/P0001")), REFERENCE_PATH);
+    }
 }
