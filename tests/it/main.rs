@@ -4,6 +4,10 @@
 mod agent;
 mod architecture;
 mod bureau;
+mod confined;
+mod logs;
+mod metrics;
 mod opencv;
+mod supervision;
 mod support;
 mod types;
