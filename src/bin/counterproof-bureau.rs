@@ -1,6 +1,6 @@
 //! The bureau's program: arguments only.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -119,7 +119,7 @@ enum Agents {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    start_log();
+    counterproof::log::start("counterproof-bureau");
     install_provider();
     match run(Arguments::parse().command).await {
         Ok(code) => code,
@@ -128,18 +128,6 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Structured lines to standard error; `RUST_LOG` says how much.
-fn start_log() {
-    // The runtime tells every step of its graph rewriting, at `info` and `warn`.
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,ort=error".into());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
 }
 
 async fn run(command: Command) -> Result<ExitCode, BureauError> {

@@ -129,14 +129,7 @@ enum Policy {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,ort=error".into()),
-        )
-        .json()
-        .flatten_event(true)
-        .with_writer(std::io::stderr)
-        .init();
+    counterproof::log::start("counterproof");
     install_provider();
     let done = match arguments.command {
         Command::Run { config, ready_file } => agent::run(&config, ready_file).map_err(|e| e.to_string()),

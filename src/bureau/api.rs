@@ -30,11 +30,13 @@ use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Extension, FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
+use super::metrics;
 use super::policies;
 use super::rate::Limiter;
 use super::store::{Agent, Insertion, Store, StoreError, StoredReference};
@@ -43,6 +45,7 @@ use crate::clock::Clock;
 use crate::crypto::sign::{Signature, Unverified, Verified};
 use crate::crypto::transform::TransformKey;
 use crate::http::problem::Problem;
+use crate::http::request::{self, Routes};
 use crate::http::server::PeerCertificate;
 use crate::protocol::alert::{self, Event, EventError, Head};
 use crate::protocol::id::{CardholderId, SettlementId};
@@ -55,6 +58,11 @@ use crate::protocol::{
 
 /// Largest accepted posture, in bytes.
 pub const MAX_POSTURE_BYTES: usize = 64 * 1024;
+
+/// As logs and metrics name them.
+const ROUTES: Routes = Routes(&[ALERTS_PATH, HEAD_PATH, REFERENCE_PATH, POSTURE_PATH]);
+/// The path of one cardholder's references.
+const REFERENCE_PATH: &str = "/v1/references/{cardholder}";
 
 /// What the handlers work with.
 pub struct Api {
@@ -76,6 +84,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .route(HEAD_PATH, get(tell_head))
         .route(&format!("{REFERENCES_PATH}/{{cardholder}}"), get(give_references))
         .route(TRANSFORM_PATH, get(give_transform))
+        .route(REFERENCE_PATH, get(give_references))
         .route(POSTURE_PATH, posture)
         .route(POLICY_PATH, get(policies::tell))
         .fallback(async || {
@@ -87,6 +96,8 @@ pub fn router(api: Arc<Api>) -> Router {
                 "this path has another method; see docs/contracts.md",
             )
         })
+        .layer(from_fn_with_state(ROUTES, metrics::observe))
+        .layer(from_fn_with_state(ROUTES, request::identify))
         .with_state(api)
 }
 
@@ -192,6 +203,7 @@ async fn receive_alert(
     };
     match inserted {
         Insertion::Stored(chain) => {
+            metrics::stored(chain);
             let (epoch, seq) = (event.chain.epoch, event.chain.seq);
             tracing::info!(agent = %agent.name, event = %event.id, %epoch, seq, ?chain, "event stored");
             Ok(StatusCode::CREATED.into_response())
@@ -301,4 +313,16 @@ async fn receive_posture(
     }
     api.store.keep_posture(&posture, &verified, api.clock.now().wall).await.map_err(unavailable)?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::REFERENCES_PATH;
+
+    #[test]
+    fn boxes_ask_where_the_bureau_answers_and_no_route_names_anybody() {
+        assert_eq!(REFERENCE_PATH, format!("{REFERENCES_PATH}/{{cardholder}}"));
+        assert_eq!(ROUTES.of(&format!("{REFERENCES_PATH}/P0001")), REFERENCE_PATH);
+    }
 }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::retention::Retention;
 use crate::crypto::tls::TlsFiles;
+use crate::http::metrics::Listen;
 use crate::settings::{self, Problem, SettingsError, Validate};
 use crate::vision::Wanted;
 
@@ -26,6 +27,8 @@ pub struct Config {
     pub console: ConsoleConfig,
     /// Where things are kept.
     pub store: StoreConfig,
+    /// Where metrics are read; without it none are recorded.
+    pub metrics: Option<Listen>,
     /// How references are handed out.
     #[serde(default)]
     pub references: ReferencesConfig,
@@ -124,6 +127,7 @@ impl Validate for Config {
                  Reach it from elsewhere through an SSH tunnel.",
             ));
         }
+        problems.extend(self.metrics.as_ref().and_then(Listen::problem));
         let fetches = self.references.per_agent_per_minute;
         if !(1..=MAX_FETCHES_PER_MINUTE).contains(&fetches) {
             problems.push(Problem::new(

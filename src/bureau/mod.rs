@@ -6,19 +6,22 @@
 //! sign-in: the console listens on loopback alone.
 //!
 //! [`api`] is the boxes' side, [`console`] the people's, [`store`] what both
-//! stand on; [`retention`] empties it, [`enrol`] fills it with references.
+//! stand on; [`retention`] empties it, [`enrol`] fills it with references;
+//! [`watch`] sees that all gets on, [`metrics`] counts.
 
 pub mod agents;
 pub mod api;
 pub mod config;
 pub mod console;
 pub mod enrol;
+pub mod metrics;
 pub mod policies;
 pub mod rate;
 pub mod retention;
 pub mod serve;
 pub mod store;
 pub mod transforms;
+pub mod watch;
 
 use std::io;
 
@@ -26,6 +29,7 @@ use self::config::Config;
 use self::store::{Store, StoreError};
 use crate::crypto::keys::{KeyError, read_root_key};
 use crate::crypto::tls::TlsError;
+use crate::http::metrics::MetricsError;
 use crate::settings::SettingsError;
 use crate::vision::manifest::Manifest;
 use crate::vision::model::ModelError;
@@ -46,6 +50,9 @@ pub enum BureauError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Metrics cannot be recorded.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// A listener or a file failed.
     #[error(transparent)]
     Io(#[from] io::Error),

@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::metrics;
 use super::store::{Store, StoreError};
+use super::watch::Watch;
 use crate::clock::{Clock, WallTime};
 use crate::settings::Problem;
 
@@ -100,18 +102,27 @@ pub async fn purge(store: &Store, retention: &Retention, now: WallTime) -> Resul
     for kind in Kind::ALL {
         let cutoff = now.minus(DAY * retention.days(kind));
         let deleted = store.purge(kind, cutoff, now).await?;
+        metrics::purged(kind, deleted);
         tracing::info!(kind = kind.as_str(), %cutoff, deleted, "retention carried out");
     }
     store.empty_log().await
 }
 
 /// Carries out the limits at once and then every hour, for ever.
-pub(super) async fn keep_purging(store: Arc<Store>, retention: Retention, clock: Arc<dyn Clock>) {
+pub(super) async fn keep_purging(
+    store: Arc<Store>,
+    retention: Retention,
+    clock: Arc<dyn Clock>,
+    watch: Watch,
+) {
     let mut ticks = tokio::time::interval(EVERY);
     loop {
-        ticks.tick().await;
+        watch.purge.rest(ticks.tick()).await;
         if let Err(error) = purge(&store, &retention, clock.now().wall).await {
+            metrics::purge_failed();
             tracing::error!(%error, "retention could not be carried out; trying again in an hour");
+        } else {
+            watch.purged();
         }
     }
 }

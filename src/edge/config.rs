@@ -11,6 +11,7 @@ use crate::clock::ClockMap;
 use crate::crypto::Sha256;
 use crate::crypto::tls::TlsFiles;
 use crate::frame::Region;
+use crate::http::metrics::Listen;
 use crate::privacy::declared::Declared;
 use crate::privacy::policy::{self, Policy};
 use crate::protocol::id::{AgentId, CounterId, HospitalId, MedicalType};
@@ -37,6 +38,8 @@ pub struct Config {
     pub liveness: Liveness,
     /// The places with a camera.
     pub counters: Vec<Counter>,
+    /// Where metrics are read; without it none are recorded.
+    pub metrics: Option<Listen>,
     /// What somebody signs for; see `privacy::declared`.
     #[serde(default)]
     pub privacy: Declared,
@@ -285,6 +288,7 @@ impl Validate for Config {
                 "Megabytes for this camera's pictures.",
             );
         }
+        out.extend(self.metrics.as_ref().and_then(Listen::problem));
         out
     }
 }

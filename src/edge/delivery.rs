@@ -20,6 +20,7 @@ use crate::protocol::alert::Head;
 use crate::protocol::{ALERTS_PATH, CLOUDEVENTS_JSON, HEAD_PATH, SIGNATURE_HEADER};
 
 use super::context::Context;
+use super::metrics::{self, Delivered};
 use super::outbox::Outgoing;
 use super::store::StoreError;
 
@@ -102,21 +103,23 @@ impl Delivery {
     pub async fn run(self) {
         let mut back_off = BackOff::default();
         let mut connected = false;
+        let heart = self.context.watch.delivery.clone();
         loop {
+            heart.beat();
             match self.round(&mut connected).await {
                 Ok(true) => back_off = BackOff::default(),
                 Ok(false) => {
                     back_off = BackOff::default();
                     // After a pause the heads are compared again: the bureau may have been restored.
-                    if tokio::time::timeout(COMPARE_EVERY, self.context.events_wait.notified()).await.is_err()
-                    {
+                    let more = tokio::time::timeout(COMPARE_EVERY, self.context.events_wait.notified());
+                    if heart.rest(more).await.is_err() {
                         connected = false;
                     }
                 }
                 Err(wait) => {
                     connected = false;
                     let ours = back_off.wait();
-                    tokio::time::sleep(wait.map_or(ours, |w| w.max(ours))).await;
+                    heart.rest(tokio::time::sleep(wait.map_or(ours, |w| w.max(ours)))).await;
                 }
             }
         }
@@ -139,16 +142,20 @@ impl Delivery {
         }
         for out in batch {
             let now = self.context.moment();
+            self.context.watch.delivery.beat();
             match self.send(&out).await {
                 Sent::Stored => {
+                    metrics::delivered(Delivered::Stored);
                     info!(event = %out.id, seq = out.seq, "delivered");
                     self.context.store(move |s| s.delivered(&out, now)).await.map_err(stored)?;
                 }
                 Sent::RefusedForGood(why) => {
+                    metrics::delivered(Delivered::SetAside);
                     error!(event = %out.id, seq = out.seq, why, "the bureau refused an event for good; it is set aside");
                     self.context.store(move |s| s.set_aside(&out, &why, now)).await.map_err(stored)?;
                 }
                 Sent::Later(wait, why) => {
+                    metrics::delivered(Delivered::Retry);
                     warn!(seq = out.seq, why, "the bureau cannot be reached; the event waits");
                     return Err(wait);
                 }
@@ -171,6 +178,7 @@ impl Delivery {
             Ok(answer) => answer,
             Err(e) => return Sent::Later(None, chain(&e)),
         };
+        self.context.watch.bureau_answered();
         let status = answer.status();
         let retry_after = answer
             .headers()
@@ -212,6 +220,7 @@ impl Delivery {
             .await
             .map_err(|e| later(chain(&e)))?;
         super::upkeep::hear(&self.context, &answer, asked).await;
+        self.context.watch.bureau_answered();
         if answer.status() != StatusCode::OK {
             return Err(later(format!("asked for its head, the bureau answered {}", answer.status())));
         }

@@ -34,14 +34,13 @@ pub struct Reporter {
 impl Reporter {
     /// Runs until the agent stops.
     pub async fn run(self) {
+        let heart = self.context.watch.posture.clone();
         loop {
             if let Err(why) = self.report().await {
                 debug!(why, "the posture could not be sent");
             }
-            tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
-                () = self.context.clock_doubted.notified() => {}
-            }
+            // Sooner when the clock is in doubt: the bureau's answer tells the time.
+            let _ = heart.rest(tokio::time::timeout(EVERY, self.context.clock_doubted.notified())).await;
         }
     }
 
@@ -59,6 +58,7 @@ impl Reporter {
             .await
             .map_err(|e| chain(&e))?;
         super::upkeep::hear(&self.context, &answer, asked).await;
+        self.context.watch.bureau_answered();
         let status = answer.status();
         if status.is_success() {
             return Ok(());

@@ -4,19 +4,22 @@
 //! as a fault and its worker goes on with fresh models.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tracing::error;
 
 use crate::clock::BoxTime;
 use crate::frame::Sample;
+use crate::heart::Heart;
 use crate::verify::evidence::Subjects;
 use crate::verify::session::{self, Ran, Rules};
 use crate::vision::manifest::Manifest;
 use crate::vision::model::ModelError;
 use crate::vision::{Vision, Wanted};
+
+use super::queue::Queue;
+use super::supervisor::{VERIFICATION, Watch};
 
 /// One verification's work.
 pub struct Job {
@@ -38,7 +41,13 @@ type Task = (Job, oneshot::Sender<Option<Ran>>);
 
 /// The workers' queue.
 pub struct Workers {
-    queue: SyncSender<Task>,
+    queue: Arc<Queue<Task>>,
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
 }
 
 impl Workers {
@@ -51,16 +60,22 @@ impl Workers {
         queue: usize,
         manifest: &Arc<Manifest>,
         wanted: &Wanted,
+        watch: &Watch,
     ) -> std::io::Result<Self> {
-        let (sender, receiver) = sync_channel::<Task>(queue);
-        let receiver = Arc::new(Mutex::new(receiver));
+        let queue = Arc::new(Queue::new(queue));
         for (i, vision) in models.into_iter().enumerate() {
-            let (receiver, manifest, wanted) = (Arc::clone(&receiver), Arc::clone(manifest), wanted.clone());
+            let (queue, manifest, wanted) = (Arc::clone(&queue), Arc::clone(manifest), wanted.clone());
+            let heart = watch.worker(i);
             std::thread::Builder::new()
                 .name(format!("worker-{i}"))
-                .spawn(move || work(vision, &receiver, || Vision::load(&manifest, &wanted)))?;
+                .spawn(move || work(vision, &queue, &heart, || Vision::load(&manifest, &wanted)))?;
         }
-        Ok(Self { queue: sender })
+        Ok(Self { queue })
+    }
+
+    /// How many jobs wait, and how many may.
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.queue.len(), self.queue.limit())
     }
 
     /// Queues a job. The answer is `None` if the models failed at it.
@@ -69,17 +84,18 @@ impl Workers {
     /// [`Overload`] if the queue is full.
     pub fn submit(&self, job: Job) -> Result<oneshot::Receiver<Option<Ran>>, Overload> {
         let (sender, receiver) = oneshot::channel();
-        match self.queue.try_send((job, sender)) {
-            Ok(()) => Ok(receiver),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(Overload),
-        }
+        self.queue.put((job, sender)).map(|()| receiver).map_err(|_| Overload)
     }
 }
 
-fn work(mut vision: Vision, queue: &Mutex<Receiver<Task>>, reload: impl Fn() -> Result<Vision, ModelError>) {
-    loop {
-        let task = queue.lock().unwrap_or_else(|e| e.into_inner()).recv();
-        let Ok((job, answer)) = task else { return };
+fn work(
+    mut vision: Vision,
+    queue: &Queue<Task>,
+    heart: &Heart,
+    reload: impl Fn() -> Result<Vision, ModelError>,
+) {
+    while let Some((job, answer)) = queue.take(heart) {
+        heart.allow(VERIFICATION);
         let run = || session::run(&mut vision, job.rules, &job.subjects, &job.samples, job.moment);
         let ran = match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(ran)) => Some(ran),

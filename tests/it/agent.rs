@@ -43,8 +43,7 @@ async fn verdict(h: &Hospital, id: &str, counter: &str, cardholder: &str) -> (St
     let (status, body) = h.settle(&Hospital::settlement(id, counter, cardholder, &[])).await.unwrap();
     assert_eq!(status, 202, "{body}");
     let verification = body["verification_id"].as_str().unwrap();
-    let (verdict, reason, _) = wait_for("a verdict", || h.verdict(verification));
-    (verdict, reason)
+    wait_for("a verdict", || h.verdict(verification))
 }
 
 fn ring_filled() {
@@ -225,8 +224,8 @@ async fn clocks_that_disagree_and_kinds_out_of_scope_are_not_assessed() {
     {
         let (_, body) = h.settle(&settlement).await.unwrap();
         let verification = body["verification_id"].as_str().unwrap().to_owned();
-        let (v, r, score) = wait_for("a verdict", || h.verdict(&verification));
-        assert_eq!((v.as_str(), r.as_str(), score), ("not_assessed", reason, None));
+        let ended = wait_for("a verdict", || h.verdict(&verification));
+        assert_eq!(ended, ("not_assessed".into(), reason.into()));
     }
 }
 

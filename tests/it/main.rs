@@ -4,9 +4,13 @@
 mod agent;
 mod architecture;
 mod bureau;
+mod confined;
 mod evidence;
+mod logs;
+mod metrics;
 mod opencv;
 mod policy;
 mod protect;
+mod supervision;
 mod support;
 mod types;

@@ -20,7 +20,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -31,6 +31,7 @@ use super::store::{ChainState, Store, StoreError, StoredAlert};
 use crate::clock::{Clock, WallTime};
 use crate::crypto::Sha256;
 use crate::http::problem::Problem;
+use crate::http::request::{self, Routes};
 use crate::protocol::alert::Event;
 use crate::protocol::id::{AgentId, AlertId, HospitalId};
 use crate::protocol::posture::Posture;
@@ -59,6 +60,9 @@ impl Console {
     }
 }
 
+/// As logs name them.
+const ROUTES: Routes = Routes(&["/", "/console.css", "/alerts.json", "/agents.json"]);
+
 /// The people's side of the bureau.
 pub fn router(console: Arc<Console>) -> Router {
     Router::new()
@@ -69,6 +73,7 @@ pub fn router(console: Arc<Console>) -> Router {
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there are /, /alerts.json and /agents.json"))
         .with_state(console)
         .layer(from_fn(guard))
+        .layer(from_fn_with_state(ROUTES, request::identify))
 }
 
 /// Refuses other names than loopback's, and adds the headers of every answer.

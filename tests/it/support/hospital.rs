@@ -54,7 +54,7 @@ pub struct Running {
 }
 
 impl Running {
-    fn start(program: &Path, arguments: &[&str], log: PathBuf, ready: &Path) -> io::Result<Self> {
+    pub fn start(program: &Path, arguments: &[&str], log: PathBuf, ready: &Path) -> io::Result<Self> {
         let _ = fs::remove_file(ready);
         let out = fs::OpenOptions::new().create(true).append(true).open(&log)?;
         let mut child = Command::new(program)
@@ -117,6 +117,9 @@ pub struct Hospital {
     pub agent: Option<Running>,
     pub his: String,
     pub console: String,
+    /// Where the two programs tell their metrics.
+    pub agent_metrics: String,
+    pub bureau_metrics: String,
     pub token: String,
     client: reqwest::Client,
 }
@@ -172,6 +175,8 @@ impl Hospital {
             agent: None,
             his: String::new(),
             console: String::new(),
+            agent_metrics: String::new(),
+            bureau_metrics: String::new(),
             token,
             client: reqwest::Client::builder().no_proxy().build().map_err(io::Error::other)?,
         };
@@ -204,6 +209,7 @@ impl Hospital {
         self.bureau = Some(running);
         let addresses: Value = serde_json::from_slice(&fs::read(ready)?)?;
         self.console = format!("http://{}", addresses["console"].as_str().unwrap_or_default());
+        self.bureau_metrics = format!("http://{}/metrics", addresses["metrics"].as_str().unwrap_or_default());
         Ok(addresses["agents"].as_str().unwrap_or_default().to_owned())
     }
 
@@ -263,8 +269,14 @@ impl Hospital {
         let took = begun.elapsed();
         self.agent = Some(running);
         let addresses: Value = serde_json::from_slice(&fs::read(ready)?)?;
-        self.his = format!("http://{}", addresses["his"].as_str().unwrap_or_default());
+        self.joined(&addresses);
         Ok(took)
+    }
+
+    /// Notes where the agent listens, from its ready file.
+    pub fn joined(&mut self, addresses: &Value) {
+        self.his = format!("http://{}", addresses["his"].as_str().unwrap_or_default());
+        self.agent_metrics = format!("http://{}/metrics", addresses["metrics"].as_str().unwrap_or_default());
     }
 
     /// A settlement now, at a counter.
@@ -302,6 +314,11 @@ impl Hospital {
         self.client.request(method, format!("{}{path}", self.his))
     }
 
+    /// A page of metrics.
+    pub async fn metrics(&self, page: &str) -> io::Result<String> {
+        self.client.get(page).send().await.map_err(io::Error::other)?.text().await.map_err(io::Error::other)
+    }
+
     /// JSON from the bureau's console.
     pub async fn console(&self, path: &str) -> io::Result<Value> {
         let url = format!("{}{path}", self.console);
@@ -331,13 +348,12 @@ impl Hospital {
             .collect()
     }
 
-    /// The verdict of a verification, once it is recorded: verdict, reason, score.
-    pub fn verdict(&self, verification: &str) -> Option<(String, String, Option<f64>)> {
+    /// The verdict of a verification, once it is recorded: verdict and reason.
+    pub fn verdict(&self, verification: &str) -> Option<(String, String)> {
         let told = self.told(verification);
         let line = told.iter().find(|v| v["message"] == "verified")?;
-        let score = told.iter().find(|v| v["message"] == "looked").and_then(|v| v["score"].as_f64());
         let text = |k: &str| line[k].as_str().unwrap_or_default().to_owned();
-        Some((text("verdict"), text("reason"), score))
+        Some((text("verdict"), text("reason")))
     }
 
     /// The audit log's records of one kind.
@@ -384,6 +400,8 @@ certificate = "pki/bureau.pem"
 key = "pki/bureau.key"
 [console]
 listen = "127.0.0.1:0"
+[metrics]
+listen = "127.0.0.1:0"
 [store]
 path = "bureau.db"
 root_key = "bureau-keys/root.key"
@@ -425,6 +443,8 @@ listen = "127.0.0.1:0"
 token = "keys/his.token"
 clock_error_ms = 100
 delay_ms = 5000
+[metrics]
+listen = "127.0.0.1:0"
 [models]
 manifest = "{models}"
 [decision]
