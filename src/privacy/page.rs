@@ -18,18 +18,18 @@ pub fn page(policy: &Policy) -> String {
     let mut out = String::from("Privacy policy in force / 现行隐私策略\n");
     line(&mut out, Label { zh: "摘要", en: "SHA-256" }, &p.digest().to_string());
     out.push_str("\nDeclared / 已声明的事项\n");
-    item(&mut out, &CONTROLLER, &[p.controller.clone()]);
-    item(&mut out, &CONTACT, &[p.contact.clone()]);
+    item(&mut out, &CONTROLLER, &[&p.controller]);
+    item(&mut out, &CONTACT, &[&p.contact]);
     let kind = p.basis.kind.label();
     let basis = format!("{} / {}", kind.en, kind.zh);
-    item(&mut out, &BASIS, &[basis, format!("{} {}", p.basis.instrument, p.basis.article)]);
-    item(&mut out, &ALTERNATIVE, &[p.alternative.clone()]);
+    item(&mut out, &BASIS, &[&basis, &format!("{} {}", p.basis.instrument, p.basis.article)]);
+    item(&mut out, &ALTERNATIVE, &[&p.alternative]);
     let n = &p.notice;
     let posted =
         format!("{} (wording {}), posted on {}: {}", n.id, u32::from(n.wording), n.posted_on, n.place);
-    item(&mut out, &NOTICE, &[posted, format!("SHA-256 {}", n.sha256)]);
+    item(&mut out, &NOTICE, &[&posted, &format!("SHA-256 {}", n.sha256)]);
     let a = &p.impact_assessment;
-    item(&mut out, &ASSESSMENT, &[format!("{}, to be reviewed by {}", a.id, a.review_by)]);
+    item(&mut out, &ASSESSMENT, &[&format!("{}, to be reviewed by {}", a.id, a.review_by)]);
     let regions: Vec<String> = p
         .capture_regions_permille
         .iter()
@@ -38,8 +38,17 @@ pub fn page(policy: &Policy) -> String {
             format!("{counter}: from {x} % left and {y} % top, {w} % wide, {h} % high")
         })
         .collect();
-    item(&mut out, &CAPTURE_REGION, &regions);
-    let _ = writeln!(out, "\n{} / {}  [{}]", "Kept at most", RETENTION.label.zh, RETENTION.rule);
+    item(&mut out, &CAPTURE_REGION, &regions.iter().map(String::as_str).collect::<Vec<_>>());
+    limits(&mut out, p);
+    out.push_str(
+        "\nPIPL: 个人信息保护法. Measures: 人脸识别技术应用安全管理办法 (2025).\n\
+         Alerts and postures of this box carry the digest above.\n",
+    );
+    out
+}
+
+fn limits(out: &mut String, p: &Policy) {
+    let _ = writeln!(out, "\nKept at most / {}  [{}]", RETENTION.label.zh, RETENTION.rule);
     for limit in LIMITS {
         let at_most = in_english(&limit, p.limit(limit).as_secs());
         let ceiling = in_english(&limit, limit.ceiling);
@@ -57,19 +66,14 @@ pub fn page(policy: &Policy) -> String {
         "  {years:<10}  {:<18}  audit log, at least; settlement numbers alone / 审计记录（至少），除结算号外不含个人信息",
         ""
     );
-    out.push_str(
-        "\nPIPL: 个人信息保护法. Measures: 人脸识别技术应用安全管理办法 (2025).\n\
-         Alerts and postures of this box carry the digest above.\n",
-    );
-    out
 }
 
-fn item(out: &mut String, item: &Item, lines: &[String]) {
-    let mut lines = lines.iter();
-    line(out, item.label, lines.next().map(String::as_str).unwrap_or_default());
+fn item(out: &mut String, item: &Item, lines: &[&str]) {
+    let (first, more) = lines.split_first().unwrap_or((&"", &[]));
+    line(out, item.label, first);
     let rule = format!("[{}]", item.rule);
-    for more in lines.chain(std::iter::once(&rule)) {
-        let _ = writeln!(out, "{:LEFT$}{more}", "");
+    for next in more.iter().copied().chain([rule.as_str()]) {
+        let _ = writeln!(out, "{:LEFT$}{next}", "");
     }
 }
 
