@@ -53,7 +53,7 @@ metrics! {
     HEART_LIMIT = "counterproof_bureau_part_progress_limit_seconds", Kind::Gauge, ["part"],
         "How old that may become before the watchdog is not fed any more.";
     BUILD = "counterproof_bureau_build_info", Kind::Gauge, ["version"],
-        "1, with the version.";
+        "1, with the version of the program.";
 }
 
 /// Middleware: counts and times what boxes ask.

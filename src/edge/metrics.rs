@@ -83,7 +83,7 @@ metrics! {
     HEART_LIMIT = "counterproof_part_progress_limit_seconds", Kind::Gauge, ["part"],
         "How old that may become before the watchdog is not fed any more.";
     BUILD = "counterproof_build_info", Kind::Gauge, ["version"],
-        "1, with the version.";
+        "1, with the version of the program.";
     IN_FORCE = "counterproof_in_force_info", Kind::Gauge, ["policy", "notice", "calibration", "detector", "recognizer"],
         "1, with the first 16 digits of the SHA-256 of what is in force.";
 }

@@ -25,7 +25,7 @@ impl Manager {
     fn next(&self) -> String {
         let mut bytes = [0; 4096];
         let n = self.0.recv(&mut bytes).expect("the service manager was told nothing for a minute");
-        String::from_utf8_lossy(&bytes[..n]).into_owned()
+        String::from_utf8_lossy(&bytes[..n]).trim_end().to_owned()
     }
 
     /// What it is told up to the first that begins so, that one included.

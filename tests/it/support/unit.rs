@@ -79,6 +79,10 @@ impl Unit {
         let numbers = syscall_numbers();
         let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
         for name in self.allowed() {
+            // Joining a namespace cannot be seen by its flags: 0 joins any.
+            if name == "setns" && self.one("RestrictNamespaces") == "yes" {
+                continue;
+            }
             // A name that this machine's headers do not know cannot be called by number either.
             if let Some(number) = numbers.get(&name) {
                 rules.insert(*number, self.conditions(&name));
@@ -107,7 +111,7 @@ impl Unit {
             }
             "mprotect" | "pkey_mprotect" if yes("MemoryDenyWriteExecute") => vec![masked(2, PROT_EXEC, 0)],
             "shmat" if yes("MemoryDenyWriteExecute") => vec![masked(2, SHM_EXEC, 0)],
-            "clone" if yes("RestrictNamespaces") => vec![masked(0, NAMESPACES, 0)],
+            "clone" | "unshare" if yes("RestrictNamespaces") => vec![masked(0, NAMESPACES, 0)],
             "chmod" | "fchmod" if yes("RestrictSUIDSGID") => vec![masked(1, SET_ID_BITS, 0)],
             "fchmodat" if yes("RestrictSUIDSGID") => vec![masked(2, SET_ID_BITS, 0)],
             "personality" if yes("LockPersonality") => vec![when(0, SeccompCmpOp::Eq, 0)],
