@@ -101,7 +101,7 @@ impl Store {
             id: AlertId::new(),
             source: Source(agent),
             time: jiff::Timestamp::from_millisecond(now.as_millis()).unwrap_or_default(),
-            subject,
+            subject: Some(subject),
             datacontenttype: JsonType::Json,
             chain: Link { epoch: self.epoch(), seq, previous },
             content,

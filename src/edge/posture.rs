@@ -78,6 +78,7 @@ impl Reporter {
             agent_version: env!("CARGO_PKG_VERSION").into(),
             models: self.models.clone(),
             policy: c.in_force.settings.policy,
+            notice: Some(c.in_force.settings.notice),
             calibration: c.in_force.settings.calibration,
             retention_s: c.policy.retention_s.clone(),
             verdicts: c.verdicts(),

@@ -5,6 +5,10 @@
 //! This storey knows nothing of pixels; a test on the imports keeps it so.
 
 pub mod alert;
+pub mod bundle;
+pub mod countersign;
+pub mod document;
+pub mod head;
 pub mod id;
 pub mod posture;
 pub mod reference;
@@ -19,6 +23,8 @@ pub const HEAD_PATH: &str = "/v1/head";
 pub const REFERENCES_PATH: &str = "/v1/references";
 /// Path on the bureau for postures.
 pub const POSTURE_PATH: &str = "/v1/posture";
+/// Path on the bureau for documents, followed by the SHA-256 of one.
+pub const DOCUMENTS_PATH: &str = "/v1/documents";
 /// Header that carries the detached signature of an alert or a posture.
 pub const SIGNATURE_HEADER: &str = "counterproof-signature";
 /// Media type of an alert (CloudEvents 1.0, structured JSON).

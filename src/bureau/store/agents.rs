@@ -29,9 +29,9 @@ pub struct Agent {
     pub name: AgentId,
     /// Where it stands.
     pub hospital: HospitalId,
-    /// With which its alerts are signed.
+    /// The newest key with which its alerts are signed.
     pub public_key: PublicKey,
-    /// SHA-256 of the certificate it shows.
+    /// SHA-256 of the newest certificate it shows.
     pub certificate: Sha256,
     /// Whether it is refused for now.
     pub suspended: bool,
@@ -48,6 +48,8 @@ pub struct AgentSummary {
     pub events: i64,
     /// How many of them have no predecessor here.
     pub gaps: i64,
+    /// How many of them have one that expired on the box.
+    pub expired: i64,
     /// How many name another predecessor than the one held.
     pub broken: i64,
 }
@@ -86,18 +88,44 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn add_agent(&self, new: &NewAgent, now: WallTime) -> Result<AgentChange, StoreError> {
-        let done = sqlx::query(
+        let (key, certificate) = (new.public_key.to_base64(), new.certificate.to_string());
+        let mut tx = self.pool.begin().await?;
+        let added = sqlx::query(
             "INSERT INTO agents (name, hospital, public_key, certificate, added_at) \
              VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
         )
         .bind(new.name.as_str())
         .bind(new.hospital.as_str())
-        .bind(new.public_key.to_base64())
-        .bind(new.certificate.to_string())
+        .bind(&key)
+        .bind(&certificate)
         .bind(now.as_millis())
-        .execute(&self.pool)
-        .await?;
-        Ok(changed(done.rows_affected()))
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        if added == 0 {
+            return Ok(AgentChange::Refused);
+        }
+        // A key that some box had once is not given to another.
+        let mut done = 0;
+        for (sql, value) in [
+            (
+                "INSERT INTO agent_keys (public_key, agent, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+                &key,
+            ),
+            (
+                "INSERT INTO agent_certificates (certificate, agent, since) VALUES ($1, $2, $3) \
+                 ON CONFLICT DO NOTHING",
+                &certificate,
+            ),
+        ] {
+            let insert = sqlx::query(sql).bind(value).bind(new.name.as_str()).bind(now.as_millis());
+            done += insert.execute(&mut *tx).await?.rows_affected();
+        }
+        if done != 2 {
+            return Ok(AgentChange::Refused);
+        }
+        tx.commit().await?;
+        Ok(AgentChange::Done)
     }
 
     /// Refuses a box from now on, or hears it again.
@@ -113,13 +141,33 @@ impl Store {
         Ok(changed(done.rows_affected()))
     }
 
-    /// The box that shows the certificate with this digest.
+    /// The box that shows the certificate with this digest, if that is in
+    /// force.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn agent_by_certificate(&self, certificate: Sha256) -> Result<Option<Agent>, StoreError> {
-        Ok(sqlx::query_as("SELECT * FROM agents WHERE certificate = $1")
-            .bind(certificate.to_string())
+    pub async fn agent_by_certificate(
+        &self,
+        certificate: Sha256,
+        now: WallTime,
+    ) -> Result<Option<Agent>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT * FROM agents WHERE name IN (SELECT agent FROM agent_certificates \
+             WHERE certificate = $1 AND (until IS NULL OR until > $2))",
+        )
+        .bind(certificate.to_string())
+        .bind(now.as_millis())
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    /// The box of this name.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn agent(&self, name: &AgentId) -> Result<Option<Agent>, StoreError> {
+        Ok(sqlx::query_as("SELECT * FROM agents WHERE name = $1")
+            .bind(name.as_str())
             .fetch_optional(&self.pool)
             .await?)
     }
@@ -143,6 +191,7 @@ impl Store {
             .map(|agent| AgentSummary {
                 events: count(&agent, &|_| true),
                 gaps: count(&agent, &|c| c == "gap"),
+                expired: count(&agent, &|c| c == "expired"),
                 broken: count(&agent, &|c| c == "broken"),
                 agent,
             })
@@ -150,7 +199,7 @@ impl Store {
     }
 }
 
-fn changed(rows: u64) -> AgentChange {
+pub(super) fn changed(rows: u64) -> AgentChange {
     if rows == 0 { AgentChange::Refused } else { AgentChange::Done }
 }
 
@@ -182,7 +231,7 @@ pub(in crate::bureau) mod tests {
         assert_eq!(store.add_agent(&other_name, now).await.unwrap(), AgentChange::Refused);
         assert_eq!(store.set_suspended(&new.name, true).await.unwrap(), AgentChange::Done);
         assert_eq!(store.set_suspended(&other_name.name, true).await.unwrap(), AgentChange::Refused);
-        let found = store.agent_by_certificate(new.certificate).await.unwrap().unwrap();
+        let found = store.agent_by_certificate(new.certificate, now).await.unwrap().unwrap();
         assert!(found.suspended && found.public_key == new.public_key);
         assert_eq!(store.agents().await.unwrap().len(), 1);
     }

@@ -13,8 +13,14 @@
 //! What it does not do: decide what may be stored. That is the business of the
 //! callers, and of types such as [`crate::crypto::sign::Verified`].
 
+mod acts;
 mod agents;
+mod documents;
 mod events;
+mod evidence;
+mod heads;
+mod holdings;
+mod keys;
 mod postures;
 mod purges;
 mod references;
@@ -32,14 +38,22 @@ use sqlx::sqlite::{
 
 use crate::crypto::seal::{RootKey, SealError, SealKey};
 
+pub use acts::Act;
 pub use agents::{Agent, AgentChange, AgentSummary, NewAgent};
+pub use documents::Kept;
 pub use events::{ChainState, Insertion, StoredAlert};
-pub use postures::StoredPosture;
+pub use evidence::{Evidence, StoredEvent};
+pub use heads::AuditFinding;
+pub use keys::{AgentKey, NewKey};
+pub use postures::{PostureKept, StoredPosture};
 pub use purges::PurgeReport;
 pub use references::{Addition, NewReference};
 
 /// Each step of the schema, in order. A step that was published is never changed.
-const STEPS: &[(i64, &str, &str)] = &[(1, "first", include_str!("migrations/0001_first.sql"))];
+const STEPS: &[(i64, &str, &str)] = &[
+    (1, "first", include_str!("migrations/0001_first.sql")),
+    (4, "proof", include_str!("migrations/0004_proof.sql")),
+];
 
 const CANARY_LABEL: &str = "meta/canary";
 const CANARY: &[u8] = b"counterproof bureau";
