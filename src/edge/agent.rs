@@ -201,8 +201,7 @@ async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) ->
     };
     let address = listener.address()?;
     let signer = keys::read_signing_key(&config.keys.signing)?;
-    let reporter =
-        Reporter { context: Arc::clone(&context), client: client.clone(), signer, models: digests };
+    let reporter = Reporter::new(Arc::clone(&context), client.clone(), signer, digests);
     tokio::spawn(export(Arc::clone(&context)));
     tokio::spawn(release(Arc::clone(&context)));
     tokio::spawn(purge(Arc::clone(&context)));

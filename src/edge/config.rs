@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::camera::replay::Replay;
 use crate::clock::ClockMap;
+use crate::crypto::sign::PublicKey;
 use crate::crypto::tls::TlsFiles;
 use crate::frame::Region;
 use crate::privacy::policy::{self, Declared, Policy};
@@ -38,6 +39,9 @@ pub struct Config {
     /// What somebody signs for; see `privacy::policy`.
     #[serde(default)]
     pub privacy: Declared,
+    /// The folder of the file, to which its paths are relative.
+    #[serde(skip)]
+    pub folder: PathBuf,
 }
 
 /// `[agent]`
@@ -68,6 +72,9 @@ pub struct Keys {
 pub struct Bureau {
     /// `https://…`, without a path.
     pub url: String,
+    /// The bureau's signing key, as `counterproof-bureau show-key` prints it:
+    /// only what bears it counts as countersigned.
+    pub public_key: PublicKey,
     /// Certificates.
     pub tls: TlsFiles,
     /// Deadline of a reference look-up.
@@ -306,6 +313,7 @@ impl Config {
         let mut config: Self = settings::read(path)?;
         let base = path.parent().unwrap_or(Path::new("."));
         config.make_absolute(base);
+        config.folder = base.to_owned();
         let refuse = |problems: Vec<Problem>| {
             let complaint = |problem| Complaint { path: path.to_owned(), line: 0, problem };
             SettingsError::Refused(problems.into_iter().map(complaint).collect())

@@ -333,9 +333,15 @@ fn check_assessment(a: &Assessment, today: Date, problems: &mut Vec<Problem>, wa
 }
 
 impl Policy {
-    /// SHA-256 of the policy as canonical JSON (keys in the order written here).
+    /// The policy as canonical JSON (keys in the order written here): the bytes
+    /// behind its digest.
+    pub fn document(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// SHA-256 of the policy's document.
     pub fn digest(&self) -> Sha256 {
-        Sha256::of(&serde_json::to_vec(self).unwrap_or_default())
+        Sha256::of(&self.document())
     }
 
     /// How long a kind of data may be kept.

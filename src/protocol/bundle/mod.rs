@@ -323,3 +323,6 @@ impl<'a> Unchecked<'a> {
         &self.bundle
     }
 }
+
+#[cfg(test)]
+mod tests;
