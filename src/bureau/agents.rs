@@ -91,8 +91,7 @@ pub async fn rotate(
     let overlap = Duration::from_secs(overlap_hours * 3600);
     let Identity { public_key, certificate } = identity;
     let until = now.plus(overlap);
-    let detail =
-        format!("key {}, certificate {certificate}, the old ones until {until}", public_key.id());
+    let detail = format!("key {}, certificate {certificate}, the old ones until {until}", public_key.id());
     acts::note(store, by, "agents rotate", name.as_str(), detail).await?;
     if store.agent(&name).await?.is_none() {
         return Err(unknown(&name));

@@ -9,11 +9,11 @@ use super::store::{Evidence, Store};
 use crate::clock::WallTime;
 use crate::crypto::sign::SigningKey;
 use crate::protocol::alert::{Content, Event};
+use crate::protocol::bundle::check::{Pinned, Report, check};
 use crate::protocol::bundle::{
     ALGORITHMS, After, Before, BoxPart, Bundle, BureauPart, Document, Exact, Format, Heads, LaterWord,
     Neighbours, RegisteredKey, SignedEvent,
 };
-use crate::protocol::bundle::check::{Pinned, Report, check};
 use crate::protocol::countersign::{Countersigned, Receipt};
 use crate::protocol::document::DocumentKind;
 use crate::protocol::id::{AgentId, AlertId};

@@ -163,9 +163,7 @@ impl Config {
         ] {
             *file = dir.join(&file);
         }
-        for secret in
-            [&mut config.store.root_key, &mut config.server.tls.key, &mut config.keys.signing]
-        {
+        for secret in [&mut config.store.root_key, &mut config.server.tls.key, &mut config.keys.signing] {
             if !secret.starts_with("credential:") {
                 *secret = dir.join(&secret).to_string_lossy().into_owned();
             }

@@ -169,7 +169,9 @@ async fn bureau(config: &Config) -> (Level, String) {
 fn pinned(config: &Config, key: Option<&PublicKey>) -> (Level, String) {
     let (url, pinned) = (&config.bureau.url, &config.bureau.public_key);
     match key {
-        Some(key) if key == pinned => (Level::Ok, format!("{url} knows this box, and signs with the pinned key {}", key.id())),
+        Some(key) if key == pinned => {
+            (Level::Ok, format!("{url} knows this box, and signs with the pinned key {}", key.id()))
+        }
         Some(key) => (
             Level::Failure,
             format!(

@@ -17,7 +17,7 @@ use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use ring::rand::{SecureRandom, SystemRandom};
 use tracing::{error, info, warn};
 
-use crate::protocol::head::HeadAnswer;
+use crate::protocol::head::{HeadAnswer, Stored};
 use crate::protocol::{ALERTS_PATH, CLOUDEVENTS_JSON, HEAD_PATH, SIGNATURE_HEADER};
 
 use super::context::Context;
@@ -82,7 +82,7 @@ pub fn chain(e: &dyn Error) -> String {
 }
 
 enum Sent {
-    Stored,
+    Stored(Stored),
     RefusedForGood(String),
     Later(Option<Duration>, String),
 }
@@ -140,8 +140,10 @@ impl Delivery {
         for out in batch {
             let now = self.context.wall();
             match self.send(&out).await {
-                Sent::Stored => {
+                Sent::Stored(Stored { gap }) => {
                     info!(event = %out.id, seq = out.seq, "delivered");
+                    // The bureau lost what came before, or refused it: the next round asks which.
+                    *connected &= !gap;
                     self.context.store(move |s| s.delivered(&out, now)).await.map_err(stored)?;
                 }
                 Sent::RefusedForGood(why) => {
@@ -178,7 +180,8 @@ impl Delivery {
             .and_then(|v| v.to_str().ok()?.parse().ok())
             .map(|s| Duration::from_secs(s).min(LONGEST_RETRY_AFTER));
         match status {
-            StatusCode::OK | StatusCode::CREATED => Sent::Stored,
+            // The answer's body is a hint; without one the event is stored all the same.
+            StatusCode::OK | StatusCode::CREATED => Sent::Stored(answer.json().await.unwrap_or_default()),
             StatusCode::UNAUTHORIZED
             | StatusCode::FORBIDDEN
             | StatusCode::REQUEST_TIMEOUT
@@ -215,14 +218,13 @@ impl Delivery {
         let held: HeadAnswer =
             answer.json().await.map_err(|e| later(format!("its head is not understood: {}", chain(&e))))?;
         if held.public_key.as_ref().is_some_and(|k| *k != bureau.public_key) {
-            error!("the bureau signs with another key than bureau.public_key: ask its operator, and pin the key that `counterproof-bureau show-key` prints there");
+            error!(
+                "the bureau signs with another key than bureau.public_key: ask its operator, and pin the key that `counterproof-bureau show-key` prints there"
+            );
         }
         let all = !held.truncated;
-        let again = self
-            .context
-            .store(move |s| s.resend_missing(&held))
-            .await
-            .map_err(|e| later(e.to_string()))?;
+        let again =
+            self.context.store(move |s| s.resend_missing(&held)).await.map_err(|e| later(e.to_string()))?;
         if again > 0 {
             warn!(events = again, "the bureau lost events; they are sent again");
         }

@@ -139,7 +139,10 @@ impl Reporter {
             Some(HeadFinding::CutShort) => "records that it showed the bureau before are missing at its end",
             Some(HeadFinding::Rewritten) => "a record that it showed the bureau before is another one now",
         };
-        error!(what, "the bureau says that this box's audit log was changed: keep the box as it is and find out who changed it");
+        error!(
+            what,
+            "the bureau says that this box's audit log was changed: keep the box as it is and find out who changed it"
+        );
     }
 
     /// Sends a document that the bureau asks for, if it is one of this box's.
@@ -219,7 +222,10 @@ mod tests {
         let mut context = Arc::into_inner(context(dir.path())).unwrap();
         context.config.bureau.public_key = bureau.public();
         let context = Arc::new(context);
-        context.store(|s| s.record(WallTime::from_millis(1), Kind::Started, &serde_json::json!({}))).await.unwrap();
+        context
+            .store(|s| s.record(WallTime::from_millis(1), Kind::Started, &serde_json::json!({})))
+            .await
+            .unwrap();
         context.export_audit().unwrap();
         crate::crypto::tls::install_provider();
         let reporter = Reporter::new(context, reqwest::Client::new(), key(), BTreeMap::new());
@@ -228,7 +234,13 @@ mod tests {
             let countersigned =
                 Countersigned::new(agent.parse().unwrap(), head, WallTime::from_millis(5), by);
             let statement = countersigned.statement();
-            PostureAnswer { countersigned, statement, finding: None, missing: vec![], public_key: by.public() }
+            PostureAnswer {
+                countersigned,
+                statement,
+                finding: None,
+                missing: vec![],
+                public_key: by.public(),
+            }
         };
         let name = posture.agent.as_str();
         let good = reporter.accept(&posture, &answer(name, posture.audit, &bureau)).unwrap();

@@ -269,7 +269,10 @@ impl Event {
             }
             (Content::Expired(e), None) if e.seq == 0 || e.seq >= self.chain.seq => {
                 let allowed = self.chain.seq.saturating_sub(1);
-                wrong("data.seq", format!("found {}; only an earlier event can have expired: 1 to {allowed}", e.seq))
+                wrong(
+                    "data.seq",
+                    format!("found {}; only an earlier event can have expired: 1 to {allowed}", e.seq),
+                )
             }
             _ => Ok(()),
         }
@@ -343,7 +346,11 @@ pub(crate) mod tests {
     fn an_expired_event_names_an_earlier_one_and_no_settlement() {
         let expired = |seq, subject: Option<SettlementId>| {
             let data = Expired { alert: AlertId::new(), seq, digest: Sha256::of(b"gone") };
-            Event { subject, content: Content::Expired(data), ..example(3, Some(Sha256::of(b"x")), Epoch::new()) }
+            Event {
+                subject,
+                content: Content::Expired(data),
+                ..example(3, Some(Sha256::of(b"x")), Epoch::new())
+            }
         };
         let good = expired(2, None);
         let bytes = good.to_bytes().unwrap();

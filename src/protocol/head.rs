@@ -44,6 +44,16 @@ pub struct HeadAnswer {
     pub public_key: Option<PublicKey>,
 }
 
+/// 201 to `POST /v1/alerts`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stored {
+    /// Whether the event before it is not held: then the box asks for the head.
+    /// A connection that broke and was made anew between two events goes
+    /// unnoticed otherwise.
+    #[serde(default)]
+    pub gap: bool,
+}
+
 impl HeadAnswer {
     /// The epoch spoken of, and the greatest number held in it.
     pub fn reach(&self) -> Option<Head> {

@@ -5,5 +5,6 @@ mod agent;
 mod architecture;
 mod bureau;
 mod opencv;
+mod proof;
 mod support;
 mod types;

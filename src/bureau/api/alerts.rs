@@ -10,11 +10,12 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::{Api, Caller, Signed, refused, replaced, respond, unavailable, unprocessable, verify};
-use crate::bureau::store::{Agent, Insertion};
+use crate::bureau::store::{Agent, ChainState, Insertion};
 use crate::crypto::Sha256;
 use crate::http::problem::Problem;
 use crate::protocol::alert::{Event, EventError};
 use crate::protocol::countersign::{Receipt, Received};
+use crate::protocol::head::Stored;
 
 pub(super) async fn receive(
     State(api): State<Arc<Api>>,
@@ -41,7 +42,8 @@ pub(super) async fn receive(
         Insertion::Stored(chain) => {
             let (epoch, seq) = (event.chain.epoch, event.chain.seq);
             tracing::info!(agent = %agent.name, event = %event.id, %epoch, seq, ?chain, "event stored");
-            Ok(StatusCode::CREATED.into_response())
+            let stored = Stored { gap: chain == ChainState::Gap };
+            Ok((StatusCode::CREATED, Json(stored)).into_response())
         }
         Insertion::Duplicate => Ok(StatusCode::OK.into_response()),
         Insertion::OtherBytes => {

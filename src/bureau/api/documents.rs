@@ -28,9 +28,8 @@ pub(super) async fn receive(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Response> {
-    let bad = |field: &str, detail: String| {
-        respond(Problem::new(StatusCode::BAD_REQUEST, detail).about(field))
-    };
+    let bad =
+        |field: &str, detail: String| respond(Problem::new(StatusCode::BAD_REQUEST, detail).about(field));
     let Path(named) = path.map_err(|e| bad("sha256", e.body_text()))?;
     let Query(Asked { kind }) = query.map_err(|e| {
         bad("kind", format!("{}: say ?kind=policy, ?kind=notice or ?kind=calibration", e.body_text()))

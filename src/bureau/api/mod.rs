@@ -152,9 +152,8 @@ async fn verify<'a>(
     bytes: &'a [u8],
     agent: &Agent,
 ) -> Result<Signed<'a>, Response> {
-    let bad_header = |detail: String| {
-        respond(Problem::new(StatusCode::BAD_REQUEST, detail).about(SIGNATURE_HEADER))
-    };
+    let bad_header =
+        |detail: String| respond(Problem::new(StatusCode::BAD_REQUEST, detail).about(SIGNATURE_HEADER));
     let value = headers.get(SIGNATURE_HEADER).ok_or_else(|| {
         bad_header(format!("the header {SIGNATURE_HEADER} is missing: alg=ed25519,key=…,sig=… over the body"))
     })?;

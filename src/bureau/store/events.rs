@@ -55,7 +55,11 @@ impl ChainState {
             (1, Some(_), _) | (_, None, _) => Self::Broken,
             (_, Some(_), None) => Self::Gap,
             (_, Some(named), Some(Neighbour { digest, expired })) if named == digest => {
-                if expired { Self::Expired } else { Self::Ok }
+                if expired {
+                    Self::Expired
+                } else {
+                    Self::Ok
+                }
             }
             _ => Self::Broken,
         }
@@ -255,7 +259,10 @@ pub(super) async fn at_place(
     let seq = i64::try_from(seq).unwrap_or(i64::MAX);
     for (sql, expired) in [
         ("SELECT digest FROM events WHERE agent = $1 AND epoch = $2 AND seq = $3", false),
-        ("SELECT digest FROM expirations WHERE agent = $1 AND epoch = $2 AND seq = $3 ORDER BY event LIMIT 1", true),
+        (
+            "SELECT digest FROM expirations WHERE agent = $1 AND epoch = $2 AND seq = $3 ORDER BY event LIMIT 1",
+            true,
+        ),
     ] {
         let query = sqlx::query_scalar::<_, String>(sql);
         let query = query.bind(agent.as_str()).bind(epoch.to_string()).bind(seq);
@@ -487,7 +494,8 @@ mod tests {
             let (a, b) = if early { (&word, &events[2]) } else { (&events[2], &word) };
             bench.put(a, 2).await;
             bench.put(b, 3).await;
-            let states: Vec<_> = bench.list().await.iter().map(|a| (a.event.as_ref().unwrap().chain.seq, a.chain)).collect();
+            let states: Vec<_> =
+                bench.list().await.iter().map(|a| (a.event.as_ref().unwrap().chain.seq, a.chain)).collect();
             assert!(states.contains(&(3, ChainState::Expired)), "{states:?}");
             assert_eq!(bench.head().await.unwrap().seq, 4);
             let boxes = bench.store.agents().await.unwrap();

@@ -96,7 +96,8 @@ async fn compare(
     .await?;
     let Some((held_seq, hash)) = held else { return Ok(None) };
     let kind = if held_seq > seq { HeadFinding::CutShort } else { HeadFinding::Rewritten };
-    let held = AuditHead { epoch: found.epoch, seq: held_seq.unsigned_abs(), hash: parse("audit_heads", &hash)? };
+    let held =
+        AuditHead { epoch: found.epoch, seq: held_seq.unsigned_abs(), hash: parse("audit_heads", &hash)? };
     Ok(Some((kind, held)))
 }
 
@@ -147,7 +148,11 @@ fn read(row: HeadRow) -> Result<Countersigned, StoreError> {
     Ok(Countersigned {
         format: HeadFormat::V1,
         agent: parse(label, &agent)?,
-        audit: AuditHead { epoch: parse(label, &epoch)?, seq: seq.unsigned_abs(), hash: parse(label, &hash)? },
+        audit: AuditHead {
+            epoch: parse(label, &epoch)?,
+            seq: seq.unsigned_abs(),
+            hash: parse(label, &hash)?,
+        },
         received_at: WallTime::from_millis(received_at),
         signature: parse(label, &signature)?,
     })
@@ -205,7 +210,8 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         let finding = |row: Row| -> Result<AuditFinding, StoreError> {
-            let (agent, kind, epoch, held_seq, held_hash, found_seq, found_hash, first_at, last_at, times) = row;
+            let (agent, kind, epoch, held_seq, held_hash, found_seq, found_hash, first_at, last_at, times) =
+                row;
             let label = "audit_findings";
             let epoch: Epoch = parse(label, &epoch)?;
             let head = |seq: i64, hash: &str| -> Result<AuditHead, StoreError> {
@@ -275,7 +281,10 @@ mod tests {
         let bench = Bench::new().await;
         let epoch = Epoch::new();
         for minute in 0..150 {
-            assert_eq!(bench.show(epoch, minute + 1, &format!("r{minute}"), minute as i64 * 60_000).await, None);
+            assert_eq!(
+                bench.show(epoch, minute + 1, &format!("r{minute}"), minute as i64 * 60_000).await,
+                None
+            );
         }
         assert_eq!(bench.numbers().await, [1, 61, 121, 150]);
         let (before, after) =

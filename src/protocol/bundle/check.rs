@@ -135,8 +135,7 @@ const NOTICE: Asked = ("notice", "Is the text of the posted notice there, unchan
 const CALIBRATION: Asked = ("calibration", "Is the calibration that was used there, unchanged?");
 const HEAD_BEFORE: Asked =
     ("audit_head_before", "Had the bureau countersigned the box's audit log before the alert came?");
-const HEAD_AFTER: Asked =
-    ("audit_head_after", "Has the bureau countersigned the box's audit log since?");
+const HEAD_AFTER: Asked = ("audit_head_after", "Has the bureau countersigned the box's audit log since?");
 
 fn add(checks: &mut Vec<Check>, (name, question): Asked, answer: Answer) {
     let (outcome, explanation) = match answer {
@@ -202,7 +201,8 @@ fn the_event<'a>(event: Option<&'a Event>) -> Result<&'a Event, (Outcome, String
 
 fn read_alert(bundle: &Bundle) -> Result<(Event, Mismatch), (Outcome, String)> {
     let alert = signed_alert(bundle)?;
-    let event = Event::from_bytes(&alert.bytes.0).or_else(|e| fail(format!("the alert cannot be read: {e}")))?;
+    let event =
+        Event::from_bytes(&alert.bytes.0).or_else(|e| fail(format!("the alert cannot be read: {e}")))?;
     if event.id != bundle.event {
         return fail(format!("the bundle is about event {}, the alert in it is {}", bundle.event, event.id));
     }
@@ -240,15 +240,13 @@ fn told(event: &Event, data: &Mismatch) -> String {
 }
 
 /// The registered key that a signature names.
-fn registered<'a>(
-    agent: &'a BoxPart,
-    signed: &SignedEvent,
-) -> Result<&'a RegisteredKey, (Outcome, String)> {
+fn registered<'a>(agent: &'a BoxPart, signed: &SignedEvent) -> Result<&'a RegisteredKey, (Outcome, String)> {
     let named = signed.signature.key();
-    agent.keys.iter().find(|k| k.public_key.id() == *named).map_or_else(
-        || fail(format!("it names key {named}, which was never registered for this box")),
-        Ok,
-    )
+    agent
+        .keys
+        .iter()
+        .find(|k| k.public_key.id() == *named)
+        .map_or_else(|| fail(format!("it names key {named}, which was never registered for this box")), Ok)
 }
 
 fn alert_signature(bundle: &Bundle, pinned: &Pinned) -> Answer {
@@ -274,7 +272,12 @@ fn box_key(bundle: &Bundle, event: Option<&Event>, pinned: &Pinned) -> Answer {
     let key = registered(agent, signed_alert(bundle)?)?;
     let event = the_event(event)?;
     let until = key.until.map_or_else(|| "now".to_owned(), |t| t.to_string());
-    let span = format!("by the bureau's word, {} had key {} from {} until {until}", agent.name, key.public_key.id(), key.since);
+    let span = format!(
+        "by the bureau's word, {} had key {} from {} until {until}",
+        agent.name,
+        key.public_key.id(),
+        key.since
+    );
     if !in_force(key, event, bundle.receipt.as_ref().map(|r| r.received_at)) {
         return fail(format!("{span}; the alert is of {}", event.time));
     }
@@ -292,7 +295,10 @@ fn in_force(key: &RegisteredKey, event: &Event, received_at: Option<WallTime>) -
 }
 
 /// Tries the bureau's present key, and those it had before.
-fn by_bureau<T>(bundle: &Bundle, verify: impl Fn(&PublicKey) -> Result<T, SignatureError>) -> Result<T, SignatureError> {
+fn by_bureau<T>(
+    bundle: &Bundle,
+    verify: impl Fn(&PublicKey) -> Result<T, SignatureError>,
+) -> Result<T, SignatureError> {
     let present = verify(&bundle.bureau.public_key);
     if !matches!(present, Err(SignatureError::OtherKey { .. })) {
         return present;
@@ -321,12 +327,17 @@ fn chain_before(bundle: &Bundle, event: Option<&Event>) -> Answer {
     match (chain.seq, chain.previous, neighbours.before) {
         (1, None, _) => Ok(format!("it is the first event of epoch {}", chain.epoch)),
         (1, Some(_), _) | (_, None, _) => fail("its link does not fit its number"),
-        (seq, Some(_), None) => {
-            untold(format!("the bureau does not hold event {}: there is a gap before this one", seq.saturating_sub(1)))
-        }
+        (seq, Some(_), None) => untold(format!(
+            "the bureau does not hold event {}: there is a gap before this one",
+            seq.saturating_sub(1)
+        )),
         (seq, Some(named), Some(held)) if named == held.digest => {
             let before = seq.saturating_sub(1);
-            let how = if held.expired { "expired on the box; its digest, which the box signed for," } else { "is held; its digest" };
+            let how = if held.expired {
+                "expired on the box; its digest, which the box signed for,"
+            } else {
+                "is held; its digest"
+            };
             Ok(format!("number {seq} of its epoch; event {before} {how} is the one that this alert names"))
         }
         (_, Some(named), Some(held)) => {
@@ -339,12 +350,17 @@ fn chain_after(bundle: &Bundle, event: Option<&Event>) -> Answer {
     let Some(neighbours) = &bundle.neighbours else { return missing("place in the chain") };
     let event = the_event(event)?;
     let Some(after) = neighbours.after else {
-        return untold("no later event was held when the bundle was made: this was the last, or there is a gap after it");
+        return untold(
+            "no later event was held when the bundle was made: this was the last, or there is a gap after it",
+        );
     };
     let own = Sha256::of(&signed_alert(bundle)?.bytes.0);
     let next = event.chain.seq.saturating_add(1);
     if (after.link.epoch, after.link.seq) != (event.chain.epoch, next) {
-        return fail(format!("the event given as the next is number {} of epoch {}", after.link.seq, after.link.epoch));
+        return fail(format!(
+            "the event given as the next is number {} of epoch {}",
+            after.link.seq, after.link.epoch
+        ));
     }
     if after.link.previous != Some(own) {
         return fail("the next event names another event as the one before it");
@@ -378,10 +394,9 @@ fn later_word(agent: &BoxPart, alert: &Event, word: &LaterWord) -> Answer {
             "WITHDRAWN by the box with event {}, received {}: the settlement was cancelled",
             event.chain.seq, word.received_at
         )),
-        Content::Expired(e) if e.alert == alert.id => Ok(format!(
-            "the box says, with event {}, that it no longer holds the alert",
-            event.chain.seq
-        )),
+        Content::Expired(e) if e.alert == alert.id => {
+            Ok(format!("the box says, with event {}, that it no longer holds the alert", event.chain.seq))
+        }
         _ => fail("a later event is about another alert"),
     }
 }
@@ -460,16 +475,13 @@ enum Side {
     After,
 }
 
-fn head(
-    bundle: &Bundle,
-    event: Option<&Event>,
-    found: Option<Option<&Countersigned>>,
-    side: Side,
-) -> Answer {
+fn head(bundle: &Bundle, event: Option<&Event>, found: Option<Option<&Countersigned>>, side: Side) -> Answer {
     let Some(found) = found else { return missing("countersigned audit heads") };
     let Some(head) = found else {
         let when = if side == Side::Before { "before" } else { "after" };
-        return untold(format!("the bundle has no audit head that the bureau countersigned {when} the receipt"));
+        return untold(format!(
+            "the bundle has no audit head that the bureau countersigned {when} the receipt"
+        ));
     };
     let event = the_event(event)?;
     if let Err(e) = by_bureau(bundle, |key| head.verify(key)) {

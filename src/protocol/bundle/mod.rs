@@ -310,10 +310,8 @@ impl<'a> Unchecked<'a> {
             return Err(BundleError::Frame);
         }
         let mut json = serde_json::Deserializer::from_slice(signed);
-        let bundle = serde_path_to_error::deserialize(&mut json).map_err(|e| BundleError::Content {
-            field: e.path().to_string(),
-            what: e.inner().to_string(),
-        })?;
+        let bundle = serde_path_to_error::deserialize(&mut json)
+            .map_err(|e| BundleError::Content { field: e.path().to_string(), what: e.inner().to_string() })?;
         json.end().map_err(|e| BundleError::Content { field: ".".into(), what: e.to_string() })?;
         Ok(Self { signed, signature, bundle })
     }

@@ -56,8 +56,7 @@ fn bench() -> Bench {
         Some(Countersigned::new(event.source.0.clone(), audit, at(ms), &bureau))
     };
     let withdrawn = Withdrawn { alert: event.id, reason: WithdrawalReason::SettlementCancelled };
-    let withdrawn =
-        Event { content: Content::Withdrawn(withdrawn), ..example(3, Some(digest), epoch) };
+    let withdrawn = Event { content: Content::Withdrawn(withdrawn), ..example(3, Some(digest), epoch) };
     let document = |kind, text: &str| Document { kind, bytes: Exact(text.as_bytes().to_vec()) };
     let bundle = Bundle {
         format: Format::V1,
@@ -207,18 +206,29 @@ fn a_part_that_does_not_belong_fails_though_the_bureau_signed_it() {
     type Change<'a> = Box<dyn Fn(&mut Bundle) + 'a>;
     let cases: Vec<(&str, Change<'_>)> = vec![
         ("alert", Box::new(|b| b.alert = other.alert.clone())),
-        ("alert_signature", Box::new(|b| b.alert.as_mut().unwrap().signature = other.alert.as_ref().unwrap().signature.clone())),
+        (
+            "alert_signature",
+            Box::new(|b| {
+                b.alert.as_mut().unwrap().signature = other.alert.as_ref().unwrap().signature.clone()
+            }),
+        ),
         ("box_key", Box::new(|b| b.agent.as_mut().unwrap().keys[0].until = Some(at(SIGNED - 1)))),
         ("box_key", Box::new(|b| b.agent.as_mut().unwrap().keys[0].since = at(SIGNED + 6_000))),
         ("receipt", Box::new(|b| b.receipt.as_mut().unwrap().received_at = at(SIGNED + 4_000))),
         ("receipt", Box::new(|b| b.receipt = other.receipt.clone())),
-        ("chain_before", Box::new(|b| b.neighbours.as_mut().unwrap().before.as_mut().unwrap().digest = Sha256::of(b"z"))),
+        (
+            "chain_before",
+            Box::new(|b| b.neighbours.as_mut().unwrap().before.as_mut().unwrap().digest = Sha256::of(b"z")),
+        ),
         ("chain_after", Box::new(|b| b.neighbours = other.neighbours)),
         ("later", Box::new(|b| b.later = other.later.clone())),
         ("policy", Box::new(|b| b.documents[0].bytes.0.push(b' '))),
         ("notice", Box::new(|b| b.documents[1].bytes.0[0] = b'a')),
         ("calibration", Box::new(|b| b.documents[2].bytes.0.clear())),
-        ("audit_head_before", Box::new(|b| b.heads.as_mut().unwrap().before = b.heads.as_ref().unwrap().after.clone())),
+        (
+            "audit_head_before",
+            Box::new(|b| b.heads.as_mut().unwrap().before = b.heads.as_ref().unwrap().after.clone()),
+        ),
         ("audit_head_after", Box::new(|b| b.heads = other.heads.clone())),
     ];
     for (name, change) in cases {
