@@ -101,3 +101,52 @@ impl Store {
             .await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bureau::retention::Kind;
+    use crate::bureau::store::agents::tests::box_with_key;
+    use crate::crypto::sign::{SigningKey, Unverified};
+    use crate::protocol::alert::tests::example;
+    use crate::protocol::countersign::{Receipt, Received};
+    use crate::protocol::id::Epoch;
+
+    const fn at(ms: i64) -> WallTime {
+        WallTime::from_millis(ms)
+    }
+
+    async fn alert(store: &Store, agent: &AgentId, key: &SigningKey, ms: i64) {
+        let event = example(1, None, Epoch::new());
+        let bytes = event.to_bytes().unwrap();
+        let verified = Unverified::new(&bytes, key.sign(&bytes)).verify(&key.public()).unwrap();
+        let (epoch, digest) = (event.chain.epoch, Sha256::of(&bytes));
+        let receipt = Receipt::new(Received { agent, epoch, seq: 1, digest }, at(ms), key);
+        store.insert_event(agent, &verified, &event, &receipt).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_document_stays_while_an_alert_names_it_and_then_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = crate::bureau::store::tests::store(dir.path()).await;
+        let (new, key) = box_with_key("box-1");
+        store.add_agent(&new, at(0)).await.unwrap();
+        let keep = async |bytes: &[u8]| {
+            store.keep_document(&new.name, DocumentKind::Policy, bytes, at(10)).await.unwrap()
+        };
+        // The example names the digests of "p", "n" and "c".
+        assert_eq!(keep(b"p").await, Kept::NotNamed);
+        alert(&store, &new.name, &key, 20).await;
+        assert_eq!(
+            (keep(b"p").await, keep(b"p").await, keep(b"q").await),
+            (Kept::Stored, Kept::Held, Kept::NotNamed)
+        );
+        let digest = Sha256::of(b"p");
+        assert_eq!(store.purge(Kind::Documents, at(99), at(100)).await.unwrap(), 0);
+        assert_eq!(store.document(digest).await.unwrap().as_deref(), Some(&b"p"[..]));
+        store.purge(Kind::OpenAlerts, at(21), at(100)).await.unwrap();
+        assert_eq!(store.purge(Kind::Documents, at(10), at(100)).await.unwrap(), 0);
+        assert_eq!(store.purge(Kind::Documents, at(11), at(100)).await.unwrap(), 1);
+        assert_eq!(store.document(digest).await.unwrap(), None);
+    }
+}
