@@ -9,6 +9,7 @@ use counterproof::crypto::keys::{make_keys, replace_root_key};
 use counterproof::crypto::sign::PublicKey;
 use counterproof::crypto::tls::install_provider;
 use counterproof::edge::{agent, check, inspect, policy};
+use counterproof::protocol::bundle::{self, check::Pinned};
 
 /// Checks at a settlement window that the person there is the cardholder.
 #[derive(Parser)]
@@ -47,6 +48,22 @@ enum Command {
     Evaluate(EvaluateArgs),
     /// Measure what a verification costs.
     Bench(BenchArgs),
+    /// Check a bundle that a bureau exported, without a network.
+    ///
+    /// Ends with 0 only if no check failed.
+    VerifyBundle {
+        /// The bundle.
+        file: PathBuf,
+        /// The bureau's public key, from the bureau itself and not out of the bundle.
+        #[arg(long, value_name = "BASE64")]
+        bureau_key: Option<String>,
+        /// The box's public key, from the box itself.
+        #[arg(long, value_name = "BASE64")]
+        agent_key: Option<String>,
+        /// For machines.
+        #[arg(long)]
+        json: bool,
+    },
     /// Make a box's keys and certificate request; nothing is overwritten.
     Keys {
         /// Folder for them.
@@ -140,6 +157,9 @@ fn main() -> ExitCode {
         Command::Keys { out, replace_root: true, .. } => run_replace_root(&out),
         Command::Keys { out, name, .. } => run_keys(&out, &name.unwrap_or_default()),
         Command::Audit(command) => run_audit(command),
+        Command::VerifyBundle { file, bureau_key, agent_key, json } => {
+            verify_bundle(&file, bureau_key.as_deref(), agent_key.as_deref(), json)
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -190,6 +210,26 @@ fn run_policy(command: &Policy) -> ExitCode {
         },
     }
     ExitCode::SUCCESS
+}
+
+fn verify_bundle(
+    file: &std::path::Path,
+    bureau_key: Option<&str>,
+    agent_key: Option<&str>,
+    json: bool,
+) -> Result<(), String> {
+    let key = |option: &str, text: Option<&str>| {
+        text.map(PublicKey::from_base64).transpose().map_err(|e| format!("{option}: {e}"))
+    };
+    let pinned = Pinned { bureau: key("--bureau-key", bureau_key)?, agent: key("--agent-key", agent_key)? };
+    let bytes = std::fs::read(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    let report = bundle::check::check(&bytes, &pinned);
+    if json {
+        println!("{}", serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?);
+    } else {
+        print!("{}", report.table());
+    }
+    if report.passed { Ok(()) } else { Err("a check failed: this bundle proves nothing".into()) }
 }
 
 fn run_keys(out: &std::path::Path, name: &str) -> Result<(), String> {

@@ -6,11 +6,14 @@
 //! sign-in: the console listens on loopback alone.
 //!
 //! [`api`] is the boxes' side, [`console`] the people's, [`store`] what both
-//! stand on; [`retention`] empties it, [`enrol`] fills it with references;
+//! stand on; [`retention`] empties it, [`enrol`] fills it with references,
+//! [`bundle`] takes out what others check, [`acts`] says who did what;
 //! [`watch`] sees that all gets on, [`metrics`] counts.
 
+pub mod acts;
 pub mod agents;
 pub mod api;
+pub mod bundle;
 pub mod config;
 pub mod console;
 pub mod enrol;
@@ -27,7 +30,8 @@ use std::io;
 
 use self::config::Config;
 use self::store::{Store, StoreError};
-use crate::crypto::keys::{KeyError, read_root_key};
+use crate::crypto::keys::{KeyError, read_root_key, read_signing_key};
+use crate::crypto::sign::SigningKey;
 use crate::crypto::tls::TlsError;
 use crate::http::metrics::MetricsError;
 use crate::settings::SettingsError;
@@ -71,6 +75,14 @@ pub enum BureauError {
 pub async fn open_store(config: &Config) -> Result<Store, BureauError> {
     let root = read_root_key(&config.store.root_key)?;
     Ok(Store::open(&config.store.path, &root).await?)
+}
+
+/// Reads the key with which the bureau signs.
+///
+/// # Errors
+/// If it is missing, exposed, or something else.
+pub fn signing_key(config: &Config) -> Result<SigningKey, BureauError> {
+    Ok(read_signing_key(&config.keys.signing)?)
 }
 
 /// Loads the models that the configuration names.

@@ -15,6 +15,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::BureauError;
+use super::acts::{self, Person};
 use super::api::{Api, Caller, unavailable};
 use super::store::{AgentChange, Store};
 use crate::clock::{Clock, SystemClock};
@@ -28,8 +29,14 @@ use crate::protocol::policy::PolicyDocument;
 /// # Errors
 /// If the file is not what `counterproof policy show --json` prints, a limit in
 /// it is above its ceiling, or there is no such box.
-pub async fn declare(store: &Store, name: &AgentId, file: Option<&Path>) -> Result<(), BureauError> {
+pub async fn declare(
+    store: &Store,
+    by: &Person,
+    name: &AgentId,
+    file: Option<&Path>,
+) -> Result<(), BureauError> {
     let Some(file) = file else {
+        acts::note(store, by, "agents declare", name.as_str(), "none".into()).await?;
         return match store.withdraw_policy(name).await? {
             AgentChange::Done => Ok(()),
             AgentChange::Refused => {
@@ -41,6 +48,7 @@ pub async fn declare(store: &Store, name: &AgentId, file: Option<&Path>) -> Resu
     let bytes = std::fs::read(file).map_err(|e| refused(e.to_string()))?;
     let document = PolicyDocument::read(&bytes).map_err(|e| refused(e.to_string()))?;
     check(&document).map_err(refused)?;
+    acts::note(store, by, "agents declare", name.as_str(), document.digest.to_string()).await?;
     match store.declare_policy(name, &document, SystemClock.now().wall).await? {
         AgentChange::Done => Ok(()),
         AgentChange::Refused => {

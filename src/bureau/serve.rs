@@ -21,7 +21,7 @@ use super::rate::Limiter;
 use super::store::Store;
 use super::transforms::Transforms;
 use super::watch::Watch;
-use super::{BureauError, open_store, retention};
+use super::{BureauError, open_store, retention, signing_key};
 use crate::clock::{Clock, SystemClock};
 use crate::http::metrics;
 use crate::http::server::{Handle, Listener};
@@ -47,6 +47,9 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), Bure
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let store = Arc::new(open_store(&config).await?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let key = signing_key(&config)?;
+    store.note_bureau_key(&key.public(), clock.now().wall).await?;
+    tracing::info!(key = %key.public().id(), public_key = key.public().to_base64(), "signing");
     let tls = config.server.tls.server()?;
     let agents = Listener::bind(config.server.listen, Some(Arc::new(tls)))?;
     let console = Listener::bind(config.console.listen, None)?;
@@ -60,6 +63,7 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), Bure
         clock: clock.clone(),
         limiter: Limiter::new(config.references.per_agent_per_minute),
         transforms: Transforms::default(),
+        key,
     };
     let handle = Handle::new();
     let mut listeners = JoinSet::new();

@@ -208,8 +208,7 @@ async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) ->
     let address = listener.address()?;
     let listener = listener.beating(context.watch.listener("his"));
     let signer = keys::read_signing_key(&config.keys.signing)?;
-    let models = digests.clone();
-    let reporter = Reporter { context: Arc::clone(&context), client: client.clone(), signer, models };
+    let reporter = Reporter::new(Arc::clone(&context), client.clone(), signer, digests.clone());
     tokio::spawn(upkeep::export(Arc::clone(&context)));
     tokio::spawn(upkeep::release(Arc::clone(&context)));
     tokio::spawn(upkeep::limits(Arc::clone(&context), rings));

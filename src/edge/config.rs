@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::camera::replay::Replay;
 use crate::clock::ClockMap;
 use crate::crypto::Sha256;
+use crate::crypto::sign::PublicKey;
 use crate::crypto::tls::TlsFiles;
 use crate::frame::Region;
 use crate::http::metrics::Listen;
@@ -79,6 +80,9 @@ pub struct Keys {
 pub struct Bureau {
     /// `https://…`, without a path.
     pub url: String,
+    /// The bureau's signing key, as `counterproof-bureau show-key` prints it:
+    /// only what bears it counts as countersigned.
+    pub public_key: PublicKey,
     /// Certificates.
     pub tls: TlsFiles,
     /// Deadline of a reference look-up.

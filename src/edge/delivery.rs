@@ -4,8 +4,9 @@
 //! and 429 is a refusal for good: the event is set aside with an alarm and does
 //! not block those behind it. Everything else is tried again, with full jitter
 //! under a doubling bound (M. Brooker, "Exponential backoff and jitter", 2015),
-//! `Retry-After` respected. On connecting, the bureau says which event it holds
-//! last, so that one restored from a backup asks again for what it lost.
+//! `Retry-After` respected. On connecting, the bureau says what it holds and
+//! which numbers are missing, so that one restored from a backup gets again what
+//! it lost, behind an event that it refused for good too.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use ring::rand::{SecureRandom, SystemRandom};
 use tracing::{error, info, warn};
 
-use crate::protocol::alert::Head;
+use crate::protocol::head::{HeadAnswer, Stored};
 use crate::protocol::{ALERTS_PATH, CLOUDEVENTS_JSON, HEAD_PATH, SIGNATURE_HEADER};
 
 use super::context::Context;
@@ -27,7 +28,7 @@ use super::store::StoreError;
 const FIRST_BOUND: Duration = Duration::from_millis(500);
 const LAST_BOUND: Duration = Duration::from_secs(60);
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
-/// How often an idle box asks which event the bureau holds last.
+/// How often an idle box asks what the bureau holds.
 const COMPARE_EVERY: Duration = Duration::from_secs(600);
 /// Events that are read from the store at a time.
 const BATCH: usize = 32;
@@ -82,7 +83,7 @@ pub fn chain(e: &dyn Error) -> String {
 }
 
 enum Sent {
-    Stored,
+    Stored(Stored),
     RefusedForGood(String),
     Later(Option<Duration>, String),
 }
@@ -133,8 +134,7 @@ impl Delivery {
             None
         };
         if !*connected {
-            self.compare_heads().await?;
-            *connected = true;
+            *connected = self.compare_heads().await?;
         }
         let batch = self.context.store(|s| s.waiting(BATCH)).await.map_err(stored)?;
         if batch.is_empty() {
@@ -144,9 +144,11 @@ impl Delivery {
             let now = self.context.moment();
             self.context.watch.delivery.beat();
             match self.send(&out).await {
-                Sent::Stored => {
+                Sent::Stored(Stored { gap }) => {
                     metrics::delivered(Delivered::Stored);
                     info!(event = %out.id, seq = out.seq, "delivered");
+                    // The bureau lost what came before, or refused it: the next round asks which.
+                    *connected &= !gap;
                     self.context.store(move |s| s.delivered(&out, now)).await.map_err(stored)?;
                 }
                 Sent::RefusedForGood(why) => {
@@ -186,7 +188,8 @@ impl Delivery {
             .and_then(|v| v.to_str().ok()?.parse().ok())
             .map(|s| Duration::from_secs(s).min(LONGEST_RETRY_AFTER));
         match status {
-            StatusCode::OK | StatusCode::CREATED => Sent::Stored,
+            // The answer's body is a hint; without one the event is stored all the same.
+            StatusCode::OK | StatusCode::CREATED => Sent::Stored(answer.json().await.unwrap_or_default()),
             StatusCode::UNAUTHORIZED
             | StatusCode::FORBIDDEN
             | StatusCode::REQUEST_TIMEOUT
@@ -203,19 +206,18 @@ impl Delivery {
         }
     }
 
-    async fn compare_heads(&self) -> Result<(), Option<Duration>> {
-        #[derive(serde::Deserialize)]
-        struct Answer {
-            head: Option<Head>,
-        }
+    /// Asks what the bureau holds, and makes wait again what it lost. Whether
+    /// that was all of it: the answer is bounded.
+    async fn compare_heads(&self) -> Result<bool, Option<Duration>> {
         let later = |why: String| {
             warn!(why, "the bureau cannot be reached; events wait");
             None
         };
         let asked = self.context.clock.now().boot;
+        let bureau = &self.context.config.bureau;
         let answer = self
             .client
-            .get(format!("{}{HEAD_PATH}", self.context.config.bureau.url))
+            .get(format!("{}{HEAD_PATH}", bureau.url))
             .send()
             .await
             .map_err(|e| later(chain(&e)))?;
@@ -224,17 +226,20 @@ impl Delivery {
         if answer.status() != StatusCode::OK {
             return Err(later(format!("asked for its head, the bureau answered {}", answer.status())));
         }
-        let answer: Answer =
+        let held: HeadAnswer =
             answer.json().await.map_err(|e| later(format!("its head is not understood: {}", chain(&e))))?;
-        let again = self
-            .context
-            .store(move |s| s.resend_after(answer.head))
-            .await
-            .map_err(|e| later(e.to_string()))?;
+        if held.public_key.as_ref().is_some_and(|k| *k != bureau.public_key) {
+            error!(
+                "the bureau signs with another key than bureau.public_key: ask its operator, and pin the key that `counterproof-bureau show-key` prints there"
+            );
+        }
+        let all = !held.truncated;
+        let again =
+            self.context.store(move |s| s.resend_missing(&held)).await.map_err(|e| later(e.to_string()))?;
         if again > 0 {
             warn!(events = again, "the bureau lost events; they are sent again");
         }
-        Ok(())
+        Ok(all || again == 0)
     }
 }
 

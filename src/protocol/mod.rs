@@ -5,6 +5,10 @@
 //! This storey knows nothing of pixels; a test on the imports keeps it so.
 
 pub mod alert;
+pub mod bundle;
+pub mod countersign;
+pub mod document;
+pub mod head;
 pub mod id;
 pub mod policy;
 pub mod posture;
@@ -25,6 +29,8 @@ pub const TRANSFORM_PATH: &str = "/v1/transform";
 pub const POSTURE_PATH: &str = "/v1/posture";
 /// Path on the bureau for the policy that it declared for the calling box.
 pub const POLICY_PATH: &str = "/v1/policy";
+/// Path on the bureau for documents, followed by the SHA-256 of one.
+pub const DOCUMENTS_PATH: &str = "/v1/documents";
 /// Header that carries the detached signature of an alert or a posture.
 pub const SIGNATURE_HEADER: &str = "counterproof-signature";
 /// Media type of an alert (CloudEvents 1.0, structured JSON).

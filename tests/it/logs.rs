@@ -99,15 +99,13 @@ async fn a_busy_day(h: &Hospital) -> String {
     post().header(header::CONTENT_TYPE, "text/ROWAN").body("ROWAN").send().await.unwrap();
     post()
         .header("x-request-id", "310101199001011234")
-        .json(&settlement(7, CARDHOLDER))
+        .json(&settlement(8, "w02", CARDHOLDER))
         .send()
         .await
         .unwrap();
     for path in
         ["/v1/cardholders/CARDHOLDER-ROWAN-4711", "/SETTLED-0815-1?name=ROWAN", "/v1/settlements/王小明"]
     {
-    post().header("x-request-id", "310101199001011234").json(&settlement(8, "w02", CARDHOLDER)).send().await.unwrap();
-    for path in ["/v1/cardholders/CARDHOLDER-ROWAN-4711", "/SETTLED-0815-1?name=ROWAN", "/v1/settlements/王小明"] {
         h.request(Method::DELETE, path).bearer_auth(&h.token).send().await.unwrap();
     }
     request

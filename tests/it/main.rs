@@ -10,6 +10,7 @@ mod logs;
 mod metrics;
 mod opencv;
 mod policy;
+mod proof;
 mod protect;
 mod supervision;
 mod support;

@@ -27,7 +27,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use super::retention::Retention;
-use super::store::{ChainState, Store, StoreError, StoredAlert};
+use super::store::{AuditFinding, ChainState, Store, StoreError, StoredAlert};
 use crate::clock::{Clock, WallTime};
 use crate::crypto::Sha256;
 use crate::http::problem::Problem;
@@ -229,7 +229,9 @@ struct BoxView {
     last_seen: Option<WallTime>,
     events: i64,
     gaps: i64,
+    expired: i64,
     broken: i64,
+    audit_findings: Vec<AuditFinding>,
     posture_received_at: Option<WallTime>,
     posture: Option<Posture>,
     /// Digest of the policy that the bureau declared for it.
@@ -240,6 +242,7 @@ async fn boxes(store: &Store) -> Result<Vec<BoxView>, StoreError> {
     let agents = store.agents().await?;
     let mut postures = store.postures().await?;
     let declared = store.declared_digests().await?;
+    let findings = store.audit_findings().await?;
     let views = agents.into_iter().map(|summary| {
         let agent = summary.agent;
         let at = postures.iter().position(|p| p.agent == agent.name);
@@ -252,7 +255,9 @@ async fn boxes(store: &Store) -> Result<Vec<BoxView>, StoreError> {
             last_seen: agent.last_seen,
             events: summary.events,
             gaps: summary.gaps,
+            expired: summary.expired,
             broken: summary.broken,
+            audit_findings: findings.iter().filter(|f| f.agent == agent.name).cloned().collect(),
             posture_received_at: posture.as_ref().map(|p| p.received_at),
             posture: posture.map(|p| p.posture),
             declared_policy: declared.get(&agent.name).copied(),

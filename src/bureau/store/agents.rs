@@ -30,9 +30,9 @@ pub struct Agent {
     pub name: AgentId,
     /// Where it stands.
     pub hospital: HospitalId,
-    /// With which its alerts are signed.
+    /// The newest key with which its alerts are signed.
     pub public_key: PublicKey,
-    /// SHA-256 of the certificate it shows.
+    /// SHA-256 of the newest certificate it shows.
     pub certificate: Sha256,
     /// Whether it is refused for now.
     pub suspended: bool,
@@ -61,6 +61,8 @@ pub struct AgentSummary {
     pub events: i64,
     /// How many of them have no predecessor here.
     pub gaps: i64,
+    /// How many of them have one that expired on the box.
+    pub expired: i64,
     /// How many name another predecessor than the one held.
     pub broken: i64,
 }
@@ -109,19 +111,45 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn add_agent(&self, new: &NewAgent, now: WallTime) -> Result<AgentChange, StoreError> {
-        let done = sqlx::query(
+        let (key, certificate) = (new.public_key.to_base64(), new.certificate.to_string());
+        let mut tx = self.pool.begin().await?;
+        let added = sqlx::query(
             "INSERT INTO agents (name, hospital, public_key, certificate, added_at, transform_issue) \
              VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
         )
         .bind(new.name.as_str())
         .bind(new.hospital.as_str())
-        .bind(new.public_key.to_base64())
-        .bind(new.certificate.to_string())
+        .bind(&key)
+        .bind(&certificate)
         .bind(now.as_millis())
         .bind(new_issue())
-        .execute(&self.pool)
-        .await?;
-        Ok(AgentChange::of(done.rows_affected()))
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        if added == 0 {
+            return Ok(AgentChange::Refused);
+        }
+        // A key that some box had once is not given to another.
+        let mut done = 0;
+        for (sql, value) in [
+            (
+                "INSERT INTO agent_keys (public_key, agent, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+                &key,
+            ),
+            (
+                "INSERT INTO agent_certificates (certificate, agent, since) VALUES ($1, $2, $3) \
+                 ON CONFLICT DO NOTHING",
+                &certificate,
+            ),
+        ] {
+            let insert = sqlx::query(sql).bind(value).bind(new.name.as_str()).bind(now.as_millis());
+            done += insert.execute(&mut *tx).await?.rows_affected();
+        }
+        if done != 2 {
+            return Ok(AgentChange::Refused);
+        }
+        tx.commit().await?;
+        Ok(AgentChange::Done)
     }
 
     /// Issues a new transform to a box; `None` if there is no such box. From
@@ -164,13 +192,33 @@ impl Store {
         Ok(AgentChange::of(done.rows_affected()))
     }
 
-    /// The box that shows the certificate with this digest.
+    /// The box that shows the certificate with this digest, if that is in
+    /// force.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn agent_by_certificate(&self, certificate: Sha256) -> Result<Option<Agent>, StoreError> {
-        Ok(sqlx::query_as("SELECT * FROM agents WHERE certificate = $1")
-            .bind(certificate.to_string())
+    pub async fn agent_by_certificate(
+        &self,
+        certificate: Sha256,
+        now: WallTime,
+    ) -> Result<Option<Agent>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT * FROM agents WHERE name IN (SELECT agent FROM agent_certificates \
+             WHERE certificate = $1 AND (until IS NULL OR until > $2))",
+        )
+        .bind(certificate.to_string())
+        .bind(now.as_millis())
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    /// The box of this name.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn agent(&self, name: &AgentId) -> Result<Option<Agent>, StoreError> {
+        Ok(sqlx::query_as("SELECT * FROM agents WHERE name = $1")
+            .bind(name.as_str())
             .fetch_optional(&self.pool)
             .await?)
     }
@@ -194,6 +242,7 @@ impl Store {
             .map(|agent| AgentSummary {
                 events: count(&agent, &|_| true),
                 gaps: count(&agent, &|c| c == "gap"),
+                expired: count(&agent, &|c| c == "expired"),
                 broken: count(&agent, &|c| c == "broken"),
                 agent,
             })
@@ -233,7 +282,7 @@ pub(in crate::bureau) mod tests {
         assert_eq!(store.add_agent(&other_name, now).await.unwrap(), AgentChange::Refused);
         assert_eq!(store.set_suspended(&new.name, true).await.unwrap(), AgentChange::Done);
         assert_eq!(store.set_suspended(&other_name.name, true).await.unwrap(), AgentChange::Refused);
-        let found = store.agent_by_certificate(new.certificate).await.unwrap().unwrap();
+        let found = store.agent_by_certificate(new.certificate, now).await.unwrap().unwrap();
         assert!(found.suspended && found.public_key == new.public_key);
         assert_eq!(store.agents().await.unwrap().len(), 1);
     }
@@ -246,13 +295,19 @@ pub(in crate::bureau) mod tests {
             store.add_agent(new, WallTime::from_millis(1)).await.unwrap();
         }
         let key = async |new: &NewAgent| {
-            let agent = store.agent_by_certificate(new.certificate).await.unwrap().unwrap();
+            let agent =
+                store.agent_by_certificate(new.certificate, WallTime::from_millis(2)).await.unwrap().unwrap();
             (agent.transform.version, store.transform_key(&agent).unwrap().id())
         };
         let (first, other) = (key(&one).await, key(&two).await);
         assert_eq!((first, first.0), (key(&one).await, 1));
         assert_ne!(first.1, other.1);
-        let backup = store.agent_by_certificate(one.certificate).await.unwrap().unwrap().transform;
+        let backup = store
+            .agent_by_certificate(one.certificate, WallTime::from_millis(2))
+            .await
+            .unwrap()
+            .unwrap()
+            .transform;
         assert_eq!(store.reissue_transform(&one.name).await.unwrap().unwrap().version, 2);
         let second = key(&one).await;
         assert_ne!(second.1, first.1);

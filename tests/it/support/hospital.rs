@@ -134,6 +134,12 @@ fn made(what: &str, output: io::Result<std::process::Output>) -> io::Result<Stri
     Err(io::Error::other(format!("{what}: {}\n{text}{said}", output.status)))
 }
 
+/// The public key that a `keys` command printed last.
+fn last_key(printed: &str) -> io::Result<String> {
+    let key = printed.lines().filter_map(|l| l.rsplit_once(": ")).next_back().map(|(_, k)| k.to_owned());
+    key.ok_or_else(|| io::Error::other("the keys command printed no public key"))
+}
+
 impl Hospital {
     /// Makes folder, authority, keys, cameras and configurations; starts the
     /// bureau, registers the box, enrols the two portraits as `PA` and `PB`.
@@ -156,15 +162,11 @@ impl Hospital {
                 .arg(dir.join("keys"))
                 .output(),
         )?;
-        let public = keys.lines().filter_map(|l| l.rsplit_once(": ")).next_back().map(|(_, k)| k.to_owned());
-        let public = public.ok_or_else(|| io::Error::other("counterproof keys printed no public key"))?;
-        made(
-            "counterproof keys",
-            Command::new(&programs.agent)
-                .args(["keys", "--name", "bureau", "--out"])
-                .arg(dir.join("bureau-keys"))
-                .output(),
-        )?;
+        let public = last_key(&keys)?;
+        let bureau_key = last_key(&made(
+            "counterproof-bureau keys",
+            Command::new(&programs.bureau).args(["keys", "--out"]).arg(dir.join("bureau-keys")).output(),
+        )?)?;
         let token = fs::read_to_string(dir.join("keys/his.token"))?.trim().to_owned();
         fs::write(dir.join("bureau.toml"), bureau_toml(models))?;
         let mut hospital = Self {
@@ -193,7 +195,7 @@ impl Hospital {
             "--certificate",
             &dir.join("pki/box-1.pem").to_string_lossy(),
         ])?;
-        hospital.write_agent_toml(models, &bureau, wishes)?;
+        hospital.write_agent_toml(models, &bureau, &bureau_key, wishes)?;
         Ok(hospital)
     }
 
@@ -228,9 +230,9 @@ impl Hospital {
         self.bureau_command(&["enrol", &photos.to_string_lossy()])
     }
 
-    fn write_agent_toml(&self, models: &Path, bureau: &str, wishes: &Wishes) -> io::Result<()> {
+    fn write_agent_toml(&self, models: &Path, bureau: &str, key: &str, wishes: &Wishes) -> io::Result<()> {
         let port = bureau.rsplit(':').next().unwrap_or_default();
-        let mut text = agent_toml(models, port, wishes);
+        let mut text = agent_toml(models, port, key, wishes);
         for (from, to) in &wishes.replace {
             if !text.contains(from.as_str()) {
                 return Err(io::Error::other(format!("the configuration has no `{from}`")));
@@ -405,6 +407,8 @@ listen = "127.0.0.1:0"
 [store]
 path = "bureau.db"
 root_key = "bureau-keys/root.key"
+[keys]
+signing = "bureau-keys/signing.key"
 [models]
 manifest = "{}"
 "#,
@@ -412,7 +416,7 @@ manifest = "{}"
     )
 }
 
-fn agent_toml(models: &Path, bureau_port: &str, wishes: &Wishes) -> String {
+fn agent_toml(models: &Path, bureau_port: &str, bureau_key: &str, wishes: &Wishes) -> String {
     let calibration = models.parent().unwrap_or(models).join("../config/calibrations/sface-2021dec.toml");
     let counters: String = ["w01", "w02"]
         .iter()
@@ -434,6 +438,7 @@ root = "keys/root.key"
 signing = "keys/signing.key"
 [bureau]
 url = "https://localhost:{bureau_port}"
+public_key = "{bureau_key}"
 [bureau.tls]
 ca = "pki/ca.pem"
 certificate = "pki/box-1.pem"
