@@ -41,10 +41,9 @@ pub fn start(name: &str) {
     // Started twice only by tests in one process.
     let _ = match journal {
         Some(Ok(journal)) => log.with(journal).try_init(),
-        Some(Err(_)) | None => {
-            log.with(fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(io::stderr))
-                .try_init()
-        }
+        Some(Err(_)) | None => log
+            .with(fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(io::stderr))
+            .try_init(),
     };
 }
 
@@ -57,6 +56,5 @@ fn may_be_said(metadata: &Metadata<'_>) -> bool {
 /// variable alone is inherited by whatever a unit's shell starts.
 fn stderr_is_the_journal() -> bool {
     let Ok(named) = std::env::var("JOURNAL_STREAM") else { return false };
-    rustix::fs::fstat(io::stderr())
-        .is_ok_and(|s| named == format!("{}:{}", s.st_dev, s.st_ino))
+    rustix::fs::fstat(io::stderr()).is_ok_and(|s| named == format!("{}:{}", s.st_dev, s.st_ino))
 }

@@ -17,7 +17,8 @@ use crate::http::metrics::{Kind, Metric};
 use crate::http::request::Routes;
 
 /// From a request to its answer, with one commit in between.
-const REQUEST_BOUNDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const REQUEST_BOUNDS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 macro_rules! metrics {
     ($($id:ident = $name:literal, $kind:expr, [$($label:literal),*], $help:literal;)*) => {

@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::metrics;
 use super::store::{Store, StoreError};
 use super::watch::Watch;
-use super::metrics;
 use crate::clock::{Clock, WallTime};
 use crate::settings::Problem;
 
@@ -109,7 +109,12 @@ pub async fn purge(store: &Store, retention: &Retention, now: WallTime) -> Resul
 }
 
 /// Carries out the limits at once and then every hour, for ever.
-pub(super) async fn keep_purging(store: Arc<Store>, retention: Retention, clock: Arc<dyn Clock>, watch: Watch) {
+pub(super) async fn keep_purging(
+    store: Arc<Store>,
+    retention: Retention,
+    clock: Arc<dyn Clock>,
+    watch: Watch,
+) {
     let mut ticks = tokio::time::interval(EVERY);
     loop {
         watch.purge.rest(ticks.tick()).await;

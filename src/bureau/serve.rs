@@ -74,7 +74,8 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), Bure
     let console_of = Console::new(store.clone(), config.retention, clock.clone());
     start("console", console, console::router(Arc::new(console_of)));
     let asking = tokio::spawn(watch.ask(store.clone()));
-    let purging = tokio::spawn(retention::keep_purging(store.clone(), config.retention, clock, watch.clone()));
+    let purging =
+        tokio::spawn(retention::keep_purging(store.clone(), config.retention, clock, watch.clone()));
     watch.hearts.watch()?;
     announce(ready, ready_file)?;
 

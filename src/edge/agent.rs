@@ -195,7 +195,8 @@ async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) ->
     let config = &context.config;
     let deadline = Duration::from_millis(config.bureau.reference_deadline_ms);
     let references = References::new(client.clone(), &config.bureau.url, deadline, recognizer);
-    let workers = Workers::start(models, config.decision.queue, &manifest, &config.models.wanted, &context.watch)?;
+    let workers =
+        Workers::start(models, config.decision.queue, &manifest, &config.models.wanted, &context.watch)?;
     let stop = Arc::new(AtomicBool::new(false));
     let counters = cameras::start(&context, &stop)?;
     let tools = Arc::new(Tools { context: Arc::clone(&context), references, workers });
@@ -264,7 +265,11 @@ async fn begin(context: &Arc<Context>, models: &BTreeMap<String, Sha256>) -> Res
     Ok(())
 }
 
-fn announce(his: SocketAddr, metrics: Option<SocketAddr>, ready_file: Option<&Path>) -> Result<(), AgentError> {
+fn announce(
+    his: SocketAddr,
+    metrics: Option<SocketAddr>,
+    ready_file: Option<&Path>,
+) -> Result<(), AgentError> {
     info!(%his, metrics = metrics.map(tracing::field::display), "listening");
     if let Some(path) = ready_file {
         let part = path.with_extension("part");

@@ -110,7 +110,8 @@ mod tests {
         let queue = Arc::new(Queue::new(1000));
         let takers: Vec<_> = (0..4)
             .map(|i| {
-                let (queue, heart) = (Arc::clone(&queue), hearts.heart(format!("{i}"), Duration::from_secs(9)));
+                let (queue, heart) =
+                    (Arc::clone(&queue), hearts.heart(format!("{i}"), Duration::from_secs(9)));
                 std::thread::spawn(move || std::iter::from_fn(|| queue.take(&heart)).collect::<Vec<u32>>())
             })
             .collect();

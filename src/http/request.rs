@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use tracing::{Instrument, debug, info, error_span};
+use tracing::{Instrument, debug, error_span, info};
 use uuid::Uuid;
 
 use super::problem::Problem;
@@ -111,7 +111,12 @@ mod tests {
     async fn a_uuid_is_taken_over_and_nothing_else_is() {
         let ours = "0190f0a4-5b3c-7d1e-8f00-123456789abc";
         assert_eq!(ask(Some(ours), "/fine").await.headers()[HEADER], ours);
-        for theirs in [None, Some("310101199001011234"), Some("S202611220001"), Some("0190f0a45b3c7d1e8f00123456789abc")] {
+        for theirs in [
+            None,
+            Some("310101199001011234"),
+            Some("S202611220001"),
+            Some("0190f0a45b3c7d1e8f00123456789abc"),
+        ] {
             let answer = ask(theirs, "/fine").await;
             let id = answer.headers()[HEADER].to_str().unwrap().to_owned();
             assert_eq!(Uuid::try_parse(&id).unwrap().get_version_num(), 7, "{id}");

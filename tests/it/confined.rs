@@ -36,15 +36,19 @@ async fn a_whole_verification_works_under_the_units_restrictions() {
     std::fs::rename(h.dir.join("bureau.db"), h.dir.join("bureau-state/bureau.db")).unwrap();
     let text = std::fs::read_to_string(&config).unwrap();
     let agent_text = std::fs::read_to_string(h.agent_config()).unwrap();
-    let port: String =
-        agent_text.split("https://localhost:").nth(1).unwrap().chars().take_while(char::is_ascii_digit).collect();
+    let port: String = agent_text
+        .split("https://localhost:")
+        .nth(1)
+        .unwrap()
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .collect();
     let text = text.replace("path = \"bureau.db\"", "path = \"bureau-state/bureau.db\"");
     let text = text.replacen("listen = \"127.0.0.1:0\"", &format!("listen = \"127.0.0.1:{port}\""), 1);
     std::fs::write(&config, text).unwrap();
 
     let words = ["serve", "--config", &config.to_string_lossy()];
-    let (bureau, ready) =
-        run(h, "counterproof-bureau.service", &h.programs.bureau, &words, "bureau-state");
+    let (bureau, ready) = run(h, "counterproof-bureau.service", &h.programs.bureau, &words, "bureau-state");
     h.console = format!("http://{}", ready["console"].as_str().unwrap());
     h.bureau = Some(bureau);
     let config = h.agent_config();
@@ -52,7 +56,8 @@ async fn a_whole_verification_works_under_the_units_restrictions() {
     let (agent, ready) = run(h, "counterproof.service", &h.programs.agent, &words, "state");
     h.joined(&ready);
     h.agent = Some(agent);
-    let full = || h.agent.as_ref().and_then(|a| std::fs::metadata(&a.log).ok()?.created().ok()?.elapsed().ok());
+    let full =
+        || h.agent.as_ref().and_then(|a| std::fs::metadata(&a.log).ok()?.created().ok()?.elapsed().ok());
     wait_for("pictures of a whole window", || full().filter(|t| t.as_millis() > 1500));
 
     for (id, cardholder, expected) in [("S1", "PB", "match"), ("S2", "PA", "mismatch")] {
@@ -69,9 +74,9 @@ async fn a_whole_verification_works_under_the_units_restrictions() {
     assert!(page.contains("process_resident_memory_bytes "), "{page}");
     // Nothing that it wanted was refused.
     let log = std::fs::read_to_string(&h.agent.as_ref().unwrap().log).unwrap();
-    let bad: Vec<&str> =
-        log.lines().filter(|l| l.contains("\"ERROR\"") || l.contains("\"WARN\"")).collect();
-    let unexpected: Vec<_> = bad.iter().filter(|l| l.contains("ot permitted") || l.contains("denied")).collect();
+    let bad: Vec<&str> = log.lines().filter(|l| l.contains("\"ERROR\"") || l.contains("\"WARN\"")).collect();
+    let unexpected: Vec<_> =
+        bad.iter().filter(|l| l.contains("ot permitted") || l.contains("denied")).collect();
     assert!(unexpected.is_empty(), "{unexpected:#?}");
 }
 

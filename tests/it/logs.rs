@@ -97,8 +97,15 @@ async fn a_busy_day(h: &Hospital) -> String {
         post().header(header::CONTENT_TYPE, "application/json").body(body).send().await.unwrap();
     }
     post().header(header::CONTENT_TYPE, "text/ROWAN").body("ROWAN").send().await.unwrap();
-    post().header("x-request-id", "310101199001011234").json(&settlement(8, "w02", CARDHOLDER)).send().await.unwrap();
-    for path in ["/v1/cardholders/CARDHOLDER-ROWAN-4711", "/SETTLED-0815-1?name=ROWAN", "/v1/settlements/王小明"] {
+    post()
+        .header("x-request-id", "310101199001011234")
+        .json(&settlement(8, "w02", CARDHOLDER))
+        .send()
+        .await
+        .unwrap();
+    for path in
+        ["/v1/cardholders/CARDHOLDER-ROWAN-4711", "/SETTLED-0815-1?name=ROWAN", "/v1/settlements/王小明"]
+    {
         h.request(Method::DELETE, path).bearer_auth(&h.token).send().await.unwrap();
     }
     request
@@ -123,7 +130,8 @@ async fn no_log_line_is_about_a_person() {
     let bureau = std::fs::read_to_string(h.dir.join("bureau.log")).unwrap();
 
     let digits = format!("{score:.6}");
-    let marks: Vec<&str> = PERSONAL.iter().copied().chain([digits.trim_end_matches('0'), "\"score\""]).collect();
+    let marks: Vec<&str> =
+        PERSONAL.iter().copied().chain([digits.trim_end_matches('0'), "\"score\""]).collect();
     for (whose, log) in [("agent", &agent), ("bureau", &bureau)] {
         let lines: Vec<&str> = log.lines().collect();
         assert!(lines.len() > 10 && log.contains("\"DEBUG\""), "{whose} said too little:\n{log}");
@@ -141,7 +149,8 @@ async fn no_log_line_is_about_a_person() {
     }
     // One request is followed by its id, from its answer into the log.
     let of_request = |l: &&str| l.contains(&request);
-    let its: Vec<Value> = agent.lines().filter(of_request).map(|l| serde_json::from_str(l).unwrap()).collect();
+    let its: Vec<Value> =
+        agent.lines().filter(of_request).map(|l| serde_json::from_str(l).unwrap()).collect();
     let said: Vec<&str> = its.iter().filter_map(|v| v["message"].as_str()).collect();
     assert_eq!(said, ["accepted", "answered"], "{its:#?}");
 }

@@ -46,7 +46,13 @@ async fn a_running_box_and_bureau_tell_their_figures_and_nobody_s_name() {
     let silent = ("counter", "w01");
     assert_eq!(agent.value("counterproof_verdicts_total", &[("verdict", "match")]), 0.0);
     wait_for("pictures of a whole window", || {
-        std::fs::metadata(h.dir.join("agent.ready")).ok()?.modified().ok()?.elapsed().ok().filter(|t| t.as_millis() > 900)
+        std::fs::metadata(h.dir.join("agent.ready"))
+            .ok()?
+            .modified()
+            .ok()?
+            .elapsed()
+            .ok()
+            .filter(|t| t.as_millis() > 900)
     });
 
     assert_eq!(settled(h, "NUMBER-4711", "PB").await.0, "match");
@@ -166,7 +172,10 @@ fn names_keep_the_conventions() {
         assert!(name.starts_with("counterproof_") || name.starts_with("process_"), "{name}");
         assert_eq!(m.kind == Kind::Counter, name.ends_with("_total"), "{name}");
         assert!(!matches!(m.kind, Kind::Histogram(_)) || name.ends_with("_seconds"), "{name}");
-        assert!(!["_ms", "_mb", "_percent", "_minutes", "_hours"].iter().any(|u| name.ends_with(u)), "{name}");
+        assert!(
+            !["_ms", "_mb", "_percent", "_minutes", "_hours"].iter().any(|u| name.ends_with(u)),
+            "{name}"
+        );
         assert!(m.help.ends_with('.') && m.help.len() > 20, "{name}: {}", m.help);
     }
 }

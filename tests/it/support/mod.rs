@@ -2,9 +2,9 @@
 
 pub mod bureau;
 pub mod hospital;
+pub mod pki;
 pub mod prometheus;
 pub mod unit;
-pub mod pki;
 
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};

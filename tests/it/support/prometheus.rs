@@ -118,7 +118,8 @@ impl Page {
     /// Everything on the page is in the list, as the list says.
     pub fn check_against(&self, list: &[&Metric]) {
         for (name, family) in &self.0 {
-            let metric = list.iter().find(|m| m.name == name).unwrap_or_else(|| panic!("{name} is not listed"));
+            let metric =
+                list.iter().find(|m| m.name == name).unwrap_or_else(|| panic!("{name} is not listed"));
             let kind = match metric.kind {
                 Kind::Counter => "counter",
                 Kind::Gauge => "gauge",

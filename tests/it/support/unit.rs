@@ -157,8 +157,10 @@ fn group(name: &str) -> BTreeSet<String> {
 
 /// The numbers of system calls on this machine, from the kernel's header.
 pub fn syscall_numbers() -> BTreeMap<String, i64> {
-    let candidates =
-        [format!("/usr/include/{}-linux-gnu/asm/unistd_64.h", std::env::consts::ARCH), "/usr/include/asm-generic/unistd.h".into()];
+    let candidates = [
+        format!("/usr/include/{}-linux-gnu/asm/unistd_64.h", std::env::consts::ARCH),
+        "/usr/include/asm-generic/unistd.h".into(),
+    ];
     let text = candidates.iter().find_map(|p| std::fs::read_to_string(p).ok());
     let text = text.expect("the kernel's headers: install linux-libc-dev");
     text.lines()
