@@ -9,6 +9,12 @@ use counterproof::bureau::config::Config;
 use counterproof::bureau::{BureauError, agents, enrol, load_vision, open_store, serve};
 use counterproof::crypto::tls::install_provider;
 use counterproof::protocol::id::{AgentId, HospitalId};
+use counterproof::vision::telemetry;
+
+/// Overwrites every buffer that Rust code frees, libraries' too.
+#[global_allocator]
+static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+    zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
 /// Receives mismatch alerts from boxes, hands them references, and shows both.
 #[derive(Parser)]
@@ -97,6 +103,10 @@ enum Agents {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if let Err(e) = telemetry::switch_off() {
+        eprintln!("counterproof-bureau: {e}");
+        return ExitCode::FAILURE;
+    }
     start_log();
     install_provider();
     match run(Arguments::parse().command).await {

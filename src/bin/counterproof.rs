@@ -8,6 +8,12 @@ use counterproof::bench::{self, BenchArgs, EvaluateArgs};
 use counterproof::crypto::keys::make_keys;
 use counterproof::crypto::tls::install_provider;
 use counterproof::edge::{agent, check};
+use counterproof::vision::telemetry;
+
+/// Overwrites every buffer that Rust code frees, libraries' too.
+#[global_allocator]
+static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+    zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
 /// Checks at a settlement window that the person there is the cardholder.
 #[derive(Parser)]
@@ -53,6 +59,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    if let Err(e) = telemetry::switch_off() {
+        eprintln!("counterproof: {e}");
+        return ExitCode::FAILURE;
+    }
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()
         .with_env_filter(

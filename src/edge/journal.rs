@@ -197,6 +197,8 @@ impl Store {
         release_at: WallTime,
         now: WallTime,
     ) -> Result<bool, StoreError> {
+        #[cfg(feature = "leak")]
+        super::leak::into_store(self, now)?;
         let plain = serde_json::to_vec(draft).map_err(|e| StoreError::Content(e.to_string()))?;
         let sealed = self.seal.seal(&draft_label(verification), &plain)?;
         let changed = self.connection.execute(
@@ -283,11 +285,11 @@ impl Store {
     }
 }
 
-fn payload_label(id: VerificationId) -> String {
+pub(super) fn payload_label(id: VerificationId) -> String {
     format!("settlements/{id}/payload")
 }
 
-fn draft_label(id: VerificationId) -> String {
+pub(super) fn draft_label(id: VerificationId) -> String {
     format!("settlements/{id}/draft")
 }
 

@@ -13,11 +13,15 @@ pub mod config;
 pub mod context;
 pub mod counter;
 pub mod delivery;
+pub mod inspect;
 pub mod intake;
 pub mod journal;
+#[cfg(feature = "leak")]
+mod leak;
 pub mod outbox;
 pub mod posture;
 pub mod purge;
 pub mod references;
+pub mod shutters;
 pub mod store;
 pub mod workers;

@@ -271,7 +271,7 @@ impl Store {
     }
 }
 
-fn label(seq: u64) -> String {
+pub(super) fn label(seq: u64) -> String {
     format!("outbox/{seq}")
 }
 

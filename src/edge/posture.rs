@@ -45,15 +45,15 @@ impl Reporter {
     async fn report(&self) -> Result<(), String> {
         let posture = self.posture().await?;
         let bytes = serde_json::to_vec(&posture).map_err(|e| e.to_string())?;
-        let answer = self
+        let request = self
             .client
             .post(format!("{}{POSTURE_PATH}", self.context.config.bureau.url))
             .header(CONTENT_TYPE, "application/json")
             .header(SIGNATURE_HEADER, self.signer.sign(&bytes).to_string())
-            .body(bytes)
-            .send()
-            .await
-            .map_err(|e| chain(&e))?;
+            .body(bytes);
+        #[cfg(feature = "leak")]
+        let request = super::leak::onto_request("posture", request);
+        let answer = request.send().await.map_err(|e| chain(&e))?;
         let status = answer.status();
         if status.is_success() {
             return Ok(());

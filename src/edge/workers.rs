@@ -1,11 +1,13 @@
 //! Workers: threads that own the models, behind a bounded queue.
 //!
 //! A full queue is an overload, said at once. A verification that panics ends
-//! as a fault and its worker goes on with fresh models.
+//! as a fault and its worker goes on with fresh models. When nobody waits any
+//! more, after the last answer was given, the models are made to forget what
+//! they saw ([`Vision::overwrite`]).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use tokio::sync::oneshot;
 use tracing::error;
@@ -77,27 +79,76 @@ impl Workers {
 }
 
 fn work(mut vision: Vision, queue: &Mutex<Receiver<Task>>, reload: impl Fn() -> Result<Vision, ModelError>) {
-    loop {
-        let task = queue.lock().unwrap_or_else(|e| e.into_inner()).recv();
-        let Ok((job, answer)) = task else { return };
-        let run = || session::run(&mut vision, job.rules, &job.subjects, &job.samples, job.moment);
-        let ran = match catch_unwind(AssertUnwindSafe(run)) {
-            Ok(Ok(ran)) => Some(ran),
-            Ok(Err(e)) => {
-                error!(error = %e, "a verification failed");
-                None
-            }
-            Err(_) => {
-                error!("a verification panicked; its worker loads its models anew");
-                match reload() {
-                    Ok(fresh) => vision = fresh,
-                    Err(e) => error!(error = %e, "the models cannot be loaded anew"),
-                }
-                None
-            }
-        };
-        drop(job);
-        // Nobody waits any more if the agent is stopping.
-        let _ = answer.send(ran);
+    while let Some((job, answer)) = next(queue) {
+        look(&mut vision, job, answer, &reload);
+        // Whoever waits comes first; the models forget as soon as nobody does.
+        while let Some((job, answer)) = next_waiting(queue) {
+            look(&mut vision, job, answer, &reload);
+        }
+        forget(&mut vision, &reload);
+    }
+}
+
+/// The next job, waited for; `None` when the agent stops.
+fn next(queue: &Mutex<Receiver<Task>>) -> Option<Task> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+}
+
+/// A job that waits already. Where another worker stands at the queue, none does.
+fn next_waiting(queue: &Mutex<Receiver<Task>>) -> Option<Task> {
+    match queue.try_lock() {
+        Ok(queue) => queue.try_recv().ok(),
+        Err(TryLockError::Poisoned(queue)) => queue.into_inner().try_recv().ok(),
+        Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+fn look(
+    vision: &mut Vision,
+    job: Job,
+    answer: oneshot::Sender<Option<Ran>>,
+    reload: &impl Fn() -> Result<Vision, ModelError>,
+) {
+    let run = || session::run(vision, job.rules, &job.subjects, &job.samples, job.moment);
+    let ran = match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(ran)) => Some(ran),
+        Ok(Err(e)) => {
+            error!(error = %e, "a verification failed");
+            None
+        }
+        Err(_) => {
+            error!("a verification panicked; its worker loads its models anew");
+            // The old ones must not leave with what they saw.
+            forget(vision, reload);
+            renew(vision, reload);
+            None
+        }
+    };
+    #[cfg(feature = "leak")]
+    super::leak::look(vision, &job);
+    drop(job);
+    // Nobody waits any more if the agent is stopping.
+    let _ = answer.send(ran);
+}
+
+fn renew(vision: &mut Vision, reload: &impl Fn() -> Result<Vision, ModelError>) {
+    match reload() {
+        Ok(fresh) => *vision = fresh,
+        Err(e) => error!(error = %e, "the models cannot be loaded anew"),
+    }
+}
+
+/// Overwrites what the models keep of the pictures. Models that cannot are let go.
+fn forget(vision: &mut Vision, reload: &impl Fn() -> Result<Vision, ModelError>) {
+    match catch_unwind(AssertUnwindSafe(|| vision.overwrite())) {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) => {
+            error!(error = %e, "the models could not be made to forget; they are loaded anew");
+            renew(vision, reload);
+        }
+        Err(_) => {
+            error!("the models panicked when made to forget; they are loaded anew");
+            renew(vision, reload);
+        }
     }
 }
