@@ -3,8 +3,10 @@
 
 use std::path::PathBuf;
 
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
 use crate::support::canary::run::{Wish, run};
-use crate::support::hospital::Programs;
+use crate::support::hospital::{Hospital, Programs, Wishes};
 
 fn programs() -> Programs {
     Programs {
@@ -35,4 +37,50 @@ fn the_program_has_no_leaks_that_can_be_switched_on() {
         let variable = ["COUNTERPROOF", "_LEAK"].concat();
         assert!(!has(variable.as_bytes()), "{} was built with the feature `leak`", program.display());
     }
+}
+
+/// A script that starts the agent as another group, with all memory lockable.
+/// What belongs to a process that is not dumpable belongs to root's group: that
+/// is how it shows from outside, even to root.
+fn as_another_group(dir: &std::path::Path) -> PathBuf {
+    let script = dir.join("another-group");
+    let agent = programs().agent;
+    let text = format!(
+        "#!/bin/sh\nulimit -l unlimited\nexec setpriv --regid=65534 --clear-groups '{}' \"$@\"\n",
+        agent.display()
+    );
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    script
+}
+
+#[tokio::test]
+async fn no_core_dump_no_onlooker_no_swap() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut h = Hospital::open(dir.path(), programs(), &models(), &Wishes::default()).unwrap();
+    h.programs.agent = as_another_group(dir.path());
+    h.start_agent().unwrap();
+    let pid = h.agent.as_ref().unwrap().pid();
+    let of = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
+    let number = |file: &str, key: &str| -> u64 {
+        let text = of(file);
+        let line = text.lines().find_map(|l| l.strip_prefix(key)).unwrap_or_else(|| panic!("{key}: {text}"));
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    };
+    assert_eq!(number("status", "Gid:"), 65534);
+    assert_eq!(number("limits", "Max core file size"), 0);
+    assert_eq!(std::fs::metadata(format!("/proc/{pid}/mem")).unwrap().gid(), 0, "it is dumpable");
+    assert!(number("status", "VmLck:") > 50_000, "its memory is not locked");
+    // Locked where it is touched, so that a lock costs no more than what is used.
+    assert!(number("status", "VmRSS:") < 400_000);
+    assert_eq!(of("comm").trim(), "counterproof");
+
+    // Where it is not locked, it is said whether swap is to be feared.
+    let check = std::process::Command::new(programs().agent)
+        .args(["check", "--config"])
+        .arg(h.agent_config())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&check.stdout);
+    assert!(said.lines().any(|l| l.contains(" swap ")), "{said}");
 }

@@ -82,3 +82,54 @@ impl Found {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::Scan;
+    use super::super::needles::Hits;
+    use super::super::run::Sink;
+    use super::*;
+
+    fn scan(forms: &[&'static str]) -> Scan {
+        let mut scan = Scan { bytes: 1, ..Scan::default() };
+        for form in forms {
+            scan.hits.add(Class::Pixel, form, String::new);
+        }
+        scan
+    }
+
+    fn clean() -> Found {
+        let looking = ["jpeg", "pixels", "crop", "crop-f32", "probe-f32", "reference-f32"];
+        Found {
+            settlements: Vec::new(),
+            sinks: vec![Sink { name: "log", bytes: 10, hits: Hits::default() }],
+            needles: 1,
+            looking: scan(&looking),
+            after: scan(&[]),
+            written: 1,
+            sent: 1,
+            files: Vec::new(),
+            unseen: Vec::new(),
+            elsewhere: Vec::new(),
+            metrics: false,
+        }
+    }
+
+    #[test]
+    fn a_run_that_saw_nothing_is_not_clean() {
+        assert!(clean().clean());
+        let spoilt: [fn(&mut Found); 6] = [
+            |f| f.sinks[0].bytes = 0,
+            |f| f.looking = scan(&["jpeg"]),
+            |f| f.after.bytes = 0,
+            |f| f.after = scan(&["probe-f32"]),
+            |f| f.unseen.push("a shared map".into()),
+            |f| f.elsewhere.push("the agent called 9.9.9.9".into()),
+        ];
+        for (n, spoil) in spoilt.iter().enumerate() {
+            let mut found = clean();
+            spoil(&mut found);
+            assert!(!found.clean(), "{n}");
+        }
+    }
+}

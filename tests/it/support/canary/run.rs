@@ -60,8 +60,11 @@ pub struct Found {
 
 /// A verification takes a window of 1.4 s, a held mismatch, and `strace`'s time.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// So much work of the worker, in nanoseconds, is a few pictures of a mismatch.
-const SOME_WORK: u64 = 120_000_000;
+/// Work of the worker after which it is stopped, in nanoseconds: two or three
+/// pictures. Each further try lets it go on for a picture more.
+const SOME_WORK: u64 = 50_000_000;
+const A_PICTURE: u64 = 25_000_000;
+const TRIES: u64 = 8;
 
 /// Runs everything in `dir`, which must be empty or not exist.
 ///
@@ -69,7 +72,7 @@ const SOME_WORK: u64 = 120_000_000;
 /// If a program does not start, or something does not come to pass.
 pub async fn run(dir: &Path, wish: Wish) -> io::Result<Found> {
     let mut canary = Canary::start(dir, wish).await?;
-    let settlements = canary.settlements().await?;
+    let mut settlements = canary.settlements().await?;
     let references = canary.references()?;
     let looking = canary.scan_while_looking(&references).await?;
     canary.ask(Method::GET, "/readyz", None).await?;
@@ -78,6 +81,8 @@ pub async fn run(dir: &Path, wish: Wish) -> io::Result<Found> {
     if canary.wish.posture_after {
         canary.posture().await?;
     }
+    // A match sends nothing after its references came: they must go all the same.
+    settlements.push(canary.play("S7", "w01", "PB", "match").await?);
     let after = canary.scan_after(&references).await?;
     canary.end(settlements, looking, after, metrics, &references)
 }
@@ -260,11 +265,13 @@ impl Canary {
     async fn scan_while_looking(&mut self, references: &Search) -> io::Result<Scan> {
         let pid = self.pid();
         let mut seen = Scan::default();
-        for n in 0..5 {
+        for n in 0..TRIES {
             let before = memory::thread_cpu(pid, "worker-0")?;
             let number = self.settle(&format!("S6-{n}"), "w01", "PA").await?;
+            let enough = before + SOME_WORK + n * A_PICTURE;
             until("the worker to look", || {
-                memory::thread_cpu(pid, "worker-0").is_ok_and(|now| now > before + SOME_WORK)
+                memory::thread_cpu(pid, "worker-0").is_ok_and(|now| now > enough)
+                    || !self.h.told(&number).is_empty()
             })
             .await?;
             let stopped = Stopped::new(pid)?;
@@ -355,13 +362,22 @@ impl Canary {
         let state = self.h.dir.join("state");
         parts.push(("audit", true, std::fs::read(state.join("audit.log"))?));
         parts.push(("database", false, self.raw));
-        let (temporary, files): (Vec<_>, Vec<_>) =
-            written.files.iter().partition(|(name, _)| Path::new(name).starts_with(&self.temporary));
-        let join = |all: &[(&String, &Vec<u8>)]| all.iter().flat_map(|(_, b)| b.to_vec()).collect::<Vec<_>>();
-        if !temporary.is_empty() {
-            parts.push(("file", true, join(&temporary)));
+        let mut files: [Vec<u8>; 3] = Default::default();
+        for (name, bytes) in &written.files {
+            let kind = if Path::new(name).starts_with(&self.temporary) {
+                0
+            } else {
+                1 + usize::from(name.contains("/agent.db"))
+            };
+            files[kind].extend_from_slice(bytes);
         }
-        parts.push(("writes", false, join(&files)));
+        let [temporary, others, database] = files;
+        // An agent that writes no temporary file is as it should be.
+        if !temporary.is_empty() {
+            parts.push(("file", true, temporary));
+        }
+        parts.push(("writes", true, others));
+        parts.push(("database writes", false, database));
         parts.push(("sockets", false, written.sockets.values().flatten().copied().collect()));
         parts.push(("pipes", false, written.inside.clone()));
         let sinks = parts.into_iter().map(|(name, plain, bytes)| {
