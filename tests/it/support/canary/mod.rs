@@ -8,7 +8,8 @@
 //! is made from the pictures of the cameras with the agent's own models
 //! ([`faces`]). An empty sink is a failure of the test itself.
 
-#![allow(dead_code)]
+// Each of its users, a test and an example, uses a part; what cannot be prepared ends the run.
+#![allow(dead_code, clippy::expect_used)]
 
 pub mod decimals;
 pub mod faces;

@@ -177,11 +177,13 @@ impl Thing<'_> {
             self.pattern(class, names.f32, little[at * 4..][..20].to_vec());
             self.pattern(class, names.f32, big[at * 4..][..20].to_vec());
         }
-        let halves: Vec<u16> = values.iter().map(|v| half(*v)).collect();
-        for at in starts(values.len(), 6) {
-            let part = &halves[at..at + 6];
-            self.pattern(class, names.f16, part.iter().flat_map(|v| v.to_le_bytes()).collect());
-            self.pattern(class, names.f16, part.iter().flat_map(|v| v.to_be_bytes()).collect());
+        for round in [f64::round as fn(f64) -> f64, f64::trunc] {
+            let halves: Vec<u16> = values.iter().map(|v| half(*v, round)).collect();
+            for at in starts(values.len(), 6) {
+                let part = &halves[at..at + 6];
+                self.pattern(class, names.f16, part.iter().flat_map(|v| v.to_le_bytes()).collect());
+                self.pattern(class, names.f16, part.iter().flat_map(|v| v.to_be_bytes()).collect());
+            }
         }
         self.small(class, names.i8, values);
         for text in [hex(&little, false), hex(&little, true), hex(&big, false), hex(&big, true)] {
@@ -329,16 +331,16 @@ fn hex(bytes: &[u8], upper: bool) -> String {
     bytes.iter().map(|b| if upper { format!("{b:02X}") } else { format!("{b:02x}") }).collect()
 }
 
-/// IEEE 754 half precision, to nearest; ties and values of 65520 and above do
-/// not occur in embeddings.
-pub fn half(v: f32) -> u16 {
+/// IEEE 754 half precision, rounded or cut off; ties and values of 65520 and
+/// above do not occur in embeddings.
+pub fn half(v: f32, round: fn(f64) -> f64) -> u16 {
     let sign = (v.to_bits() >> 16) as u16 & 0x8000;
     let size = f64::from(v.abs());
     if size < 2f64.powi(-14) {
-        return sign | (size * 2f64.powi(24)).round() as u16;
+        return sign | round(size * 2f64.powi(24)) as u16;
     }
     let exponent = size.log2().floor() as i32;
-    let mantissa = (size / 2f64.powi(exponent) * 1024.0).round() as u16 - 1024;
+    let mantissa = round(size / 2f64.powi(exponent) * 1024.0) as u16 - 1024;
     // A mantissa rounded up to 1024 carries into the exponent, as it should.
     sign + ((exponent + 15) as u16 * 1024 + mantissa)
 }
@@ -392,7 +394,8 @@ mod tests {
             ("probe-f32", little.clone()),
             ("probe-f32", little[200..300].to_vec()),
             ("probe-f32", big.clone()),
-            ("probe-f16", v.iter().flat_map(|v| half(*v).to_le_bytes()).collect()),
+            ("probe-f16", v.iter().flat_map(|v| half(*v, f64::round).to_le_bytes()).collect()),
+            ("probe-f16", v.iter().flat_map(|v| half(*v, f64::trunc).to_be_bytes()).collect()),
             ("probe-i8", v.iter().map(|v| (v * 127.0).round() as i8 as u8).collect()),
             ("probe-i8", v.iter().map(|v| (v * 128.0) as i8 as u8).collect()),
             ("probe-hex", hex(&little, false).into_bytes()),
@@ -440,7 +443,7 @@ mod tests {
     #[test]
     fn halves_are_ieee_754() {
         for (v, bits) in [(1.0, 0x3c00), (-2.0, 0xc000), (0.5, 0x3800), (0.0, 0), (0.1, 0x2e66), (6e-8, 1)] {
-            assert_eq!(half(v), bits, "{v}");
+            assert_eq!(half(v, f64::round), bits, "{v}");
         }
     }
 }
