@@ -2,10 +2,10 @@
 //! this one, and no page of it may be written to swap.
 //!
 //! The unit says the same (`LimitCORE=0`, `MemorySwapMax=0`); this holds for a
-//! process that was started by hand too. Pages are locked only where the limit
-//! on locked memory is unlimited: under a smaller one, a lock on all that comes
-//! would make allocations fail in the middle of a verification. Where they are
-//! not locked and could be swapped, that is said at the start and in `check`.
+//! process that was started by hand too. Pages are locked only where no limit
+//! on locked memory holds: under one, a lock on all that comes would make
+//! allocations fail in the middle of a verification. Where they are not locked
+//! and could be swapped, that is said at the start and in `check`.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ pub enum Swap {
     Absent,
     /// Its control group may not use any.
     Forbidden,
-    /// The limit lets all pages be locked.
+    /// No limit holds, so that all pages can be locked.
     Lockable,
     /// Pages with faces could be written to a disk.
     Possible {
@@ -34,7 +34,7 @@ impl std::fmt::Display for Swap {
         match self {
             Self::Absent => f.write_str("this machine has no swap"),
             Self::Forbidden => f.write_str("this service may not use swap (memory.swap.max is 0)"),
-            Self::Lockable => f.write_str("memory is locked (the limit on locked memory is unlimited)"),
+            Self::Lockable => f.write_str("memory is locked, as no limit on that holds"),
             Self::Possible { limit } => write!(
                 f,
                 "pages with faces could be written to swap: the limit on locked memory is {limit} bytes; \
@@ -47,8 +47,8 @@ impl std::fmt::Display for Swap {
 impl Swap {
     /// What holds for this process.
     pub fn of_this_process() -> Self {
-        let limit = getrlimit(Resource::Memlock).current;
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let limit = getrlimit(Resource::Memlock).current.filter(|_| !may_lock(&read("/proc/self/status")));
         Self::from_words(limit, &read("/proc/swaps"), &read("/proc/self/cgroup"), |group| {
             let file =
                 Path::new("/sys/fs/cgroup").join(group.trim_start_matches('/')).join("memory.swap.max");
@@ -56,7 +56,7 @@ impl Swap {
         })
     }
 
-    /// From the limit (`None`: unlimited), `/proc/swaps`, `/proc/self/cgroup`
+    /// From the limit (`None`: none holds), `/proc/swaps`, `/proc/self/cgroup`
     /// and the `memory.swap.max` of a group.
     fn from_words(
         limit: Option<u64>,
@@ -75,6 +75,15 @@ impl Swap {
         }
         Self::Possible { limit }
     }
+}
+
+/// Whether the process has `CAP_IPC_LOCK`, for which the limit does not hold;
+/// from `/proc/self/status`.
+fn may_lock(status: &str) -> bool {
+    const IPC_LOCK: u32 = 14; // linux/capability.h
+    let effective = status.lines().find_map(|l| l.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    effective.is_some_and(|caps| caps >> IPC_LOCK & 1 == 1)
 }
 
 /// Closes them; what cannot be closed is said in the log.
@@ -124,6 +133,8 @@ mod tests {
         for found in ["max\n", "4096\n", ""] {
             assert_eq!(Swap::from_words(Some(7), &swap, GROUPS, max(found)), Swap::Possible { limit: 7 });
         }
+        assert!(may_lock("Name:\tx\nCapEff:\t0000000000004000\n"));
+        assert!(!may_lock("CapEff:\t0000000000003fff\n") && !may_lock(""));
         // What cannot be read is not taken for good news.
         assert_eq!(Swap::from_words(Some(7), "", "", |_| None), Swap::Possible { limit: 7 });
     }

@@ -71,19 +71,27 @@ const TRIES: u64 = 8;
 /// # Errors
 /// If a program does not start, or something does not come to pass.
 pub async fn run(dir: &Path, wish: Wish) -> io::Result<Found> {
+    let begun = Instant::now();
+    let say = |what: &str| eprintln!("canary, {:>3} s: {what}", begun.elapsed().as_secs());
+    say("a hospital, its cameras, and what to look for in their pictures");
     let mut canary = Canary::start(dir, wish).await?;
+    say("settlements");
     let mut settlements = canary.settlements().await?;
     let references = canary.references()?;
+    say("the memory of the agent while it looks at somebody");
     let looking = canary.scan_while_looking(&references).await?;
     canary.ask(Method::GET, "/readyz", None).await?;
     canary.ask(Method::POST, "/v1/settlements", Some(json!({ "settlement_id": 7 }))).await?;
     let metrics = canary.metrics().await?;
     if canary.wish.posture_after {
+        say("the next posture");
         canary.posture().await?;
     }
     // A match sends nothing after its references came: they must go all the same.
     settlements.push(canary.play("S7", "w01", "PB", "match").await?);
+    say("the memory of the agent once all is decided");
     let after = canary.scan_after(&references).await?;
+    say("everything that was written and sent");
     canary.end(settlements, looking, after, metrics, &references)
 }
 
