@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use counterproof::vision::telemetry;
 use hospital::{Hospital, Programs, Wishes};
 use serde_json::Value;
 
@@ -104,6 +105,10 @@ struct Outcome {
 }
 
 fn main() -> ExitCode {
+    if let Err(e) = telemetry::switch_off() {
+        eprintln!("demo: {e}");
+        return ExitCode::FAILURE;
+    }
     let keep = std::env::args().any(|a| a == "--keep");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match runtime.map(|r| r.block_on(demo(keep))) {

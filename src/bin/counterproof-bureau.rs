@@ -15,6 +15,12 @@ use counterproof::clock::{Clock, SystemClock};
 use counterproof::crypto::keys::make_bureau_keys;
 use counterproof::crypto::tls::install_provider;
 use counterproof::protocol::id::{AgentId, AlertId, HospitalId};
+use counterproof::vision::telemetry;
+
+/// Overwrites every buffer that Rust code frees, libraries' too.
+#[global_allocator]
+static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+    zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
 /// Receives mismatch alerts from boxes, hands them references, and shows both.
 #[derive(Parser)]
@@ -221,6 +227,10 @@ enum Agents {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if let Err(e) = telemetry::switch_off() {
+        eprintln!("counterproof-bureau: {e}");
+        return ExitCode::FAILURE;
+    }
     counterproof::log::start("counterproof-bureau");
     install_provider();
     match run(Arguments::parse().command).await {

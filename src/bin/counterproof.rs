@@ -10,6 +10,12 @@ use counterproof::crypto::sign::PublicKey;
 use counterproof::crypto::tls::install_provider;
 use counterproof::edge::{agent, check, inspect, policy};
 use counterproof::protocol::bundle::{self, check::Pinned};
+use counterproof::vision::telemetry;
+
+/// Overwrites every buffer that Rust code frees, libraries' too.
+#[global_allocator]
+static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+    zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
 /// Checks at a settlement window that the person there is the cardholder.
 #[derive(Parser)]
@@ -145,6 +151,10 @@ enum Policy {
 }
 
 fn main() -> ExitCode {
+    if let Err(e) = telemetry::switch_off() {
+        eprintln!("counterproof: {e}");
+        return ExitCode::FAILURE;
+    }
     let arguments = Arguments::parse();
     counterproof::log::start("counterproof");
     install_provider();

@@ -44,6 +44,7 @@ use super::gauges::Gauges;
 use super::intake::Intake;
 use super::posture::Reporter;
 use super::references::References;
+use super::shutters;
 use super::store::{Roots, Store, StoreError};
 use super::upkeep;
 use super::workers::Workers;
@@ -134,24 +135,12 @@ pub fn today() -> jiff::civil::Date {
     jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
-/// No core dump may hold a face, and no other process may look into this one.
-fn close_the_shutters() {
-    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
-    if let Err(e) = setrlimit(Resource::Core, none) {
-        warn!(error = %e, "core dumps could not be switched off");
-    }
-    if let Err(e) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-        warn!(error = %e, "the process could not be made undumpable");
-    }
-}
-
 /// Runs the agent until it is told to stop.
 ///
 /// # Errors
 /// Whatever keeps it from starting, with what to do.
 pub fn run(path: &Path, ready_file: Option<PathBuf>) -> Result<(), AgentError> {
-    close_the_shutters();
+    shutters::close();
     let effective = Config::read(path, today())?;
     effective.warnings.iter().for_each(|w| warn!("{w}"));
     let eyes = Eyes::open(&effective.config)?;

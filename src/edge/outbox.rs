@@ -275,7 +275,7 @@ impl Store {
     }
 }
 
-fn label(seq: u64) -> String {
+pub(super) fn label(seq: u64) -> String {
     format!("outbox/{seq}")
 }
 

@@ -121,14 +121,15 @@ impl Reporter {
         kind: &str,
         bytes: Vec<u8>,
     ) -> Result<reqwest::Response, String> {
-        self.client
+        let request = self
+            .client
             .request(method, format!("{}{path}", self.context.config.bureau.url))
             .header(CONTENT_TYPE, kind)
             .header(SIGNATURE_HEADER, self.signer.sign(&bytes).to_string())
-            .body(bytes)
-            .send()
-            .await
-            .map_err(|e| chain(&e))
+            .body(bytes);
+        #[cfg(feature = "leak")]
+        let request = super::leak::onto_request("posture", request);
+        request.send().await.map_err(|e| chain(&e))
     }
 
     /// The countersignature, if it is the pinned bureau's and for this posture.

@@ -63,6 +63,11 @@ impl<T> Queue<T> {
         }
     }
 
+    /// A thing that waits already.
+    pub fn take_waiting(&self) -> Option<T> {
+        self.lock().pop_front()
+    }
+
     /// Takes no more; those who wait leave once it is empty.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);

@@ -1,7 +1,9 @@
 //! Workers: threads that own the models, behind a bounded queue.
 //!
 //! A full queue is an overload, said at once. A verification that panics ends
-//! as a fault and its worker goes on with fresh models.
+//! as a fault and its worker goes on with fresh models. When nobody waits any
+//! more, after the last answer was given, the models are made to forget what
+//! they saw ([`Vision::overwrite`]).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -96,24 +98,62 @@ fn work(
 ) {
     while let Some((job, answer)) = queue.take(heart) {
         heart.allow(VERIFICATION);
-        let run = || session::run(&mut vision, job.rules, &job.subjects, &job.samples, job.moment);
-        let ran = match catch_unwind(AssertUnwindSafe(run)) {
-            Ok(Ok(ran)) => Some(ran),
-            Ok(Err(e)) => {
-                error!(error = %e, "a verification failed");
-                None
-            }
-            Err(_) => {
-                error!("a verification panicked; its worker loads its models anew");
-                match reload() {
-                    Ok(fresh) => vision = fresh,
-                    Err(e) => error!(error = %e, "the models cannot be loaded anew"),
-                }
-                None
-            }
-        };
-        drop(job);
-        // Nobody waits any more if the agent is stopping.
-        let _ = answer.send(ran);
+        look(&mut vision, job, answer, &reload);
+        // Whoever waits comes first; the models forget as soon as nobody does.
+        while let Some((job, answer)) = queue.take_waiting() {
+            heart.allow(VERIFICATION);
+            look(&mut vision, job, answer, &reload);
+        }
+        forget(&mut vision, &reload);
+    }
+}
+
+fn look(
+    vision: &mut Vision,
+    job: Job,
+    answer: oneshot::Sender<Option<Ran>>,
+    reload: &impl Fn() -> Result<Vision, ModelError>,
+) {
+    let run = || session::run(vision, job.rules, &job.subjects, &job.samples, job.moment);
+    let ran = match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(ran)) => Some(ran),
+        Ok(Err(e)) => {
+            error!(error = %e, "a verification failed");
+            None
+        }
+        Err(_) => {
+            error!("a verification panicked; its worker loads its models anew");
+            // The old ones must not leave with what they saw.
+            forget(vision, reload);
+            renew(vision, reload);
+            None
+        }
+    };
+    #[cfg(feature = "leak")]
+    super::leak::look(vision, &job);
+    drop(job);
+    // Nobody waits any more if the agent is stopping.
+    let _ = answer.send(ran);
+}
+
+fn renew(vision: &mut Vision, reload: &impl Fn() -> Result<Vision, ModelError>) {
+    match reload() {
+        Ok(fresh) => *vision = fresh,
+        Err(e) => error!(error = %e, "the models cannot be loaded anew"),
+    }
+}
+
+/// Overwrites what the models keep of the pictures. Models that cannot are let go.
+fn forget(vision: &mut Vision, reload: &impl Fn() -> Result<Vision, ModelError>) {
+    match catch_unwind(AssertUnwindSafe(|| vision.overwrite())) {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) => {
+            error!(error = %e, "the models could not be made to forget; they are loaded anew");
+            renew(vision, reload);
+        }
+        Err(_) => {
+            error!("the models panicked when made to forget; they are loaded anew");
+            renew(vision, reload);
+        }
     }
 }

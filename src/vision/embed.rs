@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::align::{Crop, SIDE};
 use super::cost::{Costs, Step};
 use super::manifest::{Manifest, Model};
-use super::model::{Loaded, ModelError};
+use super::model::{GREY, Loaded, ModelError};
 use crate::crypto::transform::Transform;
 use crate::protocol::reference::{Protected, Template};
 
@@ -90,6 +90,13 @@ impl Embedder {
             id: model.id.clone(),
             input: Zeroizing::new(vec![0.0; 3 * PLANE]),
         })
+    }
+
+    /// Runs the model on grey: what its buffers held of a face is gone.
+    pub(super) fn overwrite(&mut self) -> Result<(), ModelError> {
+        self.input.fill(GREY);
+        self.model.run(&self.input, SIDE, SIDE)?;
+        Ok(())
     }
 
     pub(super) fn embed(&mut self, crop: &Crop, costs: &mut Costs) -> Result<Probe, ModelError> {

@@ -4,6 +4,7 @@
 mod agent;
 mod architecture;
 mod bureau;
+mod canary;
 mod confined;
 mod evidence;
 mod logs;

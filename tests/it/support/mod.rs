@@ -1,6 +1,7 @@
 //! What the whole-program tests share.
 
 pub mod bureau;
+pub mod canary;
 pub mod hospital;
 pub mod pki;
 pub mod prometheus;
