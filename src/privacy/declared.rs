@@ -325,33 +325,26 @@ pub(super) mod tests {
         withdrawal_links_days = 179
         "#;
 
-    fn regions(first: Region) -> [(CounterId, Region); 2] {
-        [("w01".parse().unwrap(), first), ("w02".parse().unwrap(), Region::WHOLE)]
-    }
-
-    fn read(text: &str) -> Declared {
-        toml::from_str(text).unwrap()
-    }
-
-    fn judge(text: &str, first: Region) -> Result<(Policy, Vec<String>), Vec<Problem>> {
-        let regions = regions(first);
-        let regions: Vec<_> = regions.iter().map(|(id, r)| (id, *r)).collect();
-        read(text).policy(&regions, TODAY)
-    }
-
     const FIRST: Region = Region { x: 0.1, y: 0.0, w: 0.8, h: 1.0 };
 
-    /// The text with the digest of the notice that it makes.
-    pub(in crate::privacy) fn signed(text: &str) -> String {
-        let regions = regions(FIRST);
-        let regions: Vec<_> = regions.iter().map(|(id, r)| (id, *r)).collect();
-        let unsigned = text.replace("sha256 = \"DIGEST\"\n", "");
-        let draft = read(&unsigned).draft(&regions, TODAY).unwrap();
-        text.replace("DIGEST", &draft.notice.sha256.to_string())
+    fn judge(text: &str, first: Region) -> Result<(Policy, Vec<String>), Vec<Problem>> {
+        let (w01, w02) = ("w01".parse().unwrap(), "w02".parse().unwrap());
+        let declared: Declared = toml::from_str(text).unwrap();
+        declared.policy(&[(&w01, first), (&w02, Region::WHOLE)], TODAY)
     }
 
     fn policy(text: &str) -> Result<(Policy, Vec<String>), Vec<Problem>> {
         judge(text, FIRST)
+    }
+
+    /// The text with the digest of the notice that it makes, if it makes one.
+    fn signed(text: &str) -> String {
+        let (w01, w02) = ("w01".parse().unwrap(), "w02".parse().unwrap());
+        let unsigned = text.replace("sha256 = \"DIGEST\"\n", "");
+        let declared: Declared = toml::from_str(&unsigned).unwrap();
+        let made = declared.draft(&[(&w01, FIRST), (&w02, Region::WHOLE)], TODAY);
+        let digest = made.map_or_else(|_| Sha256([0; 32]), |p| p.notice.sha256);
+        text.replace("DIGEST", &digest.to_string())
     }
 
     /// A policy in force, with one thing written otherwise.
@@ -432,7 +425,8 @@ pub(super) mod tests {
     fn no_limit_passes_its_ceiling_or_falls_below_its_floor() {
         for limit in LIMITS {
             let line = WHOLE.lines().find(|l| l.contains(limit.key)).unwrap();
-            let with = |units: u64| signed_or_not(line, &format!("{} = {units}\n", limit.key));
+            let with =
+                |units: u64| policy(&signed(&WHOLE.replace(line, &format!("{} = {units}", limit.key))));
             let (floor, ceiling) = (limit.floor / limit.unit, limit.ceiling / limit.unit);
             for good in [floor, ceiling] {
                 let policy = with(good).unwrap().0;
@@ -445,16 +439,6 @@ pub(super) mod tests {
                 assert!(problem.advice.contains("PIPL art. 19"), "{problem:?}");
             }
         }
-    }
-
-    /// Judged with the digest of its own notice, if it has one.
-    fn signed_or_not(from: &str, to: &str) -> Result<(Policy, Vec<String>), Vec<Problem>> {
-        let text = WHOLE.replace(from, to);
-        let regions = regions(FIRST);
-        let regions: Vec<_> = regions.iter().map(|(id, r)| (id, *r)).collect();
-        let made = read(&text.replace("DIGEST", &"0".repeat(64))).draft(&regions, TODAY);
-        let digest = made.map_or_else(|_| Sha256([0; 32]), |p| p.notice.sha256);
-        policy(&text.replace("DIGEST", &digest.to_string()))
     }
 
     #[test]
