@@ -26,7 +26,8 @@ pub enum ChainState {
 }
 
 impl ChainState {
-    pub(super) const fn as_str(self) -> &'static str {
+    /// The word in the store and in metrics.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Gap => "gap",
