@@ -9,7 +9,8 @@ use super::store::{Evidence, Store};
 use crate::clock::WallTime;
 use crate::crypto::sign::SigningKey;
 use crate::protocol::alert::{Content, Event};
-use crate::protocol::bundle::check::{Pinned, Report, check};
+use crate::protocol::bundle::check::{Pinned, check};
+use crate::protocol::bundle::report::Report;
 use crate::protocol::bundle::{
     ALGORITHMS, After, Before, BoxPart, Bundle, BureauPart, Document, Exact, Format, Heads, LaterWord,
     Neighbours, RegisteredKey, SignedEvent,

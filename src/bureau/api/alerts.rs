@@ -26,7 +26,7 @@ pub(super) async fn receive(
 ) -> Result<Response, Response> {
     let body = body.map_err(respond)?;
     let signed = verify(&api, &headers, &body, &agent).await?;
-    let event = read(&signed, &agent)?;
+    let event = read(&signed, &agent).map_err(respond)?;
     let received = Received {
         agent: &agent.name,
         epoch: event.chain.epoch,
@@ -60,20 +60,18 @@ pub(super) async fn receive(
 
 /// Reads the event. A key that was replaced is still good for what was signed
 /// before: the event may have waited on the box since.
-fn read(signed: &Signed<'_>, agent: &Agent) -> Result<Event, Response> {
-    let event = Event::from_bytes(signed.verified.bytes()).map_err(|e| {
-        respond(match e {
-            EventError::TooLong(_) => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, e.to_string()),
-            EventError::Form { field, what } => unprocessable(&field, what),
-        })
+fn read(signed: &Signed<'_>, agent: &Agent) -> Result<Event, Problem> {
+    let event = Event::from_bytes(signed.verified.bytes()).map_err(|e| match e {
+        EventError::TooLong(_) => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, e.to_string()),
+        EventError::Form { field, what } => unprocessable(&field, what),
     })?;
     if event.source.0 != agent.name {
         let detail = format!("found /agents/{}; the certificate is that of {}", event.source.0, agent.name);
-        return Err(respond(unprocessable("source", detail)));
+        return Err(unprocessable("source", detail));
     }
     if event.chain.seq == 0 || i64::try_from(event.chain.seq).is_err() {
         let detail = format!("found {}; events are numbered 1, 2, 3, … up to {}", event.chain.seq, i64::MAX);
-        return Err(respond(unprocessable("chain.seq", detail)));
+        return Err(unprocessable("chain.seq", detail));
     }
     if !signed.key.signed(event.signed_at()) {
         return Err(refused(agent, replaced(&signed.key)));

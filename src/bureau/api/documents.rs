@@ -36,7 +36,8 @@ pub(super) async fn receive(
     })?;
     let body = body.map_err(respond)?;
     let now = api.clock.now().wall;
-    let verified = verify(&api, &headers, &body, &agent).await?.by_key_in_force(&agent, now)?;
+    let signed = verify(&api, &headers, &body, &agent).await?;
+    let verified = signed.by_key_in_force(&agent, now).map_err(respond)?;
     let found = Sha256::of(verified.bytes());
     if found != named {
         let detail = format!("the body has SHA-256 {found}; the path names {named}");

@@ -195,19 +195,19 @@ async fn verify<'a>(
         (Ok(verified), Some(key)) => Ok(Signed { verified, key }),
         (checked, _) => {
             let why = checked.err().map_or_else(|| "no key is on record".to_owned(), |e| e.to_string());
-            Err(refused(agent, why))
+            Err(respond(refused(agent, why)))
         }
     }
 }
 
-fn refused(agent: &Agent, why: String) -> Response {
+fn refused(agent: &Agent, why: String) -> Problem {
     tracing::warn!(agent = %agent.name, why, "a signature was refused");
-    respond(unprocessable(SIGNATURE_HEADER, why))
+    unprocessable(SIGNATURE_HEADER, why)
 }
 
 impl<'a> Signed<'a> {
     /// The bytes, if the key is in force now: for what is signed when it is sent.
-    fn by_key_in_force(self, agent: &Agent, now: WallTime) -> Result<Verified<'a>, Response> {
+    fn by_key_in_force(self, agent: &Agent, now: WallTime) -> Result<Verified<'a>, Problem> {
         if self.key.in_force(now) {
             return Ok(self.verified);
         }

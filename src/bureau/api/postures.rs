@@ -24,7 +24,8 @@ pub(super) async fn receive(
 ) -> Result<Response, Response> {
     let body = body.map_err(respond)?;
     let now = api.clock.now().wall;
-    let verified = verify(&api, &headers, &body, &agent).await?.by_key_in_force(&agent, now)?;
+    let signed = verify(&api, &headers, &body, &agent).await?;
+    let verified = signed.by_key_in_force(&agent, now).map_err(respond)?;
     let mut json = serde_json::Deserializer::from_slice(verified.bytes());
     let posture: Posture = serde_path_to_error::deserialize(&mut json)
         .map_err(|e| respond(unprocessable(&e.path().to_string(), e.inner().to_string())))?;

@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
+use super::chain::{ChainState, Place, at_place, settle_successor};
 use super::{AgentKey, Store, StoreError, parse};
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 use crate::crypto::sign::{Signature, Unverified, Verified};
-use crate::protocol::alert::{Content, Event, Link};
+use crate::protocol::alert::{Content, Event};
 use crate::protocol::countersign::Receipt;
 use crate::protocol::id::{AgentId, AlertId, Epoch};
 
@@ -75,6 +76,7 @@ pub(super) struct Neighbour {
     /// Whether it is not held, and the box said that it expired.
     pub(super) expired: bool,
 }
+use crate::protocol::id::{AgentId, AlertId};
 
 /// What became of an event that was handed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -249,31 +251,6 @@ async fn seen_before(
     same_place.map(|id| parse("events", &id).map(Insertion::PlaceTaken)).transpose()
 }
 
-/// What stands at a place of a chain: an event that is held, else one that
-/// expired on the box.
-pub(super) async fn at_place(
-    tx: &mut Transaction<'_, Sqlite>,
-    agent: &AgentId,
-    epoch: Epoch,
-    seq: u64,
-) -> Result<Option<Neighbour>, StoreError> {
-    let seq = i64::try_from(seq).unwrap_or(i64::MAX);
-    for (sql, expired) in [
-        ("SELECT digest FROM events WHERE agent = $1 AND epoch = $2 AND seq = $3", false),
-        (
-            "SELECT digest FROM expirations WHERE agent = $1 AND epoch = $2 AND seq = $3 ORDER BY event LIMIT 1",
-            true,
-        ),
-    ] {
-        let query = sqlx::query_scalar::<_, String>(sql);
-        let query = query.bind(agent.as_str()).bind(epoch.to_string()).bind(seq);
-        if let Some(digest) = query.fetch_optional(&mut **tx).await? {
-            return Ok(Some(Neighbour { digest: parse("events", &digest)?, expired }));
-        }
-    }
-    Ok(None)
-}
-
 /// What an event says beyond its place: which alert it takes back, which place
 /// stays empty, which documents it names.
 async fn insert_content(
@@ -348,39 +325,6 @@ async fn insert_link(
     Ok(())
 }
 
-/// A place in a box's chain.
-#[derive(Clone, Copy)]
-struct Place<'a> {
-    agent: &'a AgentId,
-    epoch: Epoch,
-    seq: i64,
-}
-
-/// An event that came before what stands at this place now has its
-/// predecessor, or the word that it expired. An event that is held counts for
-/// more than such a word.
-async fn settle_successor(
-    tx: &mut Transaction<'_, Sqlite>,
-    place: Place<'_>,
-    digest: Sha256,
-    fits: ChainState,
-) -> Result<(), StoreError> {
-    let is_held = fits == ChainState::Ok;
-    sqlx::query(
-        "UPDATE events SET chain = CASE WHEN previous = $1 THEN $2 ELSE 'broken' END \
-         WHERE agent = $3 AND epoch = $4 AND seq = $5 AND ($6 OR chain = 'gap')",
-    )
-    .bind(digest.to_string())
-    .bind(fits.as_str())
-    .bind(place.agent.as_str())
-    .bind(place.epoch.to_string())
-    .bind(place.seq.saturating_add(1))
-    .bind(is_held)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -390,6 +334,7 @@ mod tests {
     use crate::protocol::alert::tests::example;
     use crate::protocol::alert::{Expired, Head, WithdrawalReason, Withdrawn};
     use crate::protocol::countersign::Received;
+    use crate::protocol::id::Epoch;
 
     struct Bench {
         store: Store,

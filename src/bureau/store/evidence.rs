@@ -3,7 +3,8 @@
 use sqlx::Row;
 use zeroize::Zeroizing;
 
-use super::events::{at_place, label};
+use super::chain::at_place;
+use super::events::label;
 use super::{Store, StoreError, parse};
 use crate::clock::WallTime;
 use crate::crypto::Sha256;

@@ -15,6 +15,7 @@
 
 mod acts;
 mod agents;
+mod chain;
 mod documents;
 mod events;
 mod evidence;
@@ -43,8 +44,10 @@ use crate::crypto::seal::{RootKey, SealError, SealKey};
 
 pub use acts::Act;
 pub use agents::{Agent, AgentChange, AgentSummary, NewAgent, TransformIssue};
+pub use agents::{Agent, AgentChange, AgentSummary, NewAgent};
+pub use chain::ChainState;
 pub use documents::Kept;
-pub use events::{ChainState, Insertion, StoredAlert};
+pub use events::{Insertion, StoredAlert};
 pub use evidence::{Evidence, StoredEvent};
 pub use heads::AuditFinding;
 pub use keys::{AgentKey, NewKey};

@@ -5,10 +5,10 @@
 //! exact bytes, a digest is made anew. What the bureau alone says (when keys
 //! were registered, which events stand beside the alert) is called its word.
 //!
-//! What no check can show is in [`NOT_PROVEN`], and is printed with each result.
+//! What no check can show is in [`super::report::NOT_PROVEN`], and is printed
+//! with each result.
 
-use serde::Serialize;
-
+use super::report::{Check, Outcome, Report};
 use super::{BoxPart, Bundle, BundleError, Document, LaterWord, RegisteredKey, SignedEvent, Unchecked};
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
@@ -16,51 +16,6 @@ use crate::crypto::sign::{PublicKey, SignatureError, Unverified};
 use crate::protocol::alert::{Content, Event, Mismatch};
 use crate::protocol::countersign::{Countersigned, Received};
 use crate::protocol::document::DocumentKind;
-
-/// What a bundle does not prove, however well it checks.
-pub const NOT_PROVEN: [&str; 5] = [
-    "that the comparison was right: a score is a measurement with known error rates, not a finding",
-    "who the person at the counter was: the alert says only that nobody seen there fitted the references",
-    "that the camera saw the counter, and the reference was enrolled from the cardholder",
-    "that the box's clock was right beyond the bound in the alert; the receipt is by the bureau's clock",
-    "that the bureau holds no other event about this settlement than those it put into the file",
-];
-
-/// How a check ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// It holds.
-    Pass,
-    /// It does not.
-    Fail,
-    /// What it needs is not there.
-    CannotBeTold,
-}
-
-/// One check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// Its name, for programs.
-    pub name: &'static str,
-    /// What is asked.
-    pub question: &'static str,
-    /// The answer.
-    pub outcome: Outcome,
-    /// Why, in words.
-    pub explanation: String,
-}
-
-/// Every check of one bundle.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// Whether none failed.
-    pub passed: bool,
-    /// The checks, in the order in which a reader needs them.
-    pub checks: Vec<Check>,
-    /// What it does not prove.
-    pub not_proven: [&'static str; 5],
-}
 
 /// Keys that the reader has from elsewhere: from the bureau's own publication,
 /// from the box.
@@ -90,7 +45,7 @@ pub fn check(file: &[u8], pinned: &Pinned) -> Report {
         Ok(u) => u,
         Err(e) => {
             add(&mut checks, FORM, fail(unreadable(&e)));
-            return report(checks);
+            return Report::of(checks);
         }
     };
     let bundle = unchecked.bundle();
@@ -113,7 +68,7 @@ pub fn check(file: &[u8], pinned: &Pinned) -> Report {
     let heads = bundle.heads.as_ref();
     add(&mut checks, HEAD_BEFORE, head(bundle, event, heads.map(|h| h.before.as_ref()), Side::Before));
     add(&mut checks, HEAD_AFTER, head(bundle, event, heads.map(|h| h.after.as_ref()), Side::After));
-    report(checks)
+    Report::of(checks)
 }
 
 /// A check's name and question.
@@ -145,11 +100,6 @@ fn add(checks: &mut Vec<Check>, (name, question): Asked, answer: Answer) {
     // Text out of a document must not write on the reader's terminal.
     let explanation = explanation.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     checks.push(Check { name, question, outcome, explanation });
-}
-
-fn report(checks: Vec<Check>) -> Report {
-    let passed = checks.iter().all(|c| c.outcome != Outcome::Fail);
-    Report { passed, checks, not_proven: NOT_PROVEN }
 }
 
 fn unreadable(e: &BundleError) -> String {
@@ -195,7 +145,7 @@ fn the_box(bundle: &Bundle) -> Result<&BoxPart, (Outcome, String)> {
     bundle.agent.as_ref().map_or_else(|| missing("box with its keys"), Ok)
 }
 
-fn the_event<'a>(event: Option<&'a Event>) -> Result<&'a Event, (Outcome, String)> {
+fn the_event(event: Option<&Event>) -> Result<&Event, (Outcome, String)> {
     event.map_or_else(|| untold("the alert cannot be read"), Ok)
 }
 
@@ -503,31 +453,4 @@ fn head(bundle: &Bundle, event: Option<&Event>, found: Option<Option<&Countersig
         "record {} of epoch {}, countersigned {}: compare it with the box's own log (`counterproof audit verify --heads`)",
         head.audit.seq, head.audit.epoch, head.received_at
     ))
-}
-
-impl Report {
-    /// The report for people.
-    pub fn table(&self) -> String {
-        let mut text = String::new();
-        for c in &self.checks {
-            let mark = match c.outcome {
-                Outcome::Pass => "pass",
-                Outcome::Fail => "FAIL",
-                Outcome::CannotBeTold => "cannot be told",
-            };
-            text.push_str(&format!("{mark:<15} {} ({})\n{:<15} {}\n", c.question, c.name, "", c.explanation));
-        }
-        text.push_str("\nWhat this does not prove:\n");
-        for line in self.not_proven {
-            text.push_str(&format!("  - {line}\n"));
-        }
-        let failed = self.checks.iter().filter(|c| c.outcome == Outcome::Fail).count();
-        let untold = self.checks.iter().filter(|c| c.outcome == Outcome::CannotBeTold).count();
-        text.push_str(&format!(
-            "\n{} checks: {} passed, {failed} failed, {untold} cannot be told.\n",
-            self.checks.len(),
-            self.checks.len() - failed - untold
-        ));
-        text
-    }
 }

@@ -18,6 +18,7 @@
 //! before and after there are digests alone.
 
 pub mod check;
+pub mod report;
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};

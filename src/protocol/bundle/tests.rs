@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::check::{Outcome, Pinned, Report, check};
+use super::check::{Pinned, check};
+use super::report::{Outcome, Report};
 use super::*;
 use crate::crypto::sign::SigningKey;
 use crate::protocol::alert::tests::example;
