@@ -1,7 +1,9 @@
 # Daily work, by name. `make demo` and `make test` do all the set-up.
-.PHONY: demo test fuzz setup packages models build fmt lint clean
+.PHONY: demo test canary canary-proof leaky fuzz setup packages models build fmt lint clean
 
 CARGO ?= cargo
+# The inference library must not report on the machine (src/vision/telemetry.rs).
+export ORT_DISABLE_TELEMETRY = 1
 KEEP ?=
 SECONDS ?= 600
 
@@ -11,6 +13,20 @@ demo: setup build  ## six settlements through the real programs, checked
 test: setup build  ## every test
 	$(CARGO) test --release --all-targets
 	$(CARGO) test --release --doc
+
+# With LEAK=1 the agent has leaks built in, and the canary must fail.
+canary: setup build $(if $(LEAK),leaky)  ## nothing of a face is written, sent or kept
+	@target/release/examples/canary $(if $(LEAK),--leaky target/canary/leaky)
+
+canary-proof: setup build leaky  ## each leak that is built in is found
+	@target/release/examples/canary --leaky target/canary/leaky --proof
+
+# An agent with deliberate leaks, kept apart: the ordinary one is put back in its place.
+leaky: build
+	$(CARGO) build --release --features leak --bin counterproof
+	@mkdir -p target/canary
+	@mv target/release/counterproof target/canary/leaky
+	$(CARGO) build --release --bin counterproof
 
 fuzz:  ## everything that is read, under libFuzzer, so many SECONDS for each target
 	@scripts/packages fuzz

@@ -114,6 +114,9 @@ pub struct Region {
 impl Region {
     /// The whole picture.
     pub const WHOLE: Self = Self { x: 0.0, y: 0.0, w: 1.0, h: 1.0 };
+    /// No part of the picture: what may be looked at where nobody said more.
+    /// Not valid; a configuration with it is refused.
+    pub const NONE: Self = Self { x: 0.0, y: 0.0, w: 0.0, h: 0.0 };
 
     /// Whether it lies inside the picture and is not empty.
     pub fn is_valid(&self) -> bool {

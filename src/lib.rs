@@ -3,7 +3,7 @@
 //! mismatch leaves the box, as a small signed alert without a picture.
 //!
 //! The house, from the ground up; each storey imports only those below it:
-//! `clock, crypto, frame, settings` / `protocol, http` / `privacy` /
+//! `clock, crypto, frame, heart, log, settings` / `protocol, http` / `privacy` /
 //! `camera, vision` / `verify` / `edge, bureau, bench` / the two programs.
 
 pub mod bench;
@@ -13,7 +13,9 @@ pub mod clock;
 pub mod crypto;
 pub mod edge;
 pub mod frame;
+pub mod heart;
 pub mod http;
+pub mod log;
 pub mod privacy;
 pub mod protocol;
 pub mod settings;

@@ -109,16 +109,24 @@ pub fn parse<T: DeserializeOwned + Validate>(path: &Path, text: &str) -> Result<
     if problems.is_empty() {
         return Ok(value);
     }
+    Err(refuse_text(path, text, problems))
+}
+
+/// Complaints that follow from a whole file that was read before, with the
+/// lines they are about.
+pub fn refuse(path: &Path, problems: Vec<Problem>) -> SettingsError {
+    // Without the text the lines are not known; the complaints stand all the same.
+    refuse_text(path, &std::fs::read_to_string(path).unwrap_or_default(), problems)
+}
+
+fn refuse_text(path: &Path, text: &str, problems: Vec<Problem>) -> SettingsError {
     let document = toml_edit::Document::parse(text).ok();
-    let complaints = problems
-        .into_iter()
-        .map(|problem| {
-            let span = document.as_ref().and_then(|d| span_of(d.as_item(), &problem.key));
-            let line = span.map_or(0, |at| place(text, at).0);
-            Complaint { path: path.to_owned(), line, problem }
-        })
-        .collect();
-    Err(SettingsError::Refused(complaints))
+    let complaint = |problem: Problem| {
+        let span = document.as_ref().and_then(|d| span_of(d.as_item(), &problem.key));
+        let line = span.map_or(0, |at| place(text, at).0);
+        Complaint { path: path.to_owned(), line, problem }
+    };
+    SettingsError::Refused(problems.into_iter().map(complaint).collect())
 }
 
 fn form_error(path: &Path, text: &str, e: &toml::de::Error) -> SettingsError {

@@ -8,9 +8,13 @@
 //! Nothing here is used by the agent or the bureau's server.
 
 pub mod backdrop;
+pub mod histogram;
+pub mod linkability;
+pub mod linkage;
 pub mod list;
 pub mod pairs;
 pub mod rates;
+pub mod recovery;
 pub mod report;
 pub mod scene;
 pub mod sessions;
@@ -18,8 +22,13 @@ pub mod svg;
 pub mod verification;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::camera::decode::DecodeError;
+use crate::crypto::transform::{Transform, TransformKey};
+use crate::protocol::reference::Template;
+use crate::verify::evidence::Subjects;
+use crate::vision::embed::DIMENSION;
 use crate::vision::manifest::ManifestError;
 use crate::vision::model::ModelError;
 
@@ -38,6 +47,8 @@ pub enum Evaluation {
     Pairs(pairs::PairsArgs),
     /// Play whole settlements: false alerts per 10,000, impostors alerted, inconclusive
     Sessions(sessions::SessionsArgs),
+    /// Attack protected references: D_sys, sets found again, templates recovered from known pairs
+    Linkability(linkability::LinkabilityArgs),
 }
 
 /// Runs `counterproof evaluate`: the result on standard output, progress on
@@ -49,6 +60,7 @@ pub fn run(args: &EvaluateArgs) -> Result<(), BenchError> {
     match &args.what {
         Evaluation::Pairs(args) => pairs::run(args),
         Evaluation::Sessions(args) => sessions::run(args),
+        Evaluation::Linkability(args) => linkability::run(args),
     }
 }
 
@@ -139,6 +151,20 @@ pub enum BenchError {
     /// Standard output was closed.
     #[error("writing the result: {0}")]
     Output(#[from] std::io::Error),
+}
+
+/// The transform under which evaluations compare, as a box does under its own.
+/// Any key gives the same scores to 1e-5; a fixed one gives the same last places.
+pub fn transform() -> Arc<Transform> {
+    Arc::new(TransformKey::new([0; 32]).transform(DIMENSION))
+}
+
+/// A settlement's subjects: one cardholder with one reference; `None` if the
+/// reference does not fit the transform.
+fn cardholder(transform: &Arc<Transform>, reference: &Template) -> Option<Subjects> {
+    let mut subjects = Subjects::under(Arc::clone(transform));
+    subjects.add(vec![reference.protect(transform)?]).ok()?;
+    Some(subjects)
 }
 
 /// Where the manifest of models is: as given or, if nothing is there and the

@@ -2,7 +2,8 @@
 //! told from two of different people.
 //!
 //! The left picture is the reference and the right one the probe, made as
-//! enrolment and the counter make theirs; the score is their cosine. Every
+//! enrolment and the counter make theirs; the score is their cosine under a
+//! transform, as at a box. Every
 //! picture is decoded, looked at and embedded once. Unlike enrolment it
 //! refuses no poor picture and expects bystanders: of several faces it takes
 //! the large and central one.
@@ -113,14 +114,14 @@ pub fn run(args: &PairsArgs) -> Result<(), BenchError> {
     Ok(())
 }
 
-fn processors() -> usize {
+pub(super) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
 }
 
 /// What was made of one picture; nothing where no face was found.
 #[derive(Default)]
-struct Embedded {
-    reference: Option<Template>,
+pub(super) struct Embedded {
+    pub(super) reference: Option<Template>,
     probe: Option<Probe>,
 }
 
@@ -131,7 +132,7 @@ struct Task<'a> {
     is_right: bool,
 }
 
-struct Work<'a> {
+pub(super) struct Work<'a> {
     tasks: Vec<Task<'a>>,
     references: References,
     next: AtomicUsize,
@@ -150,8 +151,15 @@ impl<'a> Work<'a> {
         Self { tasks, references, next: AtomicUsize::new(0) }
     }
 
+    /// The same for a reference of every picture, left or right, as enrolment makes it.
+    pub(super) fn references_of(list: &'a PairList) -> Self {
+        let task = |picture: &'a PathBuf| Task { picture, is_left: true, is_right: false };
+        let tasks = list.pictures.iter().map(task).collect();
+        Self { tasks, references: References::Enrolled, next: AtomicUsize::new(0) }
+    }
+
     /// Embeds every picture, each model set on a thread of its own.
-    fn through<'v>(
+    pub(super) fn through<'v>(
         &self,
         models: impl Iterator<Item = &'v mut Vision>,
     ) -> Result<Vec<Option<Embedded>>, BenchError> {
@@ -226,8 +234,11 @@ pub fn subject<'a>(frame: &Frame, faces: &'a [Face]) -> Option<&'a Face> {
 }
 
 fn report(mut about: Subject, list: &PairList, images: &Path, people: &[Option<Embedded>]) -> Option<Report> {
+    let transform = super::transform();
     let score = |left: &Embedded, right: &Embedded| match &left.reference {
-        Some(reference) => right.probe.as_ref()?.compare(reference),
+        Some(reference) => {
+            right.probe.as_ref()?.protect(&transform)?.compare(&reference.protect(&transform)?)
+        }
         None => right.probe.as_ref()?.likeness(left.probe.as_ref()?),
     };
     let scored: Vec<Scored> = list

@@ -229,7 +229,7 @@ mod tests {
     use super::*;
     use crate::camera::decode;
     use crate::frame::Region;
-    use crate::protocol::reference::Template;
+    use crate::protocol::reference::Protected;
     use crate::vision::detect::Looking;
     use crate::vision::manifest::Manifest;
     use crate::vision::quality::Gate;
@@ -242,11 +242,11 @@ mod tests {
         (manifest, vision)
     }
 
-    fn portrait(manifest: &Manifest, vision: &mut Vision, id: &str) -> (Frame, Face, Template) {
+    fn portrait(manifest: &Manifest, vision: &mut Vision, id: &str) -> (Frame, Face, Protected) {
         let frame = decode::still(&manifest.sample(id).unwrap()).unwrap();
         let face = vision.find_in_still(&frame).unwrap()[0];
         let crop = vision.align(&frame, &face);
-        let reference = vision.reference(&crop).unwrap();
+        let reference = vision.reference(&crop).unwrap().protect(&crate::bench::transform()).unwrap();
         (frame, face, reference)
     }
 
@@ -289,10 +289,11 @@ mod tests {
         let (manifest, mut vision) = models();
         let (_, _, own) = portrait(&manifest, &mut vision, "portrait-b1");
         let (_, _, other) = portrait(&manifest, &mut vision, "portrait-a");
+        let transform = crate::bench::transform();
         for id in ["portrait-b2", "portrait-b3"] {
             let (frame, face, _) = portrait(&manifest, &mut vision, id);
             let crop = vision.align(&frame, &face);
-            let photograph = vision.embed(&crop).unwrap();
+            let photograph = vision.embed(&crop).unwrap().protect(&transform).unwrap();
             let scene = Scene::person(&frame, &face).unwrap();
             for n in 0..=30 {
                 let frame = decode::jpeg(&scene.jpeg(n)).unwrap();
@@ -302,7 +303,7 @@ mod tests {
                 let crop = vision.align(&frame, &faces[0]);
                 let flaws = vision.judge(&frame, &faces[0], &crop).flaws(&Gate::PROBE);
                 assert!(flaws.is_empty(), "{id}, frame {n}: {flaws:?}");
-                let probe = vision.embed(&crop).unwrap();
+                let probe = vision.embed(&crop).unwrap().protect(&transform).unwrap();
                 let like_own = probe.compare(&own).unwrap();
                 assert!(like_own > 0.5, "{id}, frame {n}: {like_own}");
                 // How like the other person's photograph is depends on the two photographs;

@@ -17,9 +17,10 @@ use serde_json::json;
 
 use crate::camera::decode;
 use crate::clock::BoxTime;
+use crate::crypto::transform::Transform;
 use crate::protocol::verdict::Outcome;
 use crate::verify::calibration::{Calibration, Thresholds};
-use crate::verify::evidence::{Evidence, Subject};
+use crate::verify::evidence::{Evidence, Subjects};
 use crate::vision::embed::Probe;
 use crate::vision::manifest::Manifest;
 use crate::vision::quality::{Gate, Quality};
@@ -87,7 +88,7 @@ pub enum Half {
 
 /// One photograph: as a reference, and as a frame.
 struct Still {
-    reference: Option<Subject>,
+    reference: Option<Subjects>,
     seen: Option<(Arc<Probe>, Quality)>,
 }
 
@@ -125,12 +126,12 @@ pub fn run(args: &SessionsArgs) -> Result<(), BenchError> {
     let (calibration, _) = Calibration::read(&find_manifest(&args.calibration), vision.recognizer())?;
     let people = people(args)?;
     let total: usize = people.iter().map(Vec::len).sum();
-    let mut done = 0;
+    let (transform, mut done) = (super::transform(), 0);
     let mut stills = Vec::with_capacity(people.len());
     for photographs in &people {
         let mut of_one = Vec::with_capacity(photographs.len());
         for path in photographs {
-            of_one.push(still(&mut vision, path)?);
+            of_one.push(still(&mut vision, &transform, path)?);
             done += 1;
             if done % 50 == 0 || done == total {
                 eprint!("\rphotographs {done}/{total}");
@@ -190,7 +191,7 @@ fn people(args: &SessionsArgs) -> Result<Vec<Vec<PathBuf>>, BenchError> {
     Ok(out)
 }
 
-fn still(vision: &mut Vision, path: &Path) -> Result<Still, BenchError> {
+fn still(vision: &mut Vision, transform: &Arc<Transform>, path: &Path) -> Result<Still, BenchError> {
     let bytes = std::fs::read(path).map_err(|source| BenchError::Io {
         path: path.to_owned(),
         source,
@@ -202,7 +203,7 @@ fn still(vision: &mut Vision, path: &Path) -> Result<Still, BenchError> {
     let Some(face) = subject(&frame, &faces) else { return Ok(Still { reference: None, seen: None }) };
     let crop = vision.align(&frame, face);
     let quality = vision.judge(&frame, face, &crop);
-    let reference = Subject::new(vec![vision.reference(&crop)?]);
+    let reference = super::cardholder(transform, &vision.reference(&crop)?);
     let good = quality.flaws(&Gate::PROBE).is_empty();
     let seen = if good { Some((Arc::new(vision.embed(&crop)?), quality)) } else { None };
     Ok(Still { reference, seen })
@@ -244,11 +245,11 @@ fn draw(dice: &mut Dice, photographs: usize) -> (usize, Vec<usize>) {
 
 fn play<'a>(
     frames: impl Iterator<Item = &'a Still>,
-    subject: &Subject,
+    subject: &Subjects,
     thresholds: Thresholds,
     model: crate::crypto::Sha256,
 ) -> Outcome {
-    let mut evidence = Evidence::new(std::slice::from_ref(subject), thresholds, model);
+    let mut evidence = Evidence::new(subject, thresholds, model);
     for (n, frame) in frames.enumerate() {
         evidence.sighting(0, 1.0);
         if let Some((probe, quality)) = &frame.seen {

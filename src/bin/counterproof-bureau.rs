@@ -1,14 +1,26 @@
 //! The bureau's program: arguments only.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use counterproof::bureau::acts::{self, Person};
+use counterproof::bureau::agents::Identity;
 use counterproof::bureau::config::Config;
-use counterproof::bureau::{BureauError, agents, enrol, load_vision, open_store, serve};
+use counterproof::bureau::{
+    BureauError, agents, bundle, enrol, load_vision, open_store, policies, serve, signing_key,
+};
+use counterproof::clock::{Clock, SystemClock};
+use counterproof::crypto::keys::make_bureau_keys;
 use counterproof::crypto::tls::install_provider;
-use counterproof::protocol::id::{AgentId, HospitalId};
+use counterproof::protocol::id::{AgentId, AlertId, HospitalId};
+use counterproof::vision::telemetry;
+
+/// Overwrites every buffer that Rust code frees, libraries' too.
+#[global_allocator]
+static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+    zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
 /// Receives mismatch alerts from boxes, hands them references, and shows both.
 #[derive(Parser)]
@@ -44,11 +56,78 @@ enum Command {
         #[arg(value_name = "DIR_OR_CSV")]
         photos: PathBuf,
     },
-    /// Put boxes on record, or suspend them.
+    /// Put boxes on record, give them new keys or transforms, or suspend them.
     Agents {
         #[command(subcommand)]
         command: Agents,
     },
+    /// Make the bureau's keys and certificate request; nothing is overwritten.
+    Keys {
+        /// Folder for them.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// A name or address by which boxes reach the bureau; may be given more than once.
+        #[arg(long = "name", value_name = "HOST", default_value = "localhost")]
+        names: Vec<String>,
+    },
+    /// Print the public key that boxes pin.
+    ShowKey {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Export an alert with all that proves where it came from, for `counterproof verify-bundle`.
+    Bundle {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The alert's id.
+        #[arg(value_name = "EVENT_ID")]
+        event: AlertId,
+        /// A new file; it contains the alert, and so personal information.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Show the countersigned audit heads of a box; with --json for `counterproof audit verify --heads`.
+    Heads {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The box's name.
+        name: AgentId,
+        /// One JSON object per line.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Show who did what here, newest first.
+    Acts {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// For machines: one JSON list.
+        #[arg(long)]
+        json: bool,
+        /// At most this many.
+        #[arg(long, default_value_t = 1000)]
+        limit: u32,
+    },
+}
+
+#[derive(Args)]
+struct By {
+    /// Who gives this command, for the record of acts; the system's user if left out.
+    #[arg(long = "by", value_name = "NAME")]
+    named: Option<String>,
+}
+
+impl From<By> for Person {
+    fn from(by: By) -> Self {
+        Self::of(by.named)
+    }
 }
 
 #[derive(Subcommand)]
@@ -70,6 +149,27 @@ enum Agents {
         /// The box's certificate (PEM).
         #[arg(long, value_name = "FILE")]
         certificate: PathBuf,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Give a box a new key and certificate; the old ones stay good for a while.
+    Rotate {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Its name.
+        name: AgentId,
+        /// Its new public key, as `counterproof keys` prints it.
+        #[arg(long, value_name = "BASE64")]
+        public_key: String,
+        /// Its new certificate (PEM).
+        #[arg(long, value_name = "FILE")]
+        certificate: PathBuf,
+        /// For how long the old key and certificate stay good.
+        #[arg(long, value_name = "N", default_value_t = 24)]
+        overlap_hours: u64,
+        #[command(flatten)]
+        by: By,
     },
     /// List the boxes on record.
     List {
@@ -84,6 +184,24 @@ enum Agents {
         config: PathBuf,
         /// Its name.
         name: AgentId,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Declare the privacy policy that a box is expected to run; the box is not changed by it.
+    Declare {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The box's name.
+        name: AgentId,
+        /// The policy, as `counterproof policy show --json` printed it.
+        #[arg(long, value_name = "FILE", required_unless_present = "none", conflicts_with = "none")]
+        policy: Option<PathBuf>,
+        /// Take back what was declared.
+        #[arg(long)]
+        none: bool,
+        #[command(flatten)]
+        by: By,
     },
     /// Hear a suspended box again.
     Resume {
@@ -92,12 +210,28 @@ enum Agents {
         config: PathBuf,
         /// Its name.
         name: AgentId,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Put a box's references under a new transform; those handed out before are of no use any more.
+    Reissue {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Its name.
+        name: AgentId,
+        #[command(flatten)]
+        by: By,
     },
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    start_log();
+    if let Err(e) = telemetry::switch_off() {
+        eprintln!("counterproof-bureau: {e}");
+        return ExitCode::FAILURE;
+    }
+    counterproof::log::start("counterproof-bureau");
     install_provider();
     match run(Arguments::parse().command).await {
         Ok(code) => code,
@@ -106,18 +240,6 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Structured lines to standard error; `RUST_LOG` says how much.
-fn start_log() {
-    // The runtime tells every step of its graph rewriting, at `info` and `warn`.
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,ort=error".into());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
 }
 
 async fn run(command: Command) -> Result<ExitCode, BureauError> {
@@ -129,6 +251,38 @@ async fn run(command: Command) -> Result<ExitCode, BureauError> {
             return enrol(&Config::read(&config)?, json, &photos).await;
         }
         Command::Agents { command } => on_agents(command).await?,
+        Command::Keys { out, names } => {
+            let made = make_bureau_keys(&out, &names)?;
+            for file in &made.files {
+                println!("wrote {}", file.display());
+            }
+            println!("public signing key, for the boxes: {}", made.public.to_base64());
+        }
+        Command::ShowKey { config } => {
+            println!("{}", signing_key(&Config::read(&config)?)?.public().to_base64());
+        }
+        Command::Bundle { config, event, out, by } => {
+            let config = Config::read(&config)?;
+            let (store, key) = (open_store(&config).await?, signing_key(&config)?);
+            let now = SystemClock.now().wall;
+            let report = bundle::export(&store, &key, &by.into(), event, &out, now).await?;
+            print!("{}", report.table());
+            println!("wrote {}", out.display());
+            return Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Command::Heads { config, name, json, by } => {
+            let store = open_store(&Config::read(&config)?).await?;
+            let heads = bundle::heads(&store, &by.into(), &name).await?;
+            print!("{}", if json { bundle::heads_json(&heads)? } else { bundle::heads_table(&heads) });
+        }
+        Command::Acts { config, json, limit } => {
+            let acts = open_store(&Config::read(&config)?).await?.acts(limit).await?;
+            if json {
+                println!("{}", serde_json::to_string(&acts).map_err(io::Error::from)?);
+            } else {
+                print!("{}", acts::table(&acts));
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -151,14 +305,33 @@ async fn enrol(config: &Config, json: bool, photos: &Path) -> Result<ExitCode, B
 async fn on_agents(command: Agents) -> Result<(), BureauError> {
     let store = async |config: &PathBuf| open_store(&Config::read(config)?).await;
     match command {
-        Agents::Add { config, name, hospital, public_key, certificate } => {
-            agents::add(&store(&config).await?, name, hospital, &public_key, &certificate).await
+        Agents::Add { config, name, hospital, public_key, certificate, by } => {
+            let identity = Identity::read(&public_key, &certificate)?;
+            agents::add(&store(&config).await?, &by.into(), name, hospital, identity).await
         }
-        Agents::List { config } => {
-            print!("{}", agents::table(&store(&config).await?.agents().await?));
+        Agents::Rotate { config, name, public_key, certificate, overlap_hours, by } => {
+            let identity = Identity::read(&public_key, &certificate)?;
+            let store = store(&config).await?;
+            let until = agents::rotate(&store, &by.into(), name, identity, overlap_hours).await?;
+            println!("the old key and certificate are good until {until}");
             Ok(())
         }
-        Agents::Suspend { config, name } => agents::set_suspended(&store(&config).await?, &name, true).await,
-        Agents::Resume { config, name } => agents::set_suspended(&store(&config).await?, &name, false).await,
+        Agents::Declare { config, name, policy, by, .. } => {
+            policies::declare(&store(&config).await?, &by.into(), &name, policy.as_deref()).await
+        }
+        Agents::Reissue { config, name, by } => {
+            println!("{}", agents::reissue(&store(&config).await?, &by.into(), &name).await?);
+            Ok(())
+        }
+        Agents::List { config } => {
+            print!("{}", agents::list(&store(&config).await?).await?);
+            Ok(())
+        }
+        Agents::Suspend { config, name, by } => {
+            agents::set_suspended(&store(&config).await?, &by.into(), &name, true).await
+        }
+        Agents::Resume { config, name, by } => {
+            agents::set_suspended(&store(&config).await?, &by.into(), &name, false).await
+        }
     }
 }

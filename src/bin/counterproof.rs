@@ -8,7 +8,14 @@ use counterproof::bench::{self, BenchArgs, EvaluateArgs};
 use counterproof::crypto::keys::{make_keys, replace_root_key};
 use counterproof::crypto::sign::PublicKey;
 use counterproof::crypto::tls::install_provider;
-use counterproof::edge::{agent, check, inspect};
+use counterproof::edge::{agent, check, inspect, policy};
+use counterproof::protocol::bundle::{self, check::Pinned};
+use counterproof::vision::telemetry;
+
+/// Overwrites every buffer that Rust code frees, libraries' too.
+#[global_allocator]
+static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+    zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
 /// Checks at a settlement window that the person there is the cardholder.
 #[derive(Parser)]
@@ -38,10 +45,31 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// The privacy policy: show it, print its notice, compare it with the bureau's.
+    Policy {
+        #[command(subcommand)]
+        command: Policy,
+    },
     /// Measure accuracy on data sets.
     Evaluate(EvaluateArgs),
     /// Measure what a verification costs.
     Bench(BenchArgs),
+    /// Check a bundle that a bureau exported, without a network.
+    ///
+    /// Ends with 0 only if no check failed.
+    VerifyBundle {
+        /// The bundle.
+        file: PathBuf,
+        /// The bureau's public key, from the bureau itself and not out of the bundle.
+        #[arg(long, value_name = "BASE64")]
+        bureau_key: Option<String>,
+        /// The box's public key, from the box itself.
+        #[arg(long, value_name = "BASE64")]
+        agent_key: Option<String>,
+        /// For machines.
+        #[arg(long)]
+        json: bool,
+    },
     /// Make a box's keys and certificate request; nothing is overwritten.
     Keys {
         /// Folder for them.
@@ -92,25 +120,56 @@ struct Log {
     json: bool,
 }
 
+#[derive(Subcommand)]
+enum Policy {
+    /// Show the policy in force: each limit with its ceiling, each item with the rule that asks.
+    Show {
+        /// The configuration.
+        #[arg(long, default_value = "/etc/counterproof/counterproof.toml")]
+        config: PathBuf,
+        /// The document whose SHA-256 is in every alert and posture, with that digest.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the notice to be posted, in Chinese and English; its digest goes to standard error.
+    Notice {
+        /// The configuration; the notice's digest in it need not be right yet.
+        #[arg(long, default_value = "/etc/counterproof/counterproof.toml")]
+        config: PathBuf,
+        /// A page for printing, two sheets of A4.
+        #[arg(long)]
+        html: bool,
+    },
+    /// Compare with what the bureau declared for this box.
+    ///
+    /// Ends with 0 if it is the same, with 1 if something differs, with 2 if that cannot be learnt.
+    Diff {
+        /// The configuration.
+        #[arg(long, default_value = "/etc/counterproof/counterproof.toml")]
+        config: PathBuf,
+    },
+}
+
 fn main() -> ExitCode {
+    if let Err(e) = telemetry::switch_off() {
+        eprintln!("counterproof: {e}");
+        return ExitCode::FAILURE;
+    }
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,ort=error".into()),
-        )
-        .json()
-        .flatten_event(true)
-        .with_writer(std::io::stderr)
-        .init();
+    counterproof::log::start("counterproof");
     install_provider();
     let done = match arguments.command {
         Command::Run { config, ready_file } => agent::run(&config, ready_file).map_err(|e| e.to_string()),
         Command::Check { config, json } => run_check(&config, json),
+        Command::Policy { command } => return run_policy(&command),
         Command::Evaluate(args) => bench::run(&args).map_err(|e| e.to_string()),
         Command::Bench(args) => bench::time(&args).map_err(|e| e.to_string()),
         Command::Keys { out, replace_root: true, .. } => run_replace_root(&out),
         Command::Keys { out, name, .. } => run_keys(&out, &name.unwrap_or_default()),
         Command::Audit(command) => run_audit(command),
+        Command::VerifyBundle { file, bureau_key, agent_key, json } => {
+            verify_bundle(&file, bureau_key.as_deref(), agent_key.as_deref(), json)
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -131,6 +190,56 @@ fn run_check(config: &std::path::Path, json: bool) -> Result<(), String> {
         print!("{}", report.table());
     }
     if report.passed() { Ok(()) } else { Err("not everything is in order".into()) }
+}
+
+/// `policy diff` has three endings, so that a script can tell "differs" from
+/// "not to be told".
+fn run_policy(command: &Policy) -> ExitCode {
+    let failed = |code: u8, e: &dyn std::fmt::Display| {
+        eprintln!("counterproof: {e}");
+        ExitCode::from(code)
+    };
+    match command {
+        Policy::Show { config, json } => match policy::show(config, *json) {
+            Ok(shown) => print!("{shown}"),
+            Err(e) => return failed(1, &e),
+        },
+        Policy::Notice { config, html } => match policy::notice(config, *html) {
+            Ok(to_post) => {
+                print!("{}", to_post.notice);
+                eprint!("{}", to_post.advice);
+            }
+            Err(e) => return failed(1, &e),
+        },
+        Policy::Diff { config } => match policy::diff(config) {
+            Ok(compared) => {
+                print!("{}", compared.report());
+                return ExitCode::from(u8::from(!compared.same()));
+            }
+            Err(e) => return failed(2, &e),
+        },
+    }
+    ExitCode::SUCCESS
+}
+
+fn verify_bundle(
+    file: &std::path::Path,
+    bureau_key: Option<&str>,
+    agent_key: Option<&str>,
+    json: bool,
+) -> Result<(), String> {
+    let key = |option: &str, text: Option<&str>| {
+        text.map(PublicKey::from_base64).transpose().map_err(|e| format!("{option}: {e}"))
+    };
+    let pinned = Pinned { bureau: key("--bureau-key", bureau_key)?, agent: key("--agent-key", agent_key)? };
+    let bytes = std::fs::read(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    let report = bundle::check::check(&bytes, &pinned);
+    if json {
+        println!("{}", serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?);
+    } else {
+        print!("{}", report.table());
+    }
+    if report.passed { Ok(()) } else { Err("a check failed: this bundle proves nothing".into()) }
 }
 
 fn run_keys(out: &std::path::Path, name: &str) -> Result<(), String> {

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::retention::Retention;
 use crate::crypto::tls::TlsFiles;
+use crate::http::metrics::Listen;
 use crate::settings::{self, Problem, SettingsError, Validate};
 use crate::vision::Wanted;
 
@@ -21,11 +22,15 @@ use crate::vision::Wanted;
 pub struct Config {
     /// Where boxes are heard.
     pub server: ServerConfig,
+    /// With what it signs.
+    pub keys: KeysConfig,
     /// Where people look.
     #[serde(default)]
     pub console: ConsoleConfig,
     /// Where things are kept.
     pub store: StoreConfig,
+    /// Where metrics are read; without it none are recorded.
+    pub metrics: Option<Listen>,
     /// How references are handed out.
     #[serde(default)]
     pub references: ReferencesConfig,
@@ -46,6 +51,14 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Certificates and key.
     pub tls: TlsFiles,
+}
+
+/// `[keys]`: paths of files with mode 0600, or `credential:NAME`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeysConfig {
+    /// Countersigns audit heads, signs receipts and bundles.
+    pub signing: String,
 }
 
 /// `[console]`
@@ -124,6 +137,7 @@ impl Validate for Config {
                  Reach it from elsewhere through an SSH tunnel.",
             ));
         }
+        problems.extend(self.metrics.as_ref().and_then(Listen::problem));
         let fetches = self.references.per_agent_per_minute;
         if !(1..=MAX_FETCHES_PER_MINUTE).contains(&fetches) {
             problems.push(Problem::new(
@@ -153,7 +167,7 @@ impl Config {
         ] {
             *file = dir.join(&file);
         }
-        for secret in [&mut config.store.root_key, &mut config.server.tls.key] {
+        for secret in [&mut config.store.root_key, &mut config.server.tls.key, &mut config.keys.signing] {
             if !secret.starts_with("credential:") {
                 *secret = dir.join(&secret).to_string_lossy().into_owned();
             }
@@ -167,7 +181,8 @@ mod tests {
     use super::*;
 
     const LEAST: &str = "[server.tls]\nca = 'ca.pem'\ncertificate = 'b.pem'\nkey = 'b.key'\n\
-                         [store]\npath = 'b.db'\nroot_key = 'credential:root'\n";
+                         [store]\npath = 'b.db'\nroot_key = 'credential:root'\n\
+                         [keys]\nsigning = 'signing.key'\n";
 
     fn read(text: &str) -> Result<Config, String> {
         let dir = tempfile::tempdir().unwrap();
@@ -183,21 +198,28 @@ mod tests {
         assert!(config.server.tls.ca.is_absolute());
         let least = read(LEAST).unwrap();
         assert_eq!(least.store.root_key, "credential:root");
+        assert!(least.keys.signing.ends_with("/signing.key"));
         assert!(least.server.tls.key.ends_with("/b.key") && least.store.path.is_absolute());
         assert_eq!(least.retention.open_alerts_days, 180);
     }
 
     #[test]
+    fn a_bureau_without_a_signing_key_is_refused() {
+        let e = read(LEAST.split("[keys]").next().unwrap()).unwrap_err();
+        assert!(e.contains("missing field `keys`"), "{e}");
+    }
+
+    #[test]
     fn a_console_that_others_can_reach_is_refused() {
         let e = read(&format!("{LEAST}[console]\nlisten = '0.0.0.0:8744'\n")).unwrap_err();
-        assert!(e.contains("bureau.toml:9: console.listen: found 0.0.0.0:8744"), "{e}");
+        assert!(e.contains("bureau.toml:11: console.listen: found 0.0.0.0:8744"), "{e}");
         assert!(e.contains("loopback"), "{e}");
     }
 
     #[test]
     fn an_unknown_key_is_refused_by_line() {
         let e = read(&format!("{LEAST}pasword = 'x'\n")).unwrap_err();
-        assert!(e.contains("bureau.toml:8:1: unknown field `pasword`"), "{e}");
+        assert!(e.contains("bureau.toml:10:1: unknown field `pasword`"), "{e}");
     }
 
     #[test]

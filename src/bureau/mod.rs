@@ -6,24 +6,34 @@
 //! sign-in: the console listens on loopback alone.
 //!
 //! [`api`] is the boxes' side, [`console`] the people's, [`store`] what both
-//! stand on; [`retention`] empties it, [`enrol`] fills it with references.
+//! stand on; [`retention`] empties it, [`enrol`] fills it with references,
+//! [`bundle`] takes out what others check, [`acts`] says who did what;
+//! [`watch`] sees that all gets on, [`metrics`] counts.
 
+pub mod acts;
 pub mod agents;
 pub mod api;
+pub mod bundle;
 pub mod config;
 pub mod console;
 pub mod enrol;
+pub mod metrics;
+pub mod policies;
 pub mod rate;
 pub mod retention;
 pub mod serve;
 pub mod store;
+pub mod transforms;
+pub mod watch;
 
 use std::io;
 
 use self::config::Config;
 use self::store::{Store, StoreError};
-use crate::crypto::keys::{KeyError, read_root_key};
+use crate::crypto::keys::{KeyError, read_root_key, read_signing_key};
+use crate::crypto::sign::SigningKey;
 use crate::crypto::tls::TlsError;
+use crate::http::metrics::MetricsError;
 use crate::settings::SettingsError;
 use crate::vision::manifest::Manifest;
 use crate::vision::model::ModelError;
@@ -44,6 +54,9 @@ pub enum BureauError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Metrics cannot be recorded.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// A listener or a file failed.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -62,6 +75,14 @@ pub enum BureauError {
 pub async fn open_store(config: &Config) -> Result<Store, BureauError> {
     let root = read_root_key(&config.store.root_key)?;
     Ok(Store::open(&config.store.path, &root).await?)
+}
+
+/// Reads the key with which the bureau signs.
+///
+/// # Errors
+/// If it is missing, exposed, or something else.
+pub fn signing_key(config: &Config) -> Result<SigningKey, BureauError> {
+    Ok(read_signing_key(&config.keys.signing)?)
 }
 
 /// Loads the models that the configuration names.

@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::metrics;
 use super::store::{Store, StoreError};
+use super::watch::Watch;
 use crate::clock::{Clock, WallTime};
 use crate::settings::Problem;
 
@@ -23,6 +25,12 @@ use crate::settings::Problem;
 pub const REFERENCES_CEILING_DAYS: u32 = 3650;
 /// Longest that alerts nobody has decided may be kept, in days.
 pub const OPEN_ALERTS_CEILING_DAYS: u32 = 365;
+/// Longest that countersigned audit heads may be kept, in days.
+pub const AUDIT_HEADS_CEILING_DAYS: u32 = 3650;
+/// Longest that documents which no alert names may be kept, in days.
+pub const DOCUMENTS_CEILING_DAYS: u32 = 365;
+/// Longest that the record of who did what may be kept, in days.
+pub const ACTS_CEILING_DAYS: u32 = 3650;
 
 /// How often the limits are carried out.
 const EVERY: Duration = Duration::from_secs(3600);
@@ -36,11 +44,23 @@ pub struct Retention {
     pub references_days: u32,
     /// Alerts and withdrawals, from receipt.
     pub open_alerts_days: u32,
+    /// Countersigned audit heads, from receipt, and findings about them.
+    pub audit_heads_days: u32,
+    /// Documents that no alert names, from when a posture last named them.
+    pub documents_days: u32,
+    /// The record of who did what at the bureau.
+    pub acts_days: u32,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { references_days: 3650, open_alerts_days: 180 }
+        Self {
+            references_days: 3650,
+            open_alerts_days: 180,
+            audit_heads_days: 1095,
+            documents_days: 30,
+            acts_days: 1095,
+        }
     }
 }
 
@@ -50,6 +70,9 @@ impl Retention {
         [
             ("retention.references_days", self.references_days, REFERENCES_CEILING_DAYS),
             ("retention.open_alerts_days", self.open_alerts_days, OPEN_ALERTS_CEILING_DAYS),
+            ("retention.audit_heads_days", self.audit_heads_days, AUDIT_HEADS_CEILING_DAYS),
+            ("retention.documents_days", self.documents_days, DOCUMENTS_CEILING_DAYS),
+            ("retention.acts_days", self.acts_days, ACTS_CEILING_DAYS),
         ]
         .into_iter()
         .filter(|(_, days, ceiling)| *days == 0 || days > ceiling)
@@ -65,6 +88,9 @@ impl Retention {
         match kind {
             Kind::References => self.references_days,
             Kind::OpenAlerts => self.open_alerts_days,
+            Kind::AuditHeads => self.audit_heads_days,
+            Kind::Documents => self.documents_days,
+            Kind::Acts => self.acts_days,
         }
     }
 }
@@ -75,19 +101,29 @@ impl Retention {
 pub enum Kind {
     /// Enrolled embeddings.
     References,
-    /// Alerts that nobody has decided, and withdrawals.
+    /// Alerts that nobody has decided, withdrawals, and words of expiry.
     OpenAlerts,
+    /// Countersigned audit heads and what did not fit them.
+    AuditHeads,
+    /// Documents that no alert names.
+    Documents,
+    /// Who did what at the bureau.
+    Acts,
 }
 
 impl Kind {
     /// Every kind there is.
-    pub const ALL: [Self; 2] = [Self::References, Self::OpenAlerts];
+    pub const ALL: [Self; 5] =
+        [Self::References, Self::OpenAlerts, Self::AuditHeads, Self::Documents, Self::Acts];
 
     /// Its name in the store and in logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::References => "references",
             Self::OpenAlerts => "open_alerts",
+            Self::AuditHeads => "audit_heads",
+            Self::Documents => "documents",
+            Self::Acts => "acts",
         }
     }
 }
@@ -100,18 +136,27 @@ pub async fn purge(store: &Store, retention: &Retention, now: WallTime) -> Resul
     for kind in Kind::ALL {
         let cutoff = now.minus(DAY * retention.days(kind));
         let deleted = store.purge(kind, cutoff, now).await?;
+        metrics::purged(kind, deleted);
         tracing::info!(kind = kind.as_str(), %cutoff, deleted, "retention carried out");
     }
     store.empty_log().await
 }
 
 /// Carries out the limits at once and then every hour, for ever.
-pub(super) async fn keep_purging(store: Arc<Store>, retention: Retention, clock: Arc<dyn Clock>) {
+pub(super) async fn keep_purging(
+    store: Arc<Store>,
+    retention: Retention,
+    clock: Arc<dyn Clock>,
+    watch: Watch,
+) {
     let mut ticks = tokio::time::interval(EVERY);
     loop {
-        ticks.tick().await;
+        watch.purge.rest(ticks.tick()).await;
         if let Err(error) = purge(&store, &retention, clock.now().wall).await {
+            metrics::purge_failed();
             tracing::error!(%error, "retention could not be carried out; trying again in an hour");
+        } else {
+            watch.purged();
         }
     }
 }

@@ -19,8 +19,11 @@ use super::config::Config;
 use super::console::{self, Console};
 use super::rate::Limiter;
 use super::store::Store;
-use super::{BureauError, open_store, retention};
+use super::transforms::Transforms;
+use super::watch::Watch;
+use super::{BureauError, open_store, retention, signing_key};
 use crate::clock::{Clock, SystemClock};
+use crate::http::metrics;
 use crate::http::server::{Handle, Listener};
 
 /// How long requests in flight may take when the program is told to end.
@@ -31,6 +34,8 @@ pub const GRACE: Duration = Duration::from_secs(4);
 struct Ready {
     agents: SocketAddr,
     console: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<SocketAddr>,
 }
 
 /// Serves until told to end.
@@ -42,24 +47,42 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), Bure
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let store = Arc::new(open_store(&config).await?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let key = signing_key(&config)?;
+    store.note_bureau_key(&key.public(), clock.now().wall).await?;
+    tracing::info!(key = %key.public().id(), public_key = key.public().to_base64(), "signing");
     let tls = config.server.tls.server()?;
     let agents = Listener::bind(config.server.listen, Some(Arc::new(tls)))?;
     let console = Listener::bind(config.console.listen, None)?;
-    let ready = Ready { agents: agents.address()?, console: console.address()? };
+    let page = config.metrics.as_ref().map(|m| Listener::bind(m.listen, None)).transpose()?;
+    let metrics = page.as_ref().map(Listener::address).transpose()?;
+    let ready = Ready { agents: agents.address()?, console: console.address()?, metrics };
+    let watch = Watch::new(clock.clone());
 
     let api = Api {
         store: store.clone(),
         clock: clock.clone(),
         limiter: Limiter::new(config.references.per_agent_per_minute),
+        transforms: Transforms::default(),
+        key,
     };
     let handle = Handle::new();
     let mut listeners = JoinSet::new();
-    let mut start = |listener: Listener, app: Router| {
-        listeners.spawn(listener.serve(app, handle.clone()));
+    let mut start = |name: &str, listener: Listener, app: Router| {
+        listeners.spawn(listener.beating(watch.listener(name)).serve(app, handle.clone()));
     };
-    start(agents, api::router(Arc::new(api)));
-    start(console, console::router(Arc::new(Console::new(store.clone(), config.retention, clock.clone()))));
-    let purging = tokio::spawn(retention::keep_purging(store.clone(), config.retention, clock));
+    if let Some(listener) = page {
+        let page = metrics::record(super::metrics::ALL, clock.now())?;
+        super::metrics::begin();
+        tokio::spawn(page.clone().keep_up());
+        start("metrics", listener, watch.page(page, store.clone()));
+    }
+    start("agents", agents, api::router(Arc::new(api)));
+    let console_of = Console::new(store.clone(), config.retention, clock.clone());
+    start("console", console, console::router(Arc::new(console_of)));
+    let asking = tokio::spawn(watch.ask(store.clone()));
+    let purging =
+        tokio::spawn(retention::keep_purging(store.clone(), config.retention, clock, watch.clone()));
+    watch.hearts.watch()?;
     announce(ready, ready_file)?;
 
     let broken = tokio::select! {
@@ -70,6 +93,7 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), Bure
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     tracing::info!("ending");
     handle.stop(GRACE);
+    asking.abort();
     purging.abort();
     while listeners.join_next().await.is_some() {}
     close(&store).await;

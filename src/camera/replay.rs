@@ -48,6 +48,9 @@ pub enum ReplayError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A picture that was there is not any more.
+    #[error("replay {0}: the picture is gone or too long: was the folder taken away?")]
+    Gone(PathBuf),
     /// No picture in it.
     #[error("replay {0}: no picture in it; expected a folder of .jpg files or a file of JPEG pictures")]
     Empty(PathBuf),
@@ -125,12 +128,22 @@ pub fn split_mjpeg(stream: &[u8]) -> Vec<Vec<u8>> {
 
 /// Plays pictures into the ring until told to stop, at their pace by the
 /// process's clock. Meant for a thread of its own.
-pub fn play(pictures: &Pictures, replay: &Replay, ring: &Ring, clock: &Arc<dyn Clock>, stop: &AtomicBool) {
+///
+/// # Errors
+/// If a picture cannot be read any more: to a replay, what unplugging is to a
+/// camera.
+pub fn play(
+    pictures: &Pictures,
+    replay: &Replay,
+    ring: &Ring,
+    clock: &Arc<dyn Clock>,
+    stop: &AtomicBool,
+) -> Result<(), ReplayError> {
     let period = Duration::from_secs_f32(1.0 / replay.frames_per_second.clamp(0.1, 240.0));
     let begun = std::time::Instant::now();
     for n in 0u32.. {
         if stop.load(Ordering::Relaxed) {
-            return;
+            return Ok(());
         }
         let i = n as usize % pictures.len();
         if n as usize >= pictures.len() && !replay.repeat {
@@ -141,16 +154,16 @@ pub fn play(pictures: &Pictures, replay: &Replay, ring: &Ring, clock: &Arc<dyn C
         {
             std::thread::sleep(left.min(Duration::from_millis(100)));
             if stop.load(Ordering::Relaxed) {
-                return;
+                return Ok(());
             }
         }
-        if let Some(bytes) = pictures.get(i) {
-            ring.push(Sample::new(clock.now().boot, Codec::Jpeg, bytes));
-        }
+        let bytes = pictures.get(i).ok_or_else(|| ReplayError::Gone(replay.path.clone()))?;
+        ring.push(Sample::new(clock.now().boot, Codec::Jpeg, bytes));
     }
     while !stop.load(Ordering::Relaxed) {
         std::thread::sleep(Duration::from_millis(100));
     }
+    Ok(())
 }
 
 #[cfg(test)]

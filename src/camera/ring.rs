@@ -5,6 +5,7 @@
 //! overwritten when the last holder lets go.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -16,12 +17,23 @@ pub struct Ring {
     samples: Mutex<(VecDeque<Arc<Sample>>, usize)>,
     keep: Duration,
     bytes: usize,
+    received: Received,
+}
+
+/// What has come since the start, whether it is still held or not.
+#[derive(Default)]
+struct Received {
+    samples: AtomicU64,
+    bytes: AtomicU64,
+    /// Milliseconds since boot of the newest, where there was one.
+    last: AtomicU64,
 }
 
 impl Ring {
     /// Keeps samples for `keep`, and never more than `bytes` of them.
     pub fn new(keep: Duration, bytes: usize) -> Self {
-        Self { samples: Mutex::new((VecDeque::new(), 0)), keep, bytes }
+        let samples = Mutex::new((VecDeque::new(), 0));
+        Self { samples, keep, bytes, received: Received::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, (VecDeque<Arc<Sample>>, usize)> {
@@ -31,6 +43,9 @@ impl Ring {
     /// Adds the newest sample and lets go of what is too old or too much.
     pub fn push(&self, sample: Sample) {
         let now = sample.at();
+        self.received.samples.fetch_add(1, Ordering::Relaxed);
+        self.received.bytes.fetch_add(sample.bytes().len() as u64, Ordering::Relaxed);
+        self.received.last.store(now.as_millis(), Ordering::Relaxed);
         let mut guard = self.lock();
         let (samples, size) = &mut *guard;
         *size += sample.bytes().len();
@@ -65,6 +80,18 @@ impl Ring {
     /// The samples of a window, both ends included.
     pub fn between(&self, from: BoxTime, to: BoxTime) -> Vec<Arc<Sample>> {
         self.lock().0.iter().filter(|s| (from..=to).contains(&s.at())).cloned().collect()
+    }
+
+    /// How many samples and bytes have come since the start.
+    pub fn received(&self) -> (u64, u64) {
+        let of = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        (of(&self.received.samples), of(&self.received.bytes))
+    }
+
+    /// When the newest sample came, even if it is not held any more.
+    pub fn last_received(&self) -> Option<BoxTime> {
+        let last = BoxTime::from_millis(self.received.last.load(Ordering::Relaxed));
+        (self.received().0 > 0).then_some(last)
     }
 
     /// When the newest sample arrived.

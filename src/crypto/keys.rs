@@ -115,7 +115,7 @@ pub fn read_token(place: &str) -> Result<Zeroizing<String>, KeyError> {
     Ok(Zeroizing::new(token.to_owned()))
 }
 
-/// What [`make_keys`] wrote, and what the bureau has to be told.
+/// What was written, and the key that the other end has to be told.
 #[derive(Debug)]
 pub struct MadeKeys {
     /// Every file that was written.
@@ -131,33 +131,51 @@ pub struct MadeKeys {
 /// [`KeyError`] if a file is already there (nothing is overwritten) or cannot
 /// be written.
 pub fn make_keys(dir: &Path, name: &str) -> Result<MadeKeys, KeyError> {
+    let token = Zeroizing::new(BASE64.encode(random(dir)?.as_slice()));
+    make(dir, &[name.to_owned()], &[("his.token", token)])
+}
+
+/// Makes the bureau's secrets in `dir`: `root.key`, `signing.key`, `tls.key`
+/// and the certificate request `tls.csr` for `names`, by which boxes reach it.
+///
+/// # Errors
+/// [`KeyError`] if a file is already there (nothing is overwritten) or cannot
+/// be written.
+pub fn make_bureau_keys(dir: &Path, names: &[String]) -> Result<MadeKeys, KeyError> {
+    make(dir, names, &[])
+}
+
+fn random(dir: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    SystemRandom::new().fill(bytes.as_mut()).map_err(|_| KeyError::Content {
+        path: dir.to_owned(),
+        what: "the system gave no randomness".into(),
+    })?;
+    Ok(bytes)
+}
+
+fn make(dir: &Path, names: &[String], more: &[(&str, Zeroizing<String>)]) -> Result<MadeKeys, KeyError> {
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| KeyError::Io { path, source }
     };
     fs::create_dir_all(dir).map_err(io(dir))?;
     let content = |what: String| KeyError::Content { path: dir.to_owned(), what };
-    let random = |n: usize| -> Result<Zeroizing<Vec<u8>>, KeyError> {
-        let mut bytes = Zeroizing::new(vec![0; n]);
-        SystemRandom::new().fill(&mut bytes).map_err(|_| content("the system gave no randomness".into()))?;
-        Ok(bytes)
-    };
     let pkcs8 = SigningKey::generate_pkcs8().map_err(|e| content(e.to_string()))?;
     let public = SigningKey::from_pkcs8(&pkcs8).map_err(|e| content(e.to_string()))?.public();
     let tls = rcgen::KeyPair::generate().map_err(|e| content(e.to_string()))?;
-    let request = rcgen::CertificateParams::new(vec![name.to_owned()])
+    let request = rcgen::CertificateParams::new(names)
         .and_then(|p| p.serialize_request(&tls))
         .and_then(|r| r.pem())
         .map_err(|e| content(e.to_string()))?;
-    let token = BASE64.encode(random(32)?.as_slice());
-    let mut files = Vec::new();
-    for (file, text) in [
-        ("root.key", Zeroizing::new(BASE64.encode(random(32)?.as_slice()))),
+    let own = [
+        ("root.key", Zeroizing::new(BASE64.encode(random(dir)?.as_slice()))),
         ("signing.key", Zeroizing::new(BASE64.encode(pkcs8.as_slice()))),
-        ("his.token", Zeroizing::new(token)),
         ("tls.key", Zeroizing::new(tls.serialize_pem())),
         ("tls.csr", Zeroizing::new(request)),
-    ] {
+    ];
+    let mut files = Vec::new();
+    for (file, text) in own.iter().chain(more) {
         let path = dir.join(file);
         let mut out =
             fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(io(&path))?;
@@ -231,6 +249,17 @@ mod tests {
         assert_ne!(at("root.key"), former);
         read_root_key(&dir.path().join("root.key").to_string_lossy()).unwrap();
         assert!(replace_root_key(dir.path()).unwrap_err().to_string().contains("still there"));
+    }
+
+    #[test]
+    fn a_bureau_has_keys_of_its_own_and_no_token() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = make_bureau_keys(dir.path(), &["localhost".into(), "127.0.0.1".into()]).unwrap();
+        assert_eq!(made.files.len(), 4);
+        assert!(!dir.path().join("his.token").exists());
+        let key = read_signing_key(&dir.path().join("signing.key").to_string_lossy()).unwrap();
+        assert_eq!(key.public(), made.public);
+        assert!(make_bureau_keys(dir.path(), &["localhost".into()]).is_err());
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Keys, seals, signatures and TLS: what the rest of the program trusts.
+//! Keys, seals, signatures, TLS and the transforms of references: what the rest
+//! of the program trusts.
 //!
 //! Everything here is `ring` or `rustls` behind types that make the wrong use
 //! hard: a sealed row opens only under its own label, bytes with a signature
@@ -9,6 +10,7 @@ pub mod keys;
 pub mod seal;
 pub mod sign;
 pub mod tls;
+pub mod transform;
 
 use ring::digest;
 
@@ -39,7 +41,7 @@ impl std::fmt::Debug for Sha256 {
 
 /// The text is not a SHA-256 digest.
 #[derive(Debug, thiserror::Error)]
-#[error("found `{0}`; expected 64 hexadecimal digits (a SHA-256 digest)")]
+#[error("found `{0}`; expected 64 hexadecimal digits (this version knows SHA-256 digests alone)")]
 pub struct NotADigest(String);
 
 impl std::str::FromStr for Sha256 {
@@ -70,5 +72,18 @@ impl<'de> serde::Deserialize<'de> for Sha256 {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = String::deserialize(d)?;
         text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Sha256;
+
+    #[test]
+    fn a_digest_by_another_algorithm_is_refused_by_name() {
+        let digest = Sha256::of(b"x").to_string();
+        assert_eq!(digest.parse::<Sha256>().unwrap(), Sha256::of(b"x"));
+        let refused = format!("sm3:{digest}").parse::<Sha256>().unwrap_err().to_string();
+        assert!(refused.contains("sm3:") && refused.contains("SHA-256 digests alone"), "{refused}");
     }
 }

@@ -323,6 +323,15 @@ mod tests {
     }
 
     #[test]
+    fn another_algorithm_is_refused_by_number() {
+        let mut sealed = key(1).seal("r", b"x").unwrap();
+        sealed[3] = 2;
+        let refused = key(1).open("r", &sealed).unwrap_err();
+        assert_eq!(refused, SealError::UnknownAlgorithm(2));
+        assert!(refused.to_string().contains("algorithm 2"), "{refused}");
+    }
+
+    #[test]
     fn the_same_row_is_never_sealed_alike() {
         assert_ne!(key(1).seal("a", b"x").unwrap(), key(1).seal("a", b"x").unwrap());
     }

@@ -3,7 +3,9 @@
 //! A signature is Ed25519 (RFC 8032) over the bytes as they travel, written as
 //! `alg=ed25519,key=<16 hex digits>,sig=<base64>`. Bytes with a signature are
 //! [`Unverified`] until a public key has verified them; only [`Verified`] can
-//! be read. A signature by another algorithm is refused by name.
+//! be read. A signature by another algorithm is refused by name, and so is a
+//! public key: it is written as base64, or as `ed25519:<base64>` where its
+//! algorithm is to be seen.
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use ring::rand::SystemRandom;
@@ -11,10 +13,24 @@ use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 
 use super::Sha256;
 
+/// The algorithm's name wherever a signature or a key is written.
+const ED25519_NAME: &str = "ed25519";
+
 /// The name of a public key: the first 16 hexadecimal digits of its SHA-256.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct KeyId(String);
+
+impl std::str::FromStr for KeyId {
+    type Err = SignatureError;
+
+    fn from_str(s: &str) -> Result<Self, SignatureError> {
+        if s.len() != 16 || !s.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(SignatureError::Form("key is not 16 hexadecimal digits"));
+        }
+        Ok(Self(s.to_owned()))
+    }
+}
 
 impl std::fmt::Display for KeyId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -37,17 +53,36 @@ impl PublicKey {
         BASE64.encode(self.0)
     }
 
-    /// From 32 bytes as base64.
+    /// From 32 bytes as base64, with or without `ed25519:` before them.
     ///
     /// # Errors
-    /// If the text is not base64 or not 32 bytes long.
+    /// If the text is not base64 or not 32 bytes long, or names another
+    /// algorithm.
     pub fn from_base64(text: &str) -> Result<Self, SignatureError> {
+        let bytes = match text.trim().split_once(':') {
+            None => text.trim(),
+            Some((ED25519_NAME, bytes)) => bytes,
+            Some((other, _)) => return Err(SignatureError::unknown(other)),
+        };
         BASE64
-            .decode(text.trim())
+            .decode(bytes)
             .ok()
             .and_then(|b| <[u8; 32]>::try_from(b).ok())
             .map(Self)
             .ok_or(SignatureError::NotAPublicKey)
+    }
+}
+
+impl serde::Serialize for PublicKey {
+    /// With its algorithm: `ed25519:<base64>`.
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(&format_args!("{ED25519_NAME}:{}", self.to_base64()))
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for PublicKey {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        Self::from_base64(&String::deserialize(d)?).map_err(serde::de::Error::custom)
     }
 }
 
@@ -106,6 +141,18 @@ impl std::fmt::Display for Signature {
     }
 }
 
+impl serde::Serialize for Signature {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Signature {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// Why a signature or a key was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SignatureError {
@@ -113,7 +160,7 @@ pub enum SignatureError {
     #[error("the signature is not of the form alg=ed25519,key=…,sig=… ({0})")]
     Form(&'static str),
     /// An algorithm this version does not know.
-    #[error("the signature names the algorithm `{0}`; this version knows ed25519")]
+    #[error("the signature or key names the algorithm `{0}`; this version knows ed25519")]
     UnknownAlgorithm(String),
     /// By another key than the one it was checked with.
     #[error(
@@ -136,6 +183,12 @@ pub enum SignatureError {
     NotAPrivateKey,
 }
 
+impl SignatureError {
+    fn unknown(name: &str) -> Self {
+        Self::UnknownAlgorithm(name.chars().take(32).collect())
+    }
+}
+
 impl std::str::FromStr for Signature {
     type Err = SignatureError;
 
@@ -145,16 +198,14 @@ impl std::str::FromStr for Signature {
             parts.next().and_then(|p| p.trim().strip_prefix(wanted)).ok_or(SignatureError::Form(name))
         };
         let alg = field("alg is missing", "alg=")?;
-        if alg != "ed25519" {
-            return Err(SignatureError::UnknownAlgorithm(alg.chars().take(32).collect()));
+        if alg != ED25519_NAME {
+            return Err(SignatureError::unknown(alg));
         }
         let key = field("key is missing", "key=")?;
-        if key.len() != 16 || !key.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(SignatureError::Form("key is not 16 hexadecimal digits"));
-        }
+        let key = key.parse()?;
         let sig = field("sig is missing", "sig=")?;
         let value = BASE64.decode(sig).map_err(|_| SignatureError::Form("sig is not base64"))?;
-        Ok(Self { key: KeyId(key.to_owned()), value })
+        Ok(Self { key, value })
     }
 }
 
@@ -240,6 +291,19 @@ mod tests {
             Unverified::new(b"alert", signature).verify(&other.public()),
             Err(SignatureError::OtherKey { .. })
         ));
+    }
+
+    #[test]
+    fn another_algorithm_is_refused_by_name() {
+        let text = key().sign(b"x").to_string().replacen("ed25519", "sm2-sm3", 1);
+        assert_eq!(text.parse::<Signature>(), Err(SignatureError::UnknownAlgorithm("sm2-sm3".into())));
+        let named = serde_json::to_value(key().public()).unwrap();
+        assert!(named.as_str().unwrap().starts_with("ed25519:"), "{named}");
+        assert!(serde_json::from_value::<PublicKey>(named.clone()).is_ok());
+        let other = named.as_str().unwrap().replacen("ed25519", "sm2-sm3", 1);
+        assert_eq!(PublicKey::from_base64(&other), Err(SignatureError::UnknownAlgorithm("sm2-sm3".into())));
+        let refused = serde_json::from_value::<PublicKey>(other.into()).unwrap_err().to_string();
+        assert!(refused.contains("`sm2-sm3`; this version knows ed25519"), "{refused}");
     }
 
     proptest! {

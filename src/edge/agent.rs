@@ -18,16 +18,15 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
-use crate::camera::replay::{self, Pictures, ReplayError};
-use crate::camera::ring::Ring;
+use crate::camera::replay::ReplayError;
 use crate::clock::{BootId, Clock, SystemClock, WallTime};
 use crate::crypto::Sha256;
 use crate::crypto::keys::{self, KeyError};
 use crate::crypto::tls::TlsError;
+use crate::http::metrics::MetricsError;
 use crate::http::server::{Handle, Listener};
 use crate::privacy::age::Ages;
 use crate::privacy::audit::{self, AuditError, AuditLog, Kind};
-use crate::privacy::policy;
 use crate::protocol::alert::Settings;
 use crate::settings::SettingsError;
 use crate::verify::calibration::{Calibration, CalibrationError};
@@ -36,13 +35,16 @@ use crate::vision::manifest::{Manifest, ManifestError};
 use crate::vision::model::ModelError;
 
 use super::alerts::InForce;
-use super::config::{Camera, Config, Counter, Effective};
+use super::cameras;
+use super::config::{Config, Effective};
 use super::context::{Context, ExportError};
 use super::counter::{Counters, Tools};
 use super::delivery::Delivery;
+use super::gauges::Gauges;
 use super::intake::Intake;
 use super::posture::Reporter;
 use super::references::References;
+use super::shutters;
 use super::store::{Roots, Store, StoreError};
 use super::upkeep;
 use super::workers::Workers;
@@ -74,6 +76,8 @@ pub enum AgentError {
     Export(#[from] ExportError),
     #[error(transparent)]
     Camera(#[from] ReplayError),
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     #[error("{0}")]
     Io(#[from] std::io::Error),
     #[error("the bureau's connection: {0}")]
@@ -131,24 +135,12 @@ pub fn today() -> jiff::civil::Date {
     jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
-/// No core dump may hold a face, and no other process may look into this one.
-fn close_the_shutters() {
-    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
-    if let Err(e) = setrlimit(Resource::Core, none) {
-        warn!(error = %e, "core dumps could not be switched off");
-    }
-    if let Err(e) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-        warn!(error = %e, "the process could not be made undumpable");
-    }
-}
-
 /// Runs the agent until it is told to stop.
 ///
 /// # Errors
 /// Whatever keeps it from starting, with what to do.
 pub fn run(path: &Path, ready_file: Option<PathBuf>) -> Result<(), AgentError> {
-    close_the_shutters();
+    shutters::close();
     let effective = Config::read(path, today())?;
     effective.warnings.iter().for_each(|w| warn!("{w}"));
     let eyes = Eyes::open(&effective.config)?;
@@ -190,20 +182,22 @@ async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) ->
     let config = &context.config;
     let deadline = Duration::from_millis(config.bureau.reference_deadline_ms);
     let references = References::new(client.clone(), &config.bureau.url, deadline, recognizer);
-    let workers = Workers::start(models, config.decision.queue, &manifest, &config.models.wanted)?;
+    let workers =
+        Workers::start(models, config.decision.queue, &manifest, &config.models.wanted, &context.watch)?;
     let stop = Arc::new(AtomicBool::new(false));
-    let counters = start_cameras(&context, &stop)?;
+    let counters = cameras::start(&context, &stop)?;
     let rings = counters.iter().map(|(_, ring)| Arc::clone(ring)).collect();
     let tools = Arc::new(Tools { context: Arc::clone(&context), references, workers });
+    let gauges = Gauges::new(&counters, &tools);
     let counters = Arc::new(Counters::start(counters, &tools));
     let listener = match &config.his.tls {
         Some(files) => Listener::bind(config.his.listen, Some(Arc::new(files.server()?)))?,
         None => Listener::bind(config.his.listen, None)?,
     };
     let address = listener.address()?;
+    let listener = listener.beating(context.watch.listener("his"));
     let signer = keys::read_signing_key(&config.keys.signing)?;
-    let reporter =
-        Reporter { context: Arc::clone(&context), client: client.clone(), signer, models: digests };
+    let reporter = Reporter::new(Arc::clone(&context), client.clone(), signer, digests.clone());
     tokio::spawn(upkeep::export(Arc::clone(&context)));
     tokio::spawn(upkeep::release(Arc::clone(&context)));
     tokio::spawn(upkeep::limits(Arc::clone(&context), rings));
@@ -211,9 +205,14 @@ async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) ->
     tokio::spawn(Delivery::new(Arc::clone(&context), client).run());
     tokio::spawn(reporter.run());
     let handle = Handle::new();
+    let metrics = match &config.metrics {
+        Some(section) => Some(gauges.serve(section.listen, &digests, &handle)?),
+        None => None,
+    };
     let intake = Intake::new(Arc::clone(&context), counters, &token).router();
     let serving = tokio::spawn(listener.serve(intake, handle.clone()));
-    announce(address, ready_file.as_deref())?;
+    context.watch.hearts.watch()?;
+    announce(address, metrics, ready_file.as_deref())?;
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -305,30 +304,19 @@ fn changed(store: &mut Store, what: &str, digest: &str, kind: Kind, now: WallTim
     }
 }
 
-fn start_cameras(
-    context: &Arc<Context>,
-    stop: &Arc<AtomicBool>,
-) -> Result<Vec<(Counter, Arc<Ring>)>, AgentError> {
-    let keep = context.policy.limit(policy::FRAMES);
-    let mut out = Vec::new();
-    for counter in context.config.counters.clone() {
-        let ring = Arc::new(Ring::new(keep, counter.ring_mb << 20));
-        let Camera::Replay(replay) = counter.camera.clone();
-        let pictures = Pictures::open(&replay.path)?;
-        let (ring_of, clock, stop) = (Arc::clone(&ring), Arc::clone(&context.clock), Arc::clone(stop));
-        std::thread::Builder::new()
-            .name(format!("camera-{}", counter.id))
-            .spawn(move || replay::play(&pictures, &replay, &ring_of, &clock, &stop))?;
-        out.push((counter, ring));
-    }
-    Ok(out)
-}
-
-fn announce(address: SocketAddr, ready_file: Option<&Path>) -> Result<(), AgentError> {
-    info!(his = %address, "listening");
+fn announce(
+    his: SocketAddr,
+    metrics: Option<SocketAddr>,
+    ready_file: Option<&Path>,
+) -> Result<(), AgentError> {
+    info!(%his, metrics = metrics.map(tracing::field::display), "listening");
     if let Some(path) = ready_file {
         let part = path.with_extension("part");
-        std::fs::write(&part, json!({ "his": address.to_string() }).to_string())?;
+        let mut ready = json!({ "his": his });
+        if let Some(metrics) = metrics {
+            ready["metrics"] = json!(metrics);
+        }
+        std::fs::write(&part, ready.to_string())?;
         std::fs::rename(part, path)?;
     }
     // Without systemd there is nobody to tell.

@@ -15,7 +15,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::alert;
-use crate::protocol::id::{AgentId, HospitalId, SettlementId};
+use crate::protocol::id::{AgentId, CounterId, HospitalId, SettlementId};
 use crate::protocol::settlement::Settlement;
 use crate::verify::Mismatch;
 
@@ -66,6 +66,11 @@ impl Draft {
     /// The settlement it is about.
     pub fn settlement(&self) -> &SettlementId {
         &self.settlement
+    }
+
+    /// The counter where it happened.
+    pub fn counter(&self) -> &CounterId {
+        &self.data.counter
     }
 
     /// The box, the settlement, and what will be said.

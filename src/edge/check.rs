@@ -13,11 +13,14 @@ use crate::camera::replay::{self, Pictures};
 use crate::camera::ring::Ring;
 use crate::clock::{BoxTime, Clock, SystemClock};
 use crate::crypto::keys;
+use crate::crypto::sign::PublicKey;
 use crate::protocol::HEAD_PATH;
+use crate::protocol::head::HeadAnswer;
 
 use super::agent::{Eyes, bureau_client, today};
 use super::config::{Camera, Config, Counter, LivenessMode};
 use super::delivery::chain;
+use super::shutters::Swap;
 
 /// How a thing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -129,6 +132,9 @@ pub async fn check(path: &Path) -> Report {
             &e.calibration_digest.to_string()[..16]
         )
     });
+    let swap = Swap::of_this_process();
+    let level = if matches!(swap, Swap::Possible { .. }) { Level::Warning } else { Level::Ok };
+    report.add("swap", level, swap);
     for counter in &config.counters {
         let (level, found) = camera(counter);
         report.add(format!("camera of {}", counter.id), level, found);
@@ -151,12 +157,34 @@ async fn bureau(config: &Config) -> (Level, String) {
         Err(e) => return (Level::Failure, e.to_string()),
     };
     match client.get(format!("{}{HEAD_PATH}", config.bureau.url)).send().await {
-        Ok(a) if a.status().is_success() => (Level::Ok, format!("{} knows this box", config.bureau.url)),
+        Ok(a) if a.status().is_success() => match a.json::<HeadAnswer>().await {
+            Ok(held) => pinned(config, held.public_key.as_ref()),
+            Err(e) => (Level::Failure, format!("its head is not understood: {}", chain(&e))),
+        },
         Ok(a) => (
             Level::Failure,
             format!("{} answered {}: is this box registered there?", config.bureau.url, a.status()),
         ),
         Err(e) => (Level::Failure, chain(&e)),
+    }
+}
+
+/// Whether the bureau signs with the key that is pinned.
+fn pinned(config: &Config, key: Option<&PublicKey>) -> (Level, String) {
+    let (url, pinned) = (&config.bureau.url, &config.bureau.public_key);
+    match key {
+        Some(key) if key == pinned => {
+            (Level::Ok, format!("{url} knows this box, and signs with the pinned key {}", key.id()))
+        }
+        Some(key) => (
+            Level::Failure,
+            format!(
+                "{url} signs with key {}, pinned is {}: ask its operator, and write the key that `counterproof-bureau show-key` prints there as bureau.public_key",
+                key.id(),
+                pinned.id()
+            ),
+        ),
+        None => (Level::Failure, format!("{url} names no signing key: it is older than this box")),
     }
 }
 

@@ -9,11 +9,14 @@ use serde::Deserialize;
 use crate::camera::replay::Replay;
 use crate::clock::ClockMap;
 use crate::crypto::Sha256;
+use crate::crypto::sign::PublicKey;
 use crate::crypto::tls::TlsFiles;
 use crate::frame::Region;
-use crate::privacy::policy::{self, Declared, Policy};
+use crate::http::metrics::Listen;
+use crate::privacy::declared::Declared;
+use crate::privacy::policy::{self, Policy};
 use crate::protocol::id::{AgentId, CounterId, HospitalId, MedicalType};
-use crate::settings::{self, Complaint, Problem, SettingsError, Validate};
+use crate::settings::{self, Problem, SettingsError, Validate};
 use crate::vision::Wanted;
 
 /// The whole file.
@@ -36,7 +39,9 @@ pub struct Config {
     pub liveness: Liveness,
     /// The places with a camera.
     pub counters: Vec<Counter>,
-    /// What somebody signs for; see `privacy::policy`.
+    /// Where metrics are read; without it none are recorded.
+    pub metrics: Option<Listen>,
+    /// What somebody signs for; see `privacy::declared`.
     #[serde(default)]
     pub privacy: Declared,
 }
@@ -75,6 +80,9 @@ pub struct Keys {
 pub struct Bureau {
     /// `https://…`, without a path.
     pub url: String,
+    /// The bureau's signing key, as `counterproof-bureau show-key` prints it:
+    /// only what bears it counts as countersigned.
+    pub public_key: PublicKey,
     /// Certificates.
     pub tls: TlsFiles,
     /// Deadline of a reference look-up.
@@ -170,8 +178,9 @@ pub struct Counter {
     /// Most memory for the camera's pictures.
     #[serde(default = "ring_mb")]
     pub ring_mb: usize,
-    /// Where in the picture people stand.
-    #[serde(default = "whole")]
+    /// Where in the picture people stand. Part of the privacy policy: where
+    /// nobody stated it, nothing may be looked at, and that is refused.
+    #[serde(default = "nowhere")]
     pub region: Region,
     /// What looks there.
     pub camera: Camera,
@@ -181,8 +190,8 @@ fn ring_mb() -> usize {
     32
 }
 
-fn whole() -> Region {
-    Region::WHOLE
+fn nowhere() -> Region {
+    Region::NONE
 }
 
 /// `[counters.camera]`
@@ -261,13 +270,6 @@ impl Validate for Config {
         for (i, c) in self.counters.iter().enumerate() {
             let key = |k: &str| format!("counters[{i}].{k}");
             ask(
-                c.region.is_valid(),
-                key("region"),
-                format!("{:?}", c.region),
-                "x, y, w, h as shares (0 to 1) inside the picture",
-                "Aim the camera again.",
-            );
-            ask(
                 self.counters.iter().take(i).all(|o| o.id != c.id),
                 key("id"),
                 format!("`{}` twice", c.id),
@@ -290,6 +292,7 @@ impl Validate for Config {
                 "Megabytes for this camera's pictures.",
             );
         }
+        out.extend(self.metrics.as_ref().and_then(Listen::problem));
         out
     }
 }
@@ -312,17 +315,14 @@ impl Config {
     /// # Errors
     /// Every complaint: form, values, and what the policy lacks.
     pub fn read(path: &Path, today: jiff::civil::Date) -> Result<Effective, SettingsError> {
-        let mut config: Self = settings::read(path)?;
-        let base = path.parent().unwrap_or(Path::new("."));
-        config.make_absolute(base);
-        let refuse = |problems: Vec<Problem>| {
-            let complaint = |problem| Complaint { path: path.to_owned(), line: 0, problem };
-            SettingsError::Refused(problems.into_iter().map(complaint).collect())
-        };
-        let (policy, mut warnings) = config.privacy.policy(base, today).map_err(refuse)?;
+        let config = Self::read_form(path)?;
+        let (policy, mut warnings) = config
+            .privacy
+            .policy(&config.capture_regions(), today)
+            .map_err(|problems| settings::refuse(path, problems))?;
         let short = config.ring_problems(&policy);
         if !short.is_empty() {
-            return Err(refuse(short));
+            return Err(settings::refuse(path, short));
         }
         let least = config.his.delay_ms.saturating_add(2 * config.his.clock_error_ms);
         if config.decision.hold_ms < least {
@@ -333,6 +333,27 @@ impl Config {
         }
         let digest = Sha256::of(&std::fs::read(path).unwrap_or_default());
         Ok(Effective { config, policy, digest, warnings })
+    }
+
+    /// Reads the policy as it would be in force once its notice is posted: what
+    /// the notice is printed from, before anybody knows its digest.
+    ///
+    /// # Errors
+    /// Every complaint but those about the notice's digest and date.
+    pub fn read_draft(path: &Path, today: jiff::civil::Date) -> Result<Policy, SettingsError> {
+        let config = Self::read_form(path)?;
+        let draft = config.privacy.draft(&config.capture_regions(), today);
+        draft.map_err(|problems| settings::refuse(path, problems))
+    }
+
+    fn read_form(path: &Path) -> Result<Self, SettingsError> {
+        let mut config: Self = settings::read(path)?;
+        config.make_absolute(path.parent().unwrap_or(Path::new(".")));
+        Ok(config)
+    }
+
+    fn capture_regions(&self) -> Vec<(&CounterId, Region)> {
+        self.counters.iter().map(|c| (&c.id, c.region)).collect()
     }
 
     /// The ring must reach back over window, delay and clock error, or frames

@@ -22,6 +22,7 @@ use crate::verify::calibration::Calibration;
 use super::alerts::{Draft, InForce};
 use super::config::Config;
 use super::store::{Store, StoreError};
+use super::supervisor::Watch;
 
 /// Rows that are moved to the audit log at a time.
 const EXPORT_BATCH: usize = 256;
@@ -48,6 +49,8 @@ pub struct Context {
     pub mismatch_held: Notify,
     /// Verifications between acceptance and verdict.
     pub in_flight: AtomicU64,
+    /// Who must get on, and where verifications are.
+    pub watch: Watch,
     store: Arc<Mutex<Store>>,
     audit: Mutex<AuditLog>,
     ages: Mutex<Ages>,
@@ -92,6 +95,7 @@ impl Context {
         ages: Ages,
     ) -> Self {
         Self {
+            watch: Watch::new(Arc::clone(&clock)),
             config,
             policy,
             calibration,
@@ -237,6 +241,11 @@ impl Context {
         (!self.store_ok.load(Ordering::Relaxed)).then_some(Trouble::Store)
     }
 
+    /// Whether the audit log can be written, and whether the database can.
+    pub fn writable(&self) -> (bool, bool) {
+        (self.audit_ok.load(Ordering::Relaxed), self.store_ok.load(Ordering::Relaxed))
+    }
+
     /// Counts a verdict that was recorded, or one that could not be.
     pub fn count(&self, outcome: Outcome) {
         *lock(&self.verdicts).entry(outcome.to_string()).or_default() += 1;
@@ -253,10 +262,14 @@ impl Context {
         match self.store(move |s| s.end(verification, &id, outcome, now)).await {
             Ok(true) => {
                 self.count(outcome);
+                self.watch.places.ended(verification, outcome);
                 self.audit_waits.notify_one();
                 info!(%verification, verdict = outcome.verdict(), reason = outcome.reason(), "verified");
             }
-            Ok(false) => debug!(%verification, "cancelled before its verdict"),
+            Ok(false) => {
+                self.watch.places.forget(verification);
+                debug!(%verification, "cancelled before its verdict");
+            }
             Err(e) => {
                 error!(%verification, error = %e, "the verdict could not be recorded; it is tried again");
                 lock(&self.unrecorded).push((verification, settlement.clone(), outcome));
@@ -268,6 +281,7 @@ impl Context {
     pub async fn record_again(&self) {
         let again = std::mem::take(&mut *lock(&self.unrecorded));
         for (verification, settlement, outcome) in again {
+            self.watch.release.beat();
             self.end(verification, &settlement, outcome).await;
         }
     }
@@ -303,6 +317,7 @@ impl Context {
 
     fn move_audit_rows(&self) -> Result<(), ExportError> {
         loop {
+            self.watch.audit_export.beat();
             let rows = lock(&self.store).audit_rows(EXPORT_BATCH)?;
             let Some(last) = rows.last().map(|r| r.row) else {
                 return Ok(());

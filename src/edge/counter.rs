@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -20,16 +20,18 @@ use tracing::{debug, warn};
 use crate::camera::ring::Ring;
 use crate::clock::BoxTime;
 use crate::frame::Sample;
+use crate::heart::Heart;
 use crate::protocol::id::{CardholderId, CounterId, SettlementId, VerificationId};
 use crate::protocol::settlement::Settlement;
 use crate::protocol::verdict::{Inconclusive, NotAssessed, Outcome};
 use crate::verify::Verdict;
-use crate::verify::evidence::Subject;
+use crate::verify::evidence::Subjects;
 use crate::verify::session::{Ran, Rules};
 
 use super::alerts::Draft;
 use super::config;
 use super::context::Context;
+use super::metrics::{self, Shed};
 use super::references::References;
 use super::workers::{Job, Workers};
 
@@ -67,7 +69,9 @@ impl Counters {
         for (settings, ring) in counters {
             let (sender, receiver) = mpsc::channel(MAILBOX);
             mailboxes.insert(settings.id.clone(), sender);
+            let heart = tools.context.watch.counter(&settings.id);
             let actor = Actor {
+                heart,
                 settings,
                 ring,
                 tools: Arc::clone(tools),
@@ -106,11 +110,14 @@ impl Counters {
     pub async fn verify(&self, id: VerificationId, settlement: Settlement) {
         let number = settlement.settlement_id.clone();
         self.context.in_flight.fetch_add(1, Ordering::Relaxed);
+        let counter = settlement.counter.clone();
+        self.context.watch.places.began(id, &counter);
         let sent = self
             .mailboxes
             .get(&settlement.counter)
             .is_some_and(|m| m.try_send(Order::Verify(id, Box::new(settlement))).is_ok());
         if !sent {
+            metrics::shed(&counter, Shed::Mailbox);
             self.context.end(id, &number, Outcome::NotAssessed(NotAssessed::Overload)).await;
             self.context.in_flight.fetch_sub(1, Ordering::Relaxed);
         }
@@ -132,7 +139,7 @@ struct Open {
     moment: BoxTime,
     /// Steps of the clock until the moment was placed.
     clock_turns: u64,
-    references: JoinHandle<Result<Vec<Subject>, NotAssessed>>,
+    references: JoinHandle<Result<Subjects, NotAssessed>>,
 }
 
 /// A window that is closed, and may still be cut by a neighbour named late.
@@ -154,6 +161,7 @@ fn lock(windows: &Windows) -> MutexGuard<'_, HashMap<VerificationId, Judged>> {
 }
 
 struct Actor {
+    heart: Heart,
     settings: config::Counter,
     ring: Arc<Ring>,
     tools: Arc<Tools>,
@@ -164,17 +172,18 @@ struct Actor {
 
 impl Actor {
     async fn run(mut self, mut mailbox: mpsc::Receiver<Order>) {
+        let heart = self.heart.clone();
         loop {
             let now = self.now();
             let next = self.open.iter().map(|o| o.moment.plus(self.after())).min();
             let wait = next.map_or(Duration::from_secs(3600), |t| t.since(now));
-            tokio::select! {
-                order = mailbox.recv() => match order {
-                    Some(Order::Verify(id, settlement)) => self.begin(id, *settlement).await,
-                    Some(Order::Stop(id)) => self.stop(id),
-                    None => return,
-                },
-                () = tokio::time::sleep(wait) => self.close_due(),
+            // `None` when a window closes before an order comes.
+            let order = heart.rest(tokio::time::timeout(wait, mailbox.recv())).await.ok();
+            match order {
+                Some(Some(Order::Verify(id, settlement))) => self.begin(id, *settlement).await,
+                Some(Some(Order::Stop(id))) => self.stop(id),
+                Some(None) => return,
+                None => self.close_due(),
             }
         }
     }
@@ -345,7 +354,9 @@ struct Closed {
 impl Closed {
     async fn finish(self) {
         let (context, judged, id) = (Arc::clone(&self.tools.context), Arc::clone(&self.judged), self.open.id);
+        let closed = Instant::now();
         let held = self.decide().await;
+        metrics::verified_in(closed.elapsed());
         context.in_flight.fetch_sub(1, Ordering::Relaxed);
         if held {
             tokio::time::sleep(Duration::from_millis(context.config.decision.hold_ms)).await;
@@ -381,7 +392,10 @@ impl Closed {
         }
         let answer = match tools.workers.submit(Job { rules, subjects, samples, moment }) {
             Ok(answer) => answer,
-            Err(_) => return not_assessed(NotAssessed::Overload).await,
+            Err(_) => {
+                metrics::shed(&settlement.counter, Shed::Queue);
+                return not_assessed(NotAssessed::Overload).await;
+            }
         };
         let Ok(Some(ran)) = answer.await else { return not_assessed(NotAssessed::Fault).await };
         explain(id, &ran);
@@ -398,12 +412,12 @@ impl Closed {
     }
 }
 
-/// At debug level only: the score says something about a person's face.
+/// Without the score, which says something about a person's face: it stands in
+/// an alert and nowhere else.
 fn explain(id: VerificationId, ran: &Ran) {
     debug!(
         verification = %id,
         verdict = %ran.verdict.outcome(),
-        score = ran.verdict.score(),
         frames = ran.frames,
         unreadable = ran.unreadable,
         cpu_ms = ran.costs.total().as_millis() as u64,

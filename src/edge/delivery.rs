@@ -4,8 +4,9 @@
 //! and 429 is a refusal for good: the event is set aside with an alarm and does
 //! not block those behind it. Everything else is tried again, with full jitter
 //! under a doubling bound (M. Brooker, "Exponential backoff and jitter", 2015),
-//! `Retry-After` respected. On connecting, the bureau says which event it holds
-//! last, so that one restored from a backup asks again for what it lost.
+//! `Retry-After` respected. On connecting, the bureau says what it holds and
+//! which numbers are missing, so that one restored from a backup gets again what
+//! it lost, behind an event that it refused for good too.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -16,17 +17,18 @@ use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use ring::rand::{SecureRandom, SystemRandom};
 use tracing::{error, info, warn};
 
-use crate::protocol::alert::Head;
+use crate::protocol::head::{HeadAnswer, Stored};
 use crate::protocol::{ALERTS_PATH, CLOUDEVENTS_JSON, HEAD_PATH, SIGNATURE_HEADER};
 
 use super::context::Context;
+use super::metrics::{self, Delivered};
 use super::outbox::Outgoing;
 use super::store::StoreError;
 
 const FIRST_BOUND: Duration = Duration::from_millis(500);
 const LAST_BOUND: Duration = Duration::from_secs(60);
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
-/// How often an idle box asks which event the bureau holds last.
+/// How often an idle box asks what the bureau holds.
 const COMPARE_EVERY: Duration = Duration::from_secs(600);
 /// Events that are read from the store at a time.
 const BATCH: usize = 32;
@@ -81,7 +83,7 @@ pub fn chain(e: &dyn Error) -> String {
 }
 
 enum Sent {
-    Stored,
+    Stored(Stored),
     RefusedForGood(String),
     Later(Option<Duration>, String),
 }
@@ -102,21 +104,23 @@ impl Delivery {
     pub async fn run(self) {
         let mut back_off = BackOff::default();
         let mut connected = false;
+        let heart = self.context.watch.delivery.clone();
         loop {
+            heart.beat();
             match self.round(&mut connected).await {
                 Ok(true) => back_off = BackOff::default(),
                 Ok(false) => {
                     back_off = BackOff::default();
                     // After a pause the heads are compared again: the bureau may have been restored.
-                    if tokio::time::timeout(COMPARE_EVERY, self.context.events_wait.notified()).await.is_err()
-                    {
+                    let more = tokio::time::timeout(COMPARE_EVERY, self.context.events_wait.notified());
+                    if heart.rest(more).await.is_err() {
                         connected = false;
                     }
                 }
                 Err(wait) => {
                     connected = false;
                     let ours = back_off.wait();
-                    tokio::time::sleep(wait.map_or(ours, |w| w.max(ours))).await;
+                    heart.rest(tokio::time::sleep(wait.map_or(ours, |w| w.max(ours)))).await;
                 }
             }
         }
@@ -130,8 +134,7 @@ impl Delivery {
             None
         };
         if !*connected {
-            self.compare_heads().await?;
-            *connected = true;
+            *connected = self.compare_heads().await?;
         }
         let batch = self.context.store(|s| s.waiting(BATCH)).await.map_err(stored)?;
         if batch.is_empty() {
@@ -139,16 +142,22 @@ impl Delivery {
         }
         for out in batch {
             let now = self.context.moment();
+            self.context.watch.delivery.beat();
             match self.send(&out).await {
-                Sent::Stored => {
+                Sent::Stored(Stored { gap }) => {
+                    metrics::delivered(Delivered::Stored);
                     info!(event = %out.id, seq = out.seq, "delivered");
+                    // The bureau lost what came before, or refused it: the next round asks which.
+                    *connected &= !gap;
                     self.context.store(move |s| s.delivered(&out, now)).await.map_err(stored)?;
                 }
                 Sent::RefusedForGood(why) => {
+                    metrics::delivered(Delivered::SetAside);
                     error!(event = %out.id, seq = out.seq, why, "the bureau refused an event for good; it is set aside");
                     self.context.store(move |s| s.set_aside(&out, &why, now)).await.map_err(stored)?;
                 }
                 Sent::Later(wait, why) => {
+                    metrics::delivered(Delivered::Retry);
                     warn!(seq = out.seq, why, "the bureau cannot be reached; the event waits");
                     return Err(wait);
                 }
@@ -159,18 +168,22 @@ impl Delivery {
     }
 
     async fn send(&self, out: &Outgoing) -> Sent {
-        let sent = self
+        let request = self
             .client
             .post(format!("{}{ALERTS_PATH}", self.context.config.bureau.url))
             .header(CONTENT_TYPE, CLOUDEVENTS_JSON)
             .header(SIGNATURE_HEADER, &out.signature)
-            .body(out.bytes.to_vec())
-            .send()
-            .await;
+            .body(out.bytes.to_vec());
+        #[cfg(feature = "leak")]
+        let request = super::leak::onto_request("alert", request);
+        #[cfg(feature = "leak")]
+        super::leak::to_bureau(&self.client, &self.context.config.bureau.url).await;
+        let sent = request.send().await;
         let answer = match sent {
             Ok(answer) => answer,
             Err(e) => return Sent::Later(None, chain(&e)),
         };
+        self.context.watch.bureau_answered();
         let status = answer.status();
         let retry_after = answer
             .headers()
@@ -178,7 +191,8 @@ impl Delivery {
             .and_then(|v| v.to_str().ok()?.parse().ok())
             .map(|s| Duration::from_secs(s).min(LONGEST_RETRY_AFTER));
         match status {
-            StatusCode::OK | StatusCode::CREATED => Sent::Stored,
+            // The answer's body is a hint; without one the event is stored all the same.
+            StatusCode::OK | StatusCode::CREATED => Sent::Stored(answer.json().await.unwrap_or_default()),
             StatusCode::UNAUTHORIZED
             | StatusCode::FORBIDDEN
             | StatusCode::REQUEST_TIMEOUT
@@ -195,37 +209,40 @@ impl Delivery {
         }
     }
 
-    async fn compare_heads(&self) -> Result<(), Option<Duration>> {
-        #[derive(serde::Deserialize)]
-        struct Answer {
-            head: Option<Head>,
-        }
+    /// Asks what the bureau holds, and makes wait again what it lost. Whether
+    /// that was all of it: the answer is bounded.
+    async fn compare_heads(&self) -> Result<bool, Option<Duration>> {
         let later = |why: String| {
             warn!(why, "the bureau cannot be reached; events wait");
             None
         };
         let asked = self.context.clock.now().boot;
+        let bureau = &self.context.config.bureau;
         let answer = self
             .client
-            .get(format!("{}{HEAD_PATH}", self.context.config.bureau.url))
+            .get(format!("{}{HEAD_PATH}", bureau.url))
             .send()
             .await
             .map_err(|e| later(chain(&e)))?;
         super::upkeep::hear(&self.context, &answer, asked).await;
+        self.context.watch.bureau_answered();
         if answer.status() != StatusCode::OK {
             return Err(later(format!("asked for its head, the bureau answered {}", answer.status())));
         }
-        let answer: Answer =
+        let held: HeadAnswer =
             answer.json().await.map_err(|e| later(format!("its head is not understood: {}", chain(&e))))?;
-        let again = self
-            .context
-            .store(move |s| s.resend_after(answer.head))
-            .await
-            .map_err(|e| later(e.to_string()))?;
+        if held.public_key.as_ref().is_some_and(|k| *k != bureau.public_key) {
+            error!(
+                "the bureau signs with another key than bureau.public_key: ask its operator, and pin the key that `counterproof-bureau show-key` prints there"
+            );
+        }
+        let all = !held.truncated;
+        let again =
+            self.context.store(move |s| s.resend_missing(&held)).await.map_err(|e| later(e.to_string()))?;
         if again > 0 {
             warn!(events = again, "the bureau lost events; they are sent again");
         }
-        Ok(())
+        Ok(all || again == 0)
     }
 }
 

@@ -5,7 +5,9 @@
 //! 415 not `application/json`, 422 a field is wrong, 503 the box cannot verify
 //! now (counted as not assessed). `DELETE /v1/settlements/{id}`: 204, whatever
 //! has become of it; a cancellation that comes first is remembered.
-//! `GET /healthz` (the process answers) and `GET /readyz` (it can verify).
+//! `GET /healthz`: 200 while every part of the program gets on, else 503 and
+//! which does not. `GET /readyz`: 200 while it can verify, else 503 and why not.
+//! Every answer carries its request's id (`http::request`).
 //!
 //! Promises: an answer 2xx comes after the journal's commit; no answer tells a
 //! verdict; nothing waits for one.
@@ -20,18 +22,24 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
-use tracing::{error, warn};
+use tracing::{Instrument, Span, error, info, warn};
 use zeroize::Zeroizing;
 
 use crate::crypto::Sha256;
+use crate::http::metrics::health;
 use crate::http::problem::Problem;
-use crate::protocol::id::SettlementId;
+use crate::http::request::{self, Routes};
+use crate::protocol::id::{CounterId, SettlementId};
 use crate::protocol::settlement::{self, MAX_BODY, Settlement, SettlementError};
 use crate::protocol::verdict::{NotAssessed, Outcome};
 
 use super::context::Context;
 use super::counter::Counters;
 use super::journal::{Accepted, Cancelled};
+use super::metrics;
+
+/// As logs and metrics name them.
+const ROUTES: Routes = Routes(&["/v1/settlements", "/v1/settlements/{id}", "/healthz", "/readyz"]);
 
 /// What the handlers need.
 #[derive(Clone)]
@@ -53,14 +61,18 @@ impl Intake {
             .route("/v1/settlements", post(settle))
             .route("/v1/settlements/{id}", delete(cancel))
             .layer(DefaultBodyLimit::max(MAX_BODY))
-            .layer(middleware::from_fn_with_state(self.clone(), authorize));
+            .layer(middleware::from_fn_with_state(self.clone(), authorize))
+            .layer(middleware::from_fn_with_state(ROUTES, metrics::observe));
+        #[cfg(feature = "leak")]
+        let guarded = guarded.layer(middleware::map_response(super::leak::onto_answer));
         Router::new()
             .merge(guarded)
-            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/healthz", get(healthy))
             .route("/readyz", get(ready))
             .fallback(|| async {
                 Problem::new(StatusCode::NOT_FOUND, "there is nothing here; see docs/contracts.md")
             })
+            .layer(middleware::from_fn_with_state(ROUTES, request::identify))
             .with_state(self)
     }
 }
@@ -103,8 +115,10 @@ fn not_understood(e: SettlementError) -> Problem {
     }
 }
 
-fn unavailable(intake: &Intake, why: impl std::fmt::Display) -> Problem {
-    intake.context.count(Outcome::NotAssessed(NotAssessed::Fault));
+fn unavailable(intake: &Intake, counter: &CounterId, why: impl std::fmt::Display) -> Problem {
+    let outcome = Outcome::NotAssessed(NotAssessed::Fault);
+    intake.context.count(outcome);
+    metrics::verdict(counter, outcome);
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, why.to_string())
 }
 
@@ -127,7 +141,7 @@ async fn settle(
         return Err(Problem::new(StatusCode::NOT_FOUND, detail).about("counter"));
     }
     if let Some(trouble) = intake.context.trouble() {
-        return Err(unavailable(&intake, trouble));
+        return Err(unavailable(&intake, &settlement.counter, trouble));
     }
     to_its_end(take(intake, settlement)).await
 }
@@ -139,7 +153,7 @@ async fn to_its_end<T: Send + 'static>(
 ) -> Result<T, Problem> {
     let lost =
         |e| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, format!("a request was not finished: {e}"));
-    tokio::spawn(work).await.unwrap_or_else(|e| Err(lost(e)))
+    tokio::spawn(work.instrument(Span::current())).await.unwrap_or_else(|e| Err(lost(e)))
 }
 
 /// Journals a settlement and begins its verification.
@@ -147,7 +161,7 @@ async fn take(intake: Intake, settlement: Settlement) -> Result<Response, Proble
     let (copy, now) = (settlement.clone(), intake.context.moment());
     let accepted = intake.context.store(move |s| s.accept(&copy, now)).await.map_err(|e| {
         error!(error = %e, "a settlement could not be journalled");
-        unavailable(&intake, e)
+        unavailable(&intake, &settlement.counter, e)
     })?;
     intake.context.audit_waits.notify_one();
     let answer = |status: StatusCode, verification_id| {
@@ -155,11 +169,14 @@ async fn take(intake: Intake, settlement: Settlement) -> Result<Response, Proble
     };
     match accepted {
         Accepted::New(id) => {
+            info!(verification = %id, counter = %settlement.counter, "accepted");
             intake.counters.verify(id, settlement).await;
             Ok(answer(StatusCode::ACCEPTED, id))
         }
         Accepted::CancelledBefore(id) => {
-            intake.context.count(Outcome::NotAssessed(NotAssessed::Cancelled));
+            let outcome = Outcome::NotAssessed(NotAssessed::Cancelled);
+            intake.context.count(outcome);
+            metrics::verdict(&settlement.counter, outcome);
             Ok(answer(StatusCode::ACCEPTED, id))
         }
         Accepted::Repeated(id) => Ok(answer(StatusCode::OK, id)),
@@ -187,7 +204,10 @@ async fn take_back(intake: Intake, id: SettlementId) -> Result<StatusCode, Probl
     intake.context.audit_waits.notify_one();
     match cancelled {
         Cancelled::Stopped(verification) => {
-            intake.context.count(Outcome::NotAssessed(NotAssessed::Cancelled));
+            let outcome = Outcome::NotAssessed(NotAssessed::Cancelled);
+            intake.context.count(outcome);
+            intake.context.watch.places.ended(verification, outcome);
+            info!(%verification, "cancelled");
             intake.counters.stop(verification).await;
         }
         Cancelled::Withdrawn => intake.context.events_wait.notify_one(),
@@ -196,11 +216,13 @@ async fn take_back(intake: Intake, id: SettlementId) -> Result<StatusCode, Probl
     Ok(StatusCode::NO_CONTENT)
 }
 
+async fn healthy(State(intake): State<Intake>) -> Result<&'static str, Problem> {
+    health(intake.context.watch.hearts.complaint())
+}
+
 async fn ready(State(intake): State<Intake>) -> Result<&'static str, Problem> {
-    match intake.context.trouble() {
-        None => Ok("ready\n"),
-        Some(t) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, t.to_string())),
-    }
+    let trouble = intake.context.trouble().map(|t| t.to_string());
+    health(trouble.or_else(|| intake.context.watch.hearts.complaint())).map(|_| "ready\n")
 }
 
 #[cfg(test)]

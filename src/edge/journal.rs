@@ -234,6 +234,8 @@ impl Store {
         release_at: Age,
         now: Moment,
     ) -> Result<bool, StoreError> {
+        #[cfg(feature = "leak")]
+        super::leak::into_store(self, now)?;
         let plain = serde_json::to_vec(draft).map_err(|e| StoreError::Content(e.to_string()))?;
         let sealed = self.seal(&draft_label(verification), &plain, now.age)?;
         let changed = self.connection.execute(
@@ -316,11 +318,11 @@ impl Store {
     }
 }
 
-fn payload_label(id: VerificationId) -> String {
+pub(super) fn payload_label(id: VerificationId) -> String {
     format!("settlements/{id}/payload")
 }
 
-fn draft_label(id: VerificationId) -> String {
+pub(super) fn draft_label(id: VerificationId) -> String {
     format!("settlements/{id}/draft")
 }
 

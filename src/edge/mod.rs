@@ -4,24 +4,34 @@
 //! actor ([`counter`]) owns its window, [`references`] are fetched,
 //! [`workers`] look, [`store`] records the verdict and holds a mismatch, and
 //! [`delivery`] brings its alert to the bureau. [`agent`] starts and stops it
-//! all.
+//! all; [`supervisor`] sees that it gets on, [`metrics`] counts.
 
 pub mod agent;
 pub mod alerts;
+pub mod cameras;
 pub mod check;
 pub mod config;
 pub mod context;
 pub mod counter;
 mod data_keys;
 pub mod delivery;
+pub mod gauges;
 pub mod inspect;
 pub mod intake;
 pub mod journal;
+#[cfg(feature = "leak")]
+mod leak;
 mod marks;
+pub mod metrics;
+pub mod opened;
 pub mod outbox;
+pub mod policy;
 pub mod posture;
 pub mod purge;
+pub mod queue;
 pub mod references;
+pub mod shutters;
 pub mod store;
+pub mod supervisor;
 mod upkeep;
 pub mod workers;

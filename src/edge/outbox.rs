@@ -13,8 +13,9 @@ use crate::crypto::Sha256;
 use crate::privacy::age::Moment;
 use crate::privacy::audit::Kind;
 use crate::protocol::alert::{
-    Content, Event, Head, JsonType, Link, Source, SpecVersion, WithdrawalReason, Withdrawn,
+    Content, Event, JsonType, Link, Source, SpecVersion, WithdrawalReason, Withdrawn,
 };
+use crate::protocol::head::{HeadAnswer, Range};
 use crate::protocol::id::{AgentId, AlertId, SettlementId, VerificationId};
 use crate::protocol::verdict::Outcome;
 
@@ -101,7 +102,7 @@ impl Store {
             id: AlertId::new(),
             source: Source(agent),
             time: jiff::Timestamp::from_millisecond(now.wall.as_millis()).unwrap_or_default(),
-            subject,
+            subject: Some(subject),
             datacontenttype: JsonType::Json,
             chain: Link { epoch: self.epoch(), seq, previous },
             content,
@@ -231,28 +232,31 @@ impl Store {
         Ok(())
     }
 
-    /// Sends again what the bureau once acknowledged and no longer holds, as
-    /// after a restored backup. Returns how many.
+    /// Sends again what the bureau once acknowledged, no longer holds, and is
+    /// still at hand, as after a restored backup. Returns how many.
+    ///
+    /// What it refused for good is not sent again, and does not keep what lies
+    /// behind it from being sent.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn resend_after(&mut self, head: Option<Head>) -> Result<u64, StoreError> {
-        let told = head.filter(|h| h.epoch == self.epoch()).map_or(0, |h| h.seq) as i64;
-        // What can never be sent again is a gap for good; the bureau's head stops before it.
-        let held: i64 = self.connection.query_row(
-            "SELECT coalesce(min(seq) - 1, (SELECT coalesce(max(seq), 0) FROM outbox)) FROM outbox
-             WHERE seq > ?1 AND state <> 'set_aside' AND sealed IS NOT NULL",
-            [told],
-            |r| r.get(0),
-        )?;
-        if held > told {
-            return Ok(0);
+    pub fn resend_missing(&mut self, held: &HeadAnswer) -> Result<u64, StoreError> {
+        let reach = held.reach().filter(|h| h.epoch == self.epoch());
+        let greatest = reach.map_or(0, |h| h.seq);
+        let behind = Range { first: greatest.saturating_add(1), last: u64::MAX };
+        // Ranges are about the epoch that was named; of another, nothing is held.
+        let between = if reach.is_some() { held.missing.as_slice() } else { &[] };
+        let tx = self.connection.transaction()?;
+        let mut changed = 0;
+        for range in between.iter().chain([&behind]) {
+            let number = |seq: u64| i64::try_from(seq).unwrap_or(i64::MAX);
+            changed += tx.execute(
+                "UPDATE outbox SET state = 'waiting', detail = 'again'
+                 WHERE state = 'acknowledged' AND sealed IS NOT NULL AND seq BETWEEN ?1 AND ?2",
+                [number(range.first), number(range.last)],
+            )?;
         }
-        let changed = self.connection.execute(
-            "UPDATE outbox SET state = 'waiting', detail = 'again'
-             WHERE state = 'acknowledged' AND sealed IS NOT NULL AND seq > ?1",
-            [told],
-        )?;
+        tx.commit()?;
         Ok(changed as u64)
     }
 
@@ -271,7 +275,7 @@ impl Store {
     }
 }
 
-fn label(seq: u64) -> String {
+pub(super) fn label(seq: u64) -> String {
     format!("outbox/{seq}")
 }
 
@@ -281,7 +285,7 @@ pub(super) mod tests {
     use super::super::journal::{Accepted, Cancelled};
     use super::*;
     use crate::crypto::sign::{Signature, Unverified};
-    use crate::protocol::alert;
+    use crate::protocol::alert::{self, Head};
 
     fn draft(id: &str) -> Draft {
         // A draft is made by the rule only; a test reads one as the store does.
@@ -346,25 +350,53 @@ pub(super) mod tests {
         for o in s.waiting(10).unwrap() {
             s.delivered(&o, NOW).unwrap();
         }
-        let epoch = s.epoch();
-        assert_eq!(s.resend_after(Some(Head { epoch, seq: 3 })).unwrap(), 0);
-        assert_eq!(s.resend_after(Some(Head { epoch, seq: 1 })).unwrap(), 2);
+        assert_eq!(s.resend_missing(&held(&s, 3, &[])).unwrap(), 0);
+        assert_eq!(s.resend_missing(&held(&s, 1, &[])).unwrap(), 2);
         assert_eq!(s.waiting(10).unwrap().iter().map(|o| o.seq).collect::<Vec<_>>(), [2, 3]);
     }
 
+    /// What a bureau says that holds all up to `greatest` but these.
+    fn held(s: &Store, greatest: u64, missing: &[(u64, u64)]) -> HeadAnswer {
+        HeadAnswer {
+            greatest: Some(Head { epoch: s.epoch(), seq: greatest }),
+            missing: missing.iter().map(|&(first, last)| Range { first, last }).collect(),
+            ..HeadAnswer::default()
+        }
+    }
+
     #[test]
-    fn a_gap_for_good_does_not_make_the_box_repeat_itself() {
+    fn exactly_what_is_missing_is_sent_again_also_behind_a_gap_for_good() {
         let dir = tempfile::tempdir().unwrap();
         let mut s = store(dir.path());
-        for id in ["S1", "S2", "S3"] {
+        for id in ["S1", "S2", "S3", "S4", "S5"] {
             alerted(&mut s, id);
         }
-        let all = s.waiting(10).unwrap();
-        s.delivered(&all[0], NOW).unwrap();
-        s.set_aside(&all[1], "refused", NOW).unwrap();
-        s.delivered(&all[2], NOW).unwrap();
-        let epoch = s.epoch();
-        assert_eq!(s.resend_after(Some(Head { epoch, seq: 1 })).unwrap(), 0);
-        assert_eq!(s.resend_after(None).unwrap(), 2);
+        for (i, o) in s.waiting(10).unwrap().iter().enumerate() {
+            if i == 1 { s.set_aside(o, "refused", NOW).unwrap() } else { s.delivered(o, NOW).unwrap() }
+        }
+        assert_eq!(s.resend_missing(&held(&s, 5, &[(2, 2)])).unwrap(), 0);
+        assert_eq!(s.resend_missing(&held(&s, 4, &[(2, 3)])).unwrap(), 2);
+        assert_eq!(s.waiting(10).unwrap().iter().map(|o| o.seq).collect::<Vec<_>>(), [3, 5]);
+        // The same answer again changes nothing.
+        assert_eq!(s.resend_missing(&held(&s, 4, &[(2, 3)])).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_bureau_that_holds_nothing_of_this_epoch_gets_all_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = store(dir.path());
+        for id in ["S1", "S2"] {
+            alerted(&mut s, id);
+        }
+        for o in s.waiting(10).unwrap() {
+            s.delivered(&o, NOW).unwrap();
+        }
+        let mut other = held(&s, 9, &[(1, 1)]);
+        other.greatest = Some(Head { epoch: crate::protocol::id::Epoch::new(), seq: 9 });
+        assert_eq!(s.resend_missing(&other).unwrap(), 2);
+        for o in s.waiting(10).unwrap() {
+            s.delivered(&o, NOW).unwrap();
+        }
+        assert_eq!(s.resend_missing(&HeadAnswer::default()).unwrap(), 2);
     }
 }

@@ -1,47 +1,87 @@
 //! Posture: once a minute the bureau hears what this box is and how it fares.
 //! Counts only; a posture that cannot be sent is dropped, the next one is
 //! complete.
+//!
+//! The answer is the bureau's countersignature of this box's audit head. It
+//! counts only if it bears the pinned key and is for the head that was sent;
+//! the latest one is kept in memory, and
+//! once an hour one is written into the audit log. Its time, the bureau's, is
+//! what the wall clock is held against. The answer also names the documents
+//! (policy, notice, calibration) that the bureau lacks; they are sent then.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
-use tracing::{debug, error};
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use tracing::{debug, error, info, warn};
 
+use crate::clock::BoxTime;
 use crate::crypto::Sha256;
 use crate::crypto::sign::SigningKey;
+use crate::privacy::audit::Kind;
+use crate::privacy::notice;
+use crate::protocol::countersign::{HeadFinding, PostureAnswer, VerifiedHead};
+use crate::protocol::document::{self, DocumentKind};
 use crate::protocol::posture::Posture;
-use crate::protocol::{POSTURE_PATH, SIGNATURE_HEADER};
+use crate::protocol::{DOCUMENTS_PATH, POSTURE_PATH, SIGNATURE_HEADER};
 
 use super::context::Context;
 use super::delivery::chain;
 
 const EVERY: Duration = Duration::from_secs(60);
+/// How often a countersignature goes into the audit log.
+const WRITE_EVERY: Duration = Duration::from_secs(3600);
 
 /// Says how the box fares.
 pub struct Reporter {
-    /// The agent.
-    pub context: Arc<Context>,
-    /// The bureau's connection.
-    pub client: reqwest::Client,
-    /// Signs postures.
-    pub signer: SigningKey,
-    /// SHA-256 of each model, by role.
-    pub models: BTreeMap<String, Sha256>,
+    context: Arc<Context>,
+    client: reqwest::Client,
+    signer: SigningKey,
+    models: BTreeMap<String, Sha256>,
+    latest: Mutex<Latest>,
+}
+
+/// The latest countersignature, and when one was last written down.
+#[derive(Default)]
+struct Latest {
+    head: Option<VerifiedHead>,
+    written: Option<BoxTime>,
+}
+
+/// What keeps a countersignature from counting.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+enum Uncountersigned {
+    #[error(
+        "it does not bear the pinned key: {0}; if the bureau has a new key, write the one that `counterproof-bureau show-key` prints there as bureau.public_key"
+    )]
+    Signature(#[from] crate::crypto::sign::SignatureError),
+    #[error("it is for another head than the one that was sent")]
+    OtherHead,
 }
 
 impl Reporter {
+    /// Reports over the bureau's connection; `models` are by role.
+    pub fn new(
+        context: Arc<Context>,
+        client: reqwest::Client,
+        signer: SigningKey,
+        models: BTreeMap<String, Sha256>,
+    ) -> Self {
+        Self { context, client, signer, models, latest: Mutex::default() }
+    }
+
     /// Runs until the agent stops.
     pub async fn run(self) {
+        let heart = self.context.watch.posture.clone();
         loop {
             if let Err(why) = self.report().await {
                 debug!(why, "the posture could not be sent");
             }
-            tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
-                () = self.context.clock_doubted.notified() => {}
-            }
+            // Sooner when the clock is in doubt: the bureau's answer tells the time.
+            let _ = heart.rest(tokio::time::timeout(EVERY, self.context.clock_doubted.notified())).await;
         }
     }
 
@@ -49,24 +89,132 @@ impl Reporter {
         let posture = self.posture().await?;
         let bytes = serde_json::to_vec(&posture).map_err(|e| e.to_string())?;
         let asked = self.context.clock.now().boot;
-        let answer = self
-            .client
-            .post(format!("{}{POSTURE_PATH}", self.context.config.bureau.url))
-            .header(CONTENT_TYPE, "application/json")
-            .header(SIGNATURE_HEADER, self.signer.sign(&bytes).to_string())
-            .body(bytes)
-            .send()
-            .await
-            .map_err(|e| chain(&e))?;
-        super::upkeep::hear(&self.context, &answer, asked).await;
+        let answer = self.send(Method::POST, POSTURE_PATH, "application/json", bytes).await?;
+        self.context.watch.bureau_answered();
+        let trip = self.context.clock.now().boot.since(asked);
         let status = answer.status();
-        if status.is_success() {
-            return Ok(());
-        }
         if status.is_client_error() {
             error!(%status, "the bureau refused this box's posture: is the box registered and not suspended?");
         }
-        Err(format!("the bureau answered {status}"))
+        if status != StatusCode::OK {
+            return Err(format!("the bureau answered {status}"));
+        }
+        let answer: PostureAnswer = answer.json().await.map_err(|e| {
+            error!("the bureau's answer to the posture is not understood: nothing is countersigned");
+            chain(&e)
+        })?;
+        match self.accept(&posture, &answer) {
+            Ok(head) => self.countersigned(&head, trip).await,
+            Err(e) => error!(error = %e, "the bureau's countersignature does not count"),
+        }
+        self.heed(answer.finding);
+        for digest in answer.missing {
+            self.send_document(digest).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        bytes: Vec<u8>,
+    ) -> Result<reqwest::Response, String> {
+        let request = self
+            .client
+            .request(method, format!("{}{path}", self.context.config.bureau.url))
+            .header(CONTENT_TYPE, kind)
+            .header(SIGNATURE_HEADER, self.signer.sign(&bytes).to_string())
+            .body(bytes);
+        #[cfg(feature = "leak")]
+        let request = super::leak::onto_request("posture", request);
+        request.send().await.map_err(|e| chain(&e))
+    }
+
+    /// The countersignature, if it is the pinned bureau's and for this posture.
+    fn accept(&self, sent: &Posture, answer: &PostureAnswer) -> Result<VerifiedHead, Uncountersigned> {
+        let head = answer.countersigned.verify(&self.context.config.bureau.public_key)?;
+        if *head.agent() != sent.agent || head.audit() != sent.audit {
+            return Err(Uncountersigned::OtherHead);
+        }
+        Ok(head)
+    }
+
+    /// Called with each countersignature that counts: its time, the bureau's, is
+    /// a witness beside this box's own clock; once an hour it goes into the audit
+    /// log that it is about.
+    async fn countersigned(&self, head: &VerifiedHead, trip: Duration) {
+        let bound = Duration::from_millis(self.context.config.his.clock_error_ms) + trip;
+        if let Err(e) = self.context.hear_bureau_time(head.received_at(), bound).await {
+            error!(error = %e, "the bureau's time could not be taken");
+        }
+        let now = self.context.clock.now();
+        let due = {
+            let mut latest = self.latest.lock().unwrap_or_else(|e| e.into_inner());
+            let due = latest.written.is_none_or(|t| now.boot.since(t) >= WRITE_EVERY);
+            latest.head = Some(head.clone());
+            if due {
+                latest.written = Some(now.boot);
+            }
+            due
+        };
+        if due {
+            let record = json!({ "countersigned": head.countersigned() });
+            if let Err(e) = self.context.record(now.wall, Kind::Countersigned, record).await {
+                error!(error = %e, "the bureau's countersignature could not be recorded");
+            }
+        }
+    }
+
+    /// The latest countersignature that counts, since the start.
+    pub fn latest(&self) -> Option<VerifiedHead> {
+        self.latest.lock().unwrap_or_else(|e| e.into_inner()).head.clone()
+    }
+
+    fn heed(&self, finding: Option<HeadFinding>) {
+        let what = match finding {
+            None => return,
+            Some(HeadFinding::CutShort) => "records that it showed the bureau before are missing at its end",
+            Some(HeadFinding::Rewritten) => "a record that it showed the bureau before is another one now",
+        };
+        error!(
+            what,
+            "the bureau says that this box's audit log was changed: keep the box as it is and find out who changed it"
+        );
+    }
+
+    /// Sends a document that the bureau asks for, if it is one of this box's.
+    async fn send_document(&self, digest: Sha256) -> Result<(), String> {
+        let Some((kind, bytes)) = self.document(digest) else {
+            warn!(%digest, "the bureau asks for a document that this box no longer has: the file was changed since the start, or is over 256 KiB");
+            return Ok(());
+        };
+        let path = format!("{DOCUMENTS_PATH}/{digest}?kind={kind}");
+        let status = self.send(Method::PUT, &path, "application/octet-stream", bytes).await?.status();
+        if !status.is_success() {
+            return Err(format!("the bureau answered the {kind} with {status}"));
+        }
+        info!(%kind, %digest, "the bureau has the document");
+        Ok(())
+    }
+
+    /// The exact bytes of a document in force.
+    fn document(&self, digest: Sha256) -> Option<(DocumentKind, Vec<u8>)> {
+        let c = &self.context;
+        let text = || Some(notice::of(&c.policy).text().into_bytes());
+        let calibration = || std::fs::read(&c.config.decision.calibration).ok();
+        let in_force = &c.in_force.settings;
+        let (kind, bytes) = match digest {
+            d if d == in_force.policy => {
+                (DocumentKind::Policy, Some(c.policy.document().canonical().into_bytes()))
+            }
+            d if d == in_force.notice => (DocumentKind::Notice, text()),
+            d if d == in_force.calibration => (DocumentKind::Calibration, calibration()),
+            _ => return None,
+        };
+        let fits = |b: &Vec<u8>| b.len() <= document::MAX_BYTES && Sha256::of(b) == digest;
+        bytes.filter(fits).map(|b| (kind, b))
     }
 
     async fn posture(&self) -> Result<Posture, String> {
@@ -84,6 +232,7 @@ impl Reporter {
             agent_version: env!("CARGO_PKG_VERSION").into(),
             models: self.models.clone(),
             policy: c.in_force.settings.policy,
+            notice: Some(c.in_force.settings.notice),
             calibration: c.in_force.settings.calibration,
             retention_s: c.policy.retention_s.clone(),
             verdicts: c.verdicts(),
@@ -93,5 +242,60 @@ impl Reporter {
             liveness: "off".into(),
             troubles,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::context::tests::context;
+    use super::*;
+    use crate::clock::WallTime;
+    use crate::privacy::audit::Kind;
+    use crate::protocol::countersign::Countersigned;
+
+    fn key() -> SigningKey {
+        SigningKey::from_pkcs8(&SigningKey::generate_pkcs8().unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_the_pinned_bureau_s_word_on_the_head_that_was_sent_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let bureau = key();
+        let mut context = Arc::into_inner(context(dir.path())).unwrap();
+        context.config.bureau.public_key = bureau.public();
+        let context = Arc::new(context);
+        context
+            .store(|s| s.record(WallTime::from_millis(1), Kind::Started, &serde_json::json!({})))
+            .await
+            .unwrap();
+        context.export_audit().unwrap();
+        crate::crypto::tls::install_provider();
+        let reporter = Reporter::new(context, reqwest::Client::new(), key(), BTreeMap::new());
+        let posture = reporter.posture().await.unwrap();
+        let answer = |agent: &str, head, by: &SigningKey| {
+            let countersigned =
+                Countersigned::new(agent.parse().unwrap(), head, WallTime::from_millis(5), by);
+            let statement = countersigned.statement();
+            PostureAnswer {
+                countersigned,
+                statement,
+                finding: None,
+                missing: vec![],
+                public_key: by.public(),
+            }
+        };
+        let name = posture.agent.as_str();
+        let good = reporter.accept(&posture, &answer(name, posture.audit, &bureau)).unwrap();
+        assert_eq!(reporter.latest(), None);
+        reporter.countersigned(&good, Duration::ZERO).await;
+        assert_eq!(reporter.latest(), Some(good));
+        let forged = reporter.accept(&posture, &answer(name, posture.audit, &key()));
+        assert!(matches!(forged, Err(Uncountersigned::Signature(_))));
+        let mut other = posture.audit;
+        other.seq += 1;
+        let other = reporter.accept(&posture, &answer(name, other, &bureau));
+        assert_eq!(other, Err(Uncountersigned::OtherHead));
+        let stranger = reporter.accept(&posture, &answer("box-9", posture.audit, &bureau));
+        assert_eq!(stranger, Err(Uncountersigned::OtherHead));
     }
 }

@@ -3,18 +3,29 @@
 //!
 //! The fetch names the settlement, which tells the bureau of the visit; it is
 //! limited there per box and leaves no history (`docs/privacy.md`).
+//!
+//! References come under this box's transform, whose key is fetched when it is
+//! first needed and kept in memory. A reference that names another transform
+//! means that the bureau has issued a new one: the key is fetched again, once,
+//! within the same deadline, and so are the references. What still does not
+//! fit is `not_assessed`; it is never compared.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use tracing::warn;
+use serde::de::DeserializeOwned;
+use tracing::{info, warn};
+use zeroize::Zeroizing;
 
-use crate::protocol::REFERENCES_PATH;
+use crate::crypto::transform::Transform;
 use crate::protocol::id::{CardholderId, SettlementId};
-use crate::protocol::reference::{ReferenceSet, Template};
+use crate::protocol::reference::{Protected, ReferenceSet};
 use crate::protocol::settlement::Settlement;
+use crate::protocol::transform::TransformGrant;
 use crate::protocol::verdict::NotAssessed;
-use crate::verify::evidence::Subject;
+use crate::protocol::{REFERENCES_PATH, TRANSFORM_PATH};
+use crate::verify::evidence::{SubjectError, Subjects};
 use crate::vision::ModelIdentity;
 use crate::vision::embed::DIMENSION;
 
@@ -28,86 +39,239 @@ pub struct References {
     url: String,
     deadline: Duration,
     model: ModelIdentity,
+    /// This box's transform, once it is known; shared by all counters.
+    transform: Arc<Mutex<Option<Arc<Transform>>>>,
 }
 
-enum Fetched {
-    Some(Vec<Template>),
-    None,
+/// Why there are no subjects.
+enum Missing {
+    /// Not to be had: the reason for the verdict.
+    Reason(NotAssessed),
+    /// A reference is under another transform than the one it was to fit.
+    OtherTransform,
+}
+
+impl From<NotAssessed> for Missing {
+    fn from(reason: NotAssessed) -> Self {
+        Self::Reason(reason)
+    }
+}
+
+fn unavailable(why: &str) -> NotAssessed {
+    warn!(why, "references cannot be fetched");
+    NotAssessed::ReferencesUnavailable
 }
 
 impl References {
     /// For one bureau and one model.
     pub fn new(client: reqwest::Client, url: &str, deadline: Duration, model: ModelIdentity) -> Self {
-        Self { client, url: url.to_owned(), deadline, model }
+        Self { client, url: url.to_owned(), deadline, model, transform: Arc::default() }
     }
 
-    /// Everybody who may be at the counter: the cardholder first, then the
-    /// declared proxies.
+    /// Everybody who may be at the counter: the cardholder and the declared
+    /// proxies.
     ///
     /// # Errors
     /// The reason why the settlement cannot be assessed.
-    pub async fn subjects(&self, settlement: &Settlement) -> Result<Vec<Subject>, NotAssessed> {
-        let all = async {
-            let mut subjects = Vec::with_capacity(1 + settlement.proxies.len());
-            let people = std::iter::once((&settlement.cardholder, NotAssessed::NoReference))
-                .chain(settlement.proxies.iter().map(|p| (p, NotAssessed::ProxyUnknown)));
-            for (person, missing) in people {
-                match self.fetch(person, &settlement.settlement_id).await? {
-                    Fetched::Some(templates) => subjects.extend(Subject::new(templates)),
-                    Fetched::None => return Err(missing),
-                }
-            }
-            Ok(subjects)
-        };
-        tokio::time::timeout(self.deadline, all).await.unwrap_or_else(|_| {
+    pub async fn subjects(&self, settlement: &Settlement) -> Result<Subjects, NotAssessed> {
+        tokio::time::timeout(self.deadline, self.fitting(settlement)).await.unwrap_or_else(|_| {
             warn!(deadline_ms = self.deadline.as_millis() as u64, "the bureau gave no references in time");
             Err(NotAssessed::ReferencesUnavailable)
         })
     }
 
-    async fn fetch(&self, person: &CardholderId, settlement: &SettlementId) -> Result<Fetched, NotAssessed> {
-        let unavailable = |why: String| {
-            warn!(why, "references cannot be fetched");
-            NotAssessed::ReferencesUnavailable
-        };
-        let url = format!("{}{REFERENCES_PATH}/{person}?settlement={settlement}", self.url);
-        let mut answer = self
-            .client
-            .get(url)
-            .send()
-            .await
-            .map_err(|e| unavailable(super::delivery::chain(&e.without_url())))?;
-        match answer.status() {
-            StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Ok(Fetched::None),
-            other => return Err(unavailable(format!("the bureau answered {other}"))),
-        }
-        let mut body = zeroize::Zeroizing::new(Vec::new());
-        while let Some(chunk) =
-            answer.chunk().await.map_err(|e| unavailable(super::delivery::chain(&e.without_url())))?
-        {
-            if body.len() + chunk.len() > MAX_ANSWER {
-                return Err(unavailable(format!("the bureau's answer is longer than {MAX_ANSWER} bytes")));
+    /// Fetches the transform if it is not known, and once more if it was issued
+    /// anew.
+    async fn fitting(&self, settlement: &Settlement) -> Result<Subjects, NotAssessed> {
+        let held = self.transform.lock().unwrap_or_else(|e| e.into_inner()).clone();
+        if let Some(held) = held {
+            match self.under(held, settlement).await {
+                Ok(subjects) => return Ok(subjects),
+                Err(Missing::Reason(reason)) => return Err(reason),
+                Err(Missing::OtherTransform) => {}
             }
-            body.extend_from_slice(&chunk);
         }
-        let set: ReferenceSet = serde_json::from_slice(&body).map_err(|e| {
-            unavailable(format!(
-                "the bureau's answer is not understood (line {}, column {})",
-                e.line(),
-                e.column()
-            ))
-        })?;
+        let fresh = self.fetch_transform().await?;
+        self.under(fresh, settlement).await.map_err(|missing| match missing {
+            Missing::Reason(reason) => reason,
+            Missing::OtherTransform => {
+                unavailable("the bureau's references are not under the transform that it gave this box")
+            }
+        })
+    }
+
+    /// Everybody's references, as long as they are under this transform.
+    async fn under(&self, transform: Arc<Transform>, settlement: &Settlement) -> Result<Subjects, Missing> {
+        let mut subjects = Subjects::under(transform);
+        let people = std::iter::once((&settlement.cardholder, NotAssessed::NoReference))
+            .chain(settlement.proxies.iter().map(|p| (p, NotAssessed::ProxyUnknown)));
+        for (person, missing) in people {
+            let references = self.fetch(person, &settlement.settlement_id).await?.ok_or(missing)?;
+            subjects.add(references).map_err(|e| match e {
+                SubjectError::Nobody => Missing::Reason(missing),
+                SubjectError::OtherTransform => Missing::OtherTransform,
+                // Of another length it would compare as nothing, which must not look like a stranger.
+                SubjectError::Dimension(..) => Missing::Reason(unavailable(&e.to_string())),
+            })?;
+        }
+        Ok(subjects)
+    }
+
+    /// Somebody's references for this box's model; `None` if the bureau has none.
+    async fn fetch(
+        &self,
+        person: &CardholderId,
+        settlement: &SettlementId,
+    ) -> Result<Option<Vec<Protected>>, NotAssessed> {
+        let path = format!("{REFERENCES_PATH}/{person}?settlement={settlement}");
+        let Some(set) = self.get::<ReferenceSet>(&path).await? else { return Ok(None) };
         if set.cardholder != *person {
-            return Err(unavailable("the bureau answered for somebody else".into()));
+            return Err(unavailable("the bureau answered for somebody else"));
         }
         let usable = set
             .usable(self.model.sha256, self.model.preprocessing)
-            .map_err(|e| unavailable(format!("the bureau's answer is not understood: {e}")))?;
-        // An embedding of another length would compare as nothing, which must not look like a stranger.
-        if usable.iter().any(|t| t.values().len() != DIMENSION) {
-            return Err(unavailable(format!("a reference has not the {DIMENSION} numbers of this model")));
+            .map_err(|e| unavailable(&format!("the bureau's answer is not understood: {e}")))?;
+        Ok((!usable.is_empty()).then_some(usable))
+    }
+
+    /// This box's transform, as the bureau issued it last; kept for the next settlement.
+    async fn fetch_transform(&self) -> Result<Arc<Transform>, NotAssessed> {
+        let grant = self.get::<TransformGrant>(TRANSFORM_PATH).await?.ok_or_else(|| {
+            unavailable("the bureau has no transform for this box: bring it to this version")
+        })?;
+        let key = grant.key().map_err(|e| unavailable(&e.to_string()))?;
+        let transform = Arc::new(key.transform(DIMENSION));
+        info!(version = grant.version(), transform = %transform.id(), "the transform of references was fetched");
+        *self.transform.lock().unwrap_or_else(|e| e.into_inner()) = Some(Arc::clone(&transform));
+        Ok(transform)
+    }
+
+    /// A document of the bureau; `None` for 404.
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, NotAssessed> {
+        let broken = |e: reqwest::Error| unavailable(&super::delivery::chain(&e.without_url()));
+        let mut answer = self.client.get(format!("{}{path}", self.url)).send().await.map_err(broken)?;
+        match answer.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_FOUND => return Ok(None),
+            other => return Err(unavailable(&format!("the bureau answered {other}"))),
         }
-        Ok(if usable.is_empty() { Fetched::None } else { Fetched::Some(usable) })
+        let mut body = Zeroizing::new(Vec::new());
+        while let Some(chunk) = answer.chunk().await.map_err(broken)? {
+            if body.len() + chunk.len() > MAX_ANSWER {
+                return Err(unavailable(&format!("the bureau's answer is longer than {MAX_ANSWER} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        serde_json::from_slice(&body).map(Some).map_err(|e| {
+            let (line, column) = (e.line(), e.column());
+            unavailable(&format!("the bureau's answer is not understood (line {line}, column {column})"))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::Sha256;
+    use crate::crypto::transform::TransformKey;
+    use crate::http::server::{Handle, Listener};
+    use crate::protocol::reference::Template;
+    use axum::extract::{Path, State};
+    use axum::routing::get;
+    use axum::{Json, Router};
+    use serde_json::json;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// A bureau that hands out transforms and references as a test says.
+    struct Bureau {
+        /// Number of the key that the nth fetch of the transform gives.
+        granted: fn(usize) -> u8,
+        /// Number of the key that the nth fetch of references is under.
+        under: fn(usize) -> u8,
+        grants: AtomicUsize,
+        fetches: AtomicUsize,
+        dimension: usize,
+    }
+
+    fn key(n: u8) -> TransformKey {
+        TransformKey::new([n; 32])
+    }
+
+    async fn grant(State(b): State<Arc<Bureau>>) -> Json<TransformGrant> {
+        let n = (b.granted)(b.grants.fetch_add(1, Ordering::Relaxed));
+        Json(TransformGrant::new(n.into(), &key(n)))
+    }
+
+    async fn references(
+        State(b): State<Arc<Bureau>>,
+        Path(person): Path<CardholderId>,
+    ) -> Json<ReferenceSet> {
+        let key = key((b.under)(b.fetches.fetch_add(1, Ordering::Relaxed)));
+        let template = Template::from_raw((0..b.dimension).map(|i| i as f32 + 1.0).collect()).unwrap();
+        let mut set = ReferenceSet::new(person, key.id());
+        assert!(set.add(Sha256::of(b"m"), 1, &template.protect(&key.transform(b.dimension)).unwrap()));
+        Json(set)
+    }
+
+    async fn ask(
+        granted: fn(usize) -> u8,
+        under: fn(usize) -> u8,
+        dimension: usize,
+    ) -> (Vec<bool>, Arc<Bureau>) {
+        crate::crypto::tls::install_provider();
+        let bureau = Bureau { granted, under, grants: 0.into(), fetches: 0.into(), dimension };
+        let bureau = Arc::new(bureau);
+        let app = Router::new()
+            .route(TRANSFORM_PATH, get(grant))
+            .route(&format!("{REFERENCES_PATH}/{{person}}"), get(references))
+            .with_state(Arc::clone(&bureau));
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), None).unwrap();
+        let url = format!("http://{}", listener.address().unwrap());
+        tokio::spawn(listener.serve(app, Handle::new()));
+        let model = ModelIdentity { sha256: Sha256::of(b"m"), preprocessing: 1 };
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let references = References::new(client, &url, Duration::from_secs(20), model);
+        let settlement: Settlement = serde_json::from_value(json!({
+            "settlement_id": "S1", "counter": "w01", "cardholder": "P1", "proxies": ["P2"],
+            "occurred_at": "2026-11-22T09:10:15+08:00", "amount_fen": 1, "medical_type": "11",
+        }))
+        .unwrap();
+        let mut fitted = Vec::new();
+        for _ in 0..2 {
+            match references.subjects(&settlement).await {
+                Ok(_) => fitted.push(true),
+                Err(NotAssessed::ReferencesUnavailable) => fitted.push(false),
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        (fitted, bureau)
+    }
+
+    impl Bureau {
+        fn counts(&self) -> (usize, usize) {
+            (self.grants.load(Ordering::Relaxed), self.fetches.load(Ordering::Relaxed))
+        }
+    }
+
+    #[tokio::test]
+    async fn one_fetch_of_the_transform_serves_all_settlements() {
+        let (fitted, bureau) = ask(|_| 1, |_| 1, DIMENSION).await;
+        assert_eq!((fitted, bureau.counts()), (vec![true, true], (1, 4)));
+    }
+
+    #[tokio::test]
+    async fn a_transform_issued_anew_is_fetched_again_even_between_two_people() {
+        // Cardholder under the old one, proxy under the new one: all are fetched again.
+        let (fitted, bureau) =
+            ask(|n| if n == 0 { 1 } else { 2 }, |n| if n < 3 { 1 } else { 2 }, DIMENSION).await;
+        assert_eq!((fitted, bureau.counts()), (vec![true, true], (2, 6)));
+    }
+
+    #[tokio::test]
+    async fn references_that_never_fit_are_never_compared_and_do_not_go_on_for_ever() {
+        let (fitted, bureau) = ask(|_| 1, |_| 2, DIMENSION).await;
+        assert_eq!((fitted, bureau.counts()), (vec![false, false], (2, 3)));
+        let (fitted, _) = ask(|_| 1, |_| 1, DIMENSION - 1).await;
+        assert_eq!(fitted, [false, false]);
     }
 }

@@ -17,6 +17,7 @@ use crate::privacy::retention::{Evidence, carry_out};
 use crate::protocol::verdict::{NotAssessed, Outcome};
 
 use super::context::Context;
+use super::metrics;
 use super::purge::{Held, Rings};
 use super::store::StoreError;
 
@@ -35,11 +36,12 @@ const DATE_ERROR: Duration = Duration::from_millis(1000);
 
 /// Moves audit rows to the log as they come, and tries again where it failed.
 pub(super) async fn export(context: Arc<Context>) {
+    let heart = context.watch.audit_export.clone();
     loop {
         let worker = Arc::clone(&context);
         let done = tokio::task::spawn_blocking(move || worker.export_audit()).await;
         match done {
-            Ok(Ok(())) => context.audit_waits.notified().await,
+            Ok(Ok(())) => heart.rest(context.audit_waits.notified()).await,
             Ok(Err(e)) => {
                 error!(error = %e, "the audit log cannot be written; nothing is verified until it can");
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -51,17 +53,17 @@ pub(super) async fn export(context: Arc<Context>) {
 
 /// Signs and commits held mismatches when their time has come.
 pub(super) async fn release(context: Arc<Context>) {
+    let heart = context.watch.release.clone();
     loop {
+        heart.beat();
         context.record_again().await;
         let least = release_due(&context).await;
         let next = context.store(|s| s.next_due()).await.ok().flatten();
         let now = context.moment().age;
         let wait =
             next.map_or(Duration::from_secs(60), |t| t.since(now).clamp(least, Duration::from_secs(60)));
-        tokio::select! {
-            () = context.mismatch_held.notified() => {}
-            () = tokio::time::sleep(wait) => {}
-        }
+        // Whichever is first: a mismatch that is newly held, or the next one due.
+        let _ = heart.rest(tokio::time::timeout(wait, context.mismatch_held.notified())).await;
     }
 }
 
@@ -82,6 +84,8 @@ async fn release_due(context: &Arc<Context>) -> Duration {
     };
     let mut least = if doubted { LATER } else { SOON };
     for (id, draft) in due {
+        context.watch.release.beat();
+        let counter = draft.as_ref().ok().map(|d| d.counter().clone());
         let reason = if doubted { NotAssessed::ClockUncertain } else { NotAssessed::Fault };
         let done = match draft {
             Ok(draft) if !doubted => context.store(move |s| s.release(id, draft, now)).await,
@@ -93,6 +97,10 @@ async fn release_due(context: &Arc<Context>) -> Duration {
         };
         match done {
             Ok(Some(event)) => {
+                if let Some(counter) = &counter {
+                    metrics::verdict(counter, Outcome::Mismatch);
+                }
+                context.watch.places.forget(id);
                 context.count(Outcome::Mismatch);
                 info!(verification = %id, verdict = "mismatch", %event, "verified");
                 context.events_wait.notify_one();
@@ -111,9 +119,11 @@ async fn release_due(context: &Arc<Context>) -> Duration {
 /// Carries out the limits of the policy, and records the evidence.
 pub(super) async fn limits(context: Arc<Context>, rings: Vec<Arc<Ring>>) {
     let limit = |l: &_| context.policy.limit(*l);
+    let heart = context.watch.purge.clone();
     let mut purged: Option<BoxTime> = None;
     let mut evidenced: Option<BoxTime> = None;
     loop {
+        heart.beat();
         let now = context.clock.now().boot;
         // A ring cannot fail.
         let Ok(frames) = carry_out(&mut Rings(&rings), limit, now).await;
@@ -123,6 +133,7 @@ pub(super) async fn limits(context: Arc<Context>, rings: Vec<Arc<Ring>>) {
             let moment = context.moment();
             match purge(&context, moment).await {
                 Ok(rows) => {
+                    context.watch.purged();
                     if due(evidenced, EVIDENCE_EVERY) {
                         evidenced = Some(now);
                         let all: Vec<&Evidence> = frames.iter().chain(&rows).collect();

@@ -1,29 +1,34 @@
 //! Workers: threads that own the models, behind a bounded queue.
 //!
 //! A full queue is an overload, said at once. A verification that panics ends
-//! as a fault and its worker goes on with fresh models.
+//! as a fault and its worker goes on with fresh models. When nobody waits any
+//! more, after the last answer was given, the models are made to forget what
+//! they saw ([`Vision::overwrite`]).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tracing::error;
 
 use crate::clock::BoxTime;
 use crate::frame::Sample;
-use crate::verify::evidence::Subject;
+use crate::heart::Heart;
+use crate::verify::evidence::Subjects;
 use crate::verify::session::{self, Ran, Rules};
 use crate::vision::manifest::Manifest;
 use crate::vision::model::ModelError;
 use crate::vision::{Vision, Wanted};
+
+use super::queue::Queue;
+use super::supervisor::{VERIFICATION, Watch};
 
 /// One verification's work.
 pub struct Job {
     /// How to look.
     pub rules: Rules,
     /// Who may be there.
-    pub subjects: Vec<Subject>,
+    pub subjects: Subjects,
     /// The window's samples, pinned.
     pub samples: Vec<Arc<Sample>>,
     /// The settlement's moment.
@@ -38,7 +43,13 @@ type Task = (Job, oneshot::Sender<Option<Ran>>);
 
 /// The workers' queue.
 pub struct Workers {
-    queue: SyncSender<Task>,
+    queue: Arc<Queue<Task>>,
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
 }
 
 impl Workers {
@@ -51,16 +62,22 @@ impl Workers {
         queue: usize,
         manifest: &Arc<Manifest>,
         wanted: &Wanted,
+        watch: &Watch,
     ) -> std::io::Result<Self> {
-        let (sender, receiver) = sync_channel::<Task>(queue);
-        let receiver = Arc::new(Mutex::new(receiver));
+        let queue = Arc::new(Queue::new(queue));
         for (i, vision) in models.into_iter().enumerate() {
-            let (receiver, manifest, wanted) = (Arc::clone(&receiver), Arc::clone(manifest), wanted.clone());
+            let (queue, manifest, wanted) = (Arc::clone(&queue), Arc::clone(manifest), wanted.clone());
+            let heart = watch.worker(i);
             std::thread::Builder::new()
                 .name(format!("worker-{i}"))
-                .spawn(move || work(vision, &receiver, || Vision::load(&manifest, &wanted)))?;
+                .spawn(move || work(vision, &queue, &heart, || Vision::load(&manifest, &wanted)))?;
         }
-        Ok(Self { queue: sender })
+        Ok(Self { queue })
+    }
+
+    /// How many jobs wait, and how many may.
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.queue.len(), self.queue.limit())
     }
 
     /// Queues a job. The answer is `None` if the models failed at it.
@@ -69,35 +86,74 @@ impl Workers {
     /// [`Overload`] if the queue is full.
     pub fn submit(&self, job: Job) -> Result<oneshot::Receiver<Option<Ran>>, Overload> {
         let (sender, receiver) = oneshot::channel();
-        match self.queue.try_send((job, sender)) {
-            Ok(()) => Ok(receiver),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(Overload),
-        }
+        self.queue.put((job, sender)).map(|()| receiver).map_err(|_| Overload)
     }
 }
 
-fn work(mut vision: Vision, queue: &Mutex<Receiver<Task>>, reload: impl Fn() -> Result<Vision, ModelError>) {
-    loop {
-        let task = queue.lock().unwrap_or_else(|e| e.into_inner()).recv();
-        let Ok((job, answer)) = task else { return };
-        let run = || session::run(&mut vision, job.rules, &job.subjects, &job.samples, job.moment);
-        let ran = match catch_unwind(AssertUnwindSafe(run)) {
-            Ok(Ok(ran)) => Some(ran),
-            Ok(Err(e)) => {
-                error!(error = %e, "a verification failed");
-                None
-            }
-            Err(_) => {
-                error!("a verification panicked; its worker loads its models anew");
-                match reload() {
-                    Ok(fresh) => vision = fresh,
-                    Err(e) => error!(error = %e, "the models cannot be loaded anew"),
-                }
-                None
-            }
-        };
-        drop(job);
-        // Nobody waits any more if the agent is stopping.
-        let _ = answer.send(ran);
+fn work(
+    mut vision: Vision,
+    queue: &Queue<Task>,
+    heart: &Heart,
+    reload: impl Fn() -> Result<Vision, ModelError>,
+) {
+    while let Some((job, answer)) = queue.take(heart) {
+        heart.allow(VERIFICATION);
+        look(&mut vision, job, answer, &reload);
+        // Whoever waits comes first; the models forget as soon as nobody does.
+        while let Some((job, answer)) = queue.take_waiting() {
+            heart.allow(VERIFICATION);
+            look(&mut vision, job, answer, &reload);
+        }
+        forget(&mut vision, &reload);
+    }
+}
+
+fn look(
+    vision: &mut Vision,
+    job: Job,
+    answer: oneshot::Sender<Option<Ran>>,
+    reload: &impl Fn() -> Result<Vision, ModelError>,
+) {
+    let run = || session::run(vision, job.rules, &job.subjects, &job.samples, job.moment);
+    let ran = match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(ran)) => Some(ran),
+        Ok(Err(e)) => {
+            error!(error = %e, "a verification failed");
+            None
+        }
+        Err(_) => {
+            error!("a verification panicked; its worker loads its models anew");
+            // The old ones must not leave with what they saw.
+            forget(vision, reload);
+            renew(vision, reload);
+            None
+        }
+    };
+    #[cfg(feature = "leak")]
+    super::leak::look(vision, &job);
+    drop(job);
+    // Nobody waits any more if the agent is stopping.
+    let _ = answer.send(ran);
+}
+
+fn renew(vision: &mut Vision, reload: &impl Fn() -> Result<Vision, ModelError>) {
+    match reload() {
+        Ok(fresh) => *vision = fresh,
+        Err(e) => error!(error = %e, "the models cannot be loaded anew"),
+    }
+}
+
+/// Overwrites what the models keep of the pictures. Models that cannot are let go.
+fn forget(vision: &mut Vision, reload: &impl Fn() -> Result<Vision, ModelError>) {
+    match catch_unwind(AssertUnwindSafe(|| vision.overwrite())) {
+        Ok(Ok(())) => {}
+        Ok(Err(e)) => {
+            error!(error = %e, "the models could not be made to forget; they are loaded anew");
+            renew(vision, reload);
+        }
+        Err(_) => {
+            error!("the models panicked when made to forget; they are loaded anew");
+            renew(vision, reload);
+        }
     }
 }

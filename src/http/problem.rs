@@ -19,6 +19,9 @@ pub struct Problem {
     /// Path of the field in question, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// The request that it answers, as `urn:uuid:…`: the id in the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
 }
 
 impl Problem {
@@ -29,6 +32,7 @@ impl Problem {
             title: status.canonical_reason().unwrap_or("error").to_owned(),
             detail: detail.into(),
             field: None,
+            instance: None,
         }
     }
 
@@ -37,13 +41,22 @@ impl Problem {
         self.field = Some(field.into());
         self
     }
+
+    /// The problem as it is sent.
+    pub(super) fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_vec(&self).unwrap_or_default();
-        (status, [(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON))], body).into_response()
+        let body = self.to_json();
+        let mut answer =
+            (status, [(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON))], body).into_response();
+        // For `request::identify`, which writes the request's id into it.
+        answer.extensions_mut().insert(self);
+        answer
     }
 }
 

@@ -28,9 +28,12 @@ use tower::Layer;
 use tracing::debug;
 
 use crate::crypto::Sha256;
+use crate::heart::Heart;
 
 /// A client must have shown its certificate, and sent its headers, within this.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often an idle listener shows that it is there.
+const BEAT: Duration = Duration::from_secs(1);
 /// Connections at a time; further ones wait in the kernel's queue.
 const MOST_CONNECTIONS: usize = 1024;
 
@@ -68,6 +71,7 @@ type AnyStream = Pin<Box<dyn Stream>>;
 pub struct Listener {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
+    heart: Option<Heart>,
 }
 
 impl Listener {
@@ -83,7 +87,13 @@ impl Listener {
             )
         })?;
         listener.set_nonblocking(true)?;
-        Ok(Self { listener, tls: tls.map(TlsAcceptor::from) })
+        Ok(Self { listener, tls: tls.map(TlsAcceptor::from), heart: None })
+    }
+
+    /// The same, beating a heart while it is ready for connections.
+    pub fn beating(mut self, heart: Heart) -> Self {
+        self.heart = Some(heart);
+        self
     }
 
     /// The address that was bound.
@@ -104,6 +114,9 @@ impl Listener {
         let mut connections = JoinSet::new();
         let limit = loop {
             while connections.try_join_next().is_some() {}
+            if let Some(heart) = &self.heart {
+                heart.beat();
+            }
             if let Some(limit) = *stop.borrow() {
                 break limit;
             }
@@ -120,6 +133,7 @@ impl Listener {
                 },
                 _ = connections.join_next(), if !connections.is_empty() => {}
                 _ = stop.changed() => {}
+                () = tokio::time::sleep(BEAT), if self.heart.is_some() => {}
             }
         };
         drop(listener);

@@ -3,22 +3,39 @@
 //! Passive does not mean secret. The agent refuses to start until its
 //! configuration names who is responsible, on what basis, which notice is
 //! posted where, which impact assessment was made, what people can do instead,
-//! and how long each kind of data is kept. It cannot judge whether the answers
-//! are true; it makes somebody give them, and puts their digest into every
-//! alert. The limits below are ceilings: a configuration can only be stricter.
+//! which part of the picture is looked at, and how long each kind of data is
+//! kept. It cannot judge whether the answers are true; it makes somebody give
+//! them, and puts their digest into every alert.
+//!
+//! This page is for a privacy officer: first the ceilings, which no
+//! configuration can pass, then what must be declared and which rule asks for
+//! it, then what a policy consists of. `declared` checks what somebody wrote
+//! against it; `notice` makes the text that is posted.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
+use super::wording::Wording;
 use crate::crypto::Sha256;
-use crate::settings::Problem;
+use crate::frame::Region;
+use crate::protocol::id::CounterId;
+use crate::protocol::policy::PolicyDocument;
 
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
+
+/// A thing in both languages of the notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Label {
+    /// 中文
+    pub zh: &'static str,
+    /// English
+    pub en: &'static str,
+}
 
 /// One kind of data with its limits, in seconds.
 #[derive(Debug, Clone, Copy)]
@@ -26,22 +43,28 @@ pub struct Limit {
     /// Key under `privacy.retention`.
     pub key: &'static str,
     /// What it is.
-    pub what: &'static str,
+    pub what: Label,
     /// Seconds in one unit of the key.
     pub unit: u64,
-    /// Limit where the configuration may not exceed it, in seconds.
+    /// Limit that the configuration may not exceed, in seconds.
     pub ceiling: u64,
-    /// Limit where the configuration may not fall below it, in seconds.
+    /// Limit that the configuration may not fall below, in seconds: what the
+    /// program needs to do its work at all.
     pub floor: u64,
 }
 
 /// Camera pictures in memory, as the camera sent them.
-pub const FRAMES: Limit =
-    Limit { key: "frames_seconds", what: "camera pictures in memory", unit: 1, ceiling: 60, floor: 5 };
+pub const FRAMES: Limit = Limit {
+    key: "frames_seconds",
+    what: Label { zh: "内存中的摄像头画面", en: "camera pictures in memory" },
+    unit: 1,
+    ceiling: 60,
+    floor: 5,
+};
 /// Settlements, from acceptance to pruning.
 pub const JOURNAL: Limit = Limit {
     key: "journal_hours",
-    what: "settlements, after their verdict",
+    what: Label { zh: "核验后的结算记录", en: "settlements, after their verdict" },
     unit: HOUR,
     ceiling: 24 * HOUR,
     floor: HOUR,
@@ -49,7 +72,7 @@ pub const JOURNAL: Limit = Limit {
 /// Alerts that the bureau has acknowledged.
 pub const ACKNOWLEDGED_ALERTS: Limit = Limit {
     key: "acknowledged_alerts_days",
-    what: "alerts that the bureau has acknowledged",
+    what: Label { zh: "医疗保障局已签收的预警", en: "alerts that the bureau has acknowledged" },
     unit: DAY,
     ceiling: 30 * DAY,
     floor: DAY,
@@ -57,7 +80,9 @@ pub const ACKNOWLEDGED_ALERTS: Limit = Limit {
 /// Alerts that wait for the bureau.
 pub const WAITING_ALERTS: Limit = Limit {
     key: "waiting_alerts_days",
-    what: "alerts that the bureau has not acknowledged",
+    what: Label {
+        zh: "医疗保障局尚未签收的预警", en: "alerts that the bureau has not acknowledged"
+    },
     unit: DAY,
     ceiling: 90 * DAY,
     floor: 7 * DAY,
@@ -65,32 +90,96 @@ pub const WAITING_ALERTS: Limit = Limit {
 /// Which alert belongs to which settlement, as a keyed hash, for withdrawals.
 pub const WITHDRAWAL_LINKS: Limit = Limit {
     key: "withdrawal_links_days",
-    what: "keyed hashes that lead from a settlement to its alert, for withdrawals",
+    what: Label {
+        zh: "撤销预警所需的结算号加密散列",
+        en: "keyed hashes that lead from a settlement to its alert, for withdrawals",
+    },
     unit: DAY,
     ceiling: 180 * DAY,
     floor: DAY,
 };
 
-/// Every kind of data a box keeps for a time. (The audit log is kept for at
-/// least three years and holds nothing personal but settlement numbers;
-/// references are held for one verification and never stored.)
+/// Every kind of data a box keeps for a time. (References are held for one
+/// verification and never stored.)
 pub const LIMITS: [Limit; 5] = [FRAMES, JOURNAL, ACKNOWLEDGED_ALERTS, WAITING_ALERTS, WITHDRAWAL_LINKS];
 
-/// Days after its review date during which an impact assessment only warns.
-pub const ASSESSMENT_GRACE_DAYS: i64 = 30;
+/// Years for which the audit log is kept at least (PIPL art. 56 asks it of the
+/// records of processing). It holds nothing personal but settlement numbers.
+pub const AUDIT_LOG_YEARS: u32 = 3;
 
-/// `[privacy]` as somebody wrote it; anything may be missing.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Declared {
-    controller: Option<String>,
-    contact: Option<String>,
-    alternative: Option<String>,
-    basis: Option<Basis>,
-    notice: Option<Notice>,
-    impact_assessment: Option<Assessment>,
-    retention: Option<BTreeMap<String, u64>>,
+/// Days after its review date during which an impact assessment only warns.
+pub const ASSESSMENT_GRACE_DAYS: i32 = 30;
+
+/// One thing that must be declared. "PIPL" is 个人信息保护法, "the measures" are
+/// 人脸识别技术应用安全管理办法 of 2025.
+#[derive(Debug, Clone, Copy)]
+pub struct Item {
+    /// Its name on the page for people.
+    pub label: Label,
+    /// Why it is asked.
+    pub why: &'static str,
+    /// The rule it comes from.
+    pub rule: &'static str,
+    /// How it may look in the configuration.
+    pub example: &'static str,
 }
+
+/// Who is responsible.
+pub const CONTROLLER: Item = Item {
+    label: Label { zh: "处理者", en: "controller" },
+    why: "Who is responsible must be told to everybody concerned.",
+    rule: "PIPL art. 17; measures art. 5",
+    example: "[privacy] controller = \"某市第一人民医院\"",
+};
+/// How people reach them.
+pub const CONTACT: Item = Item {
+    label: Label { zh: "联系方式", en: "contact" },
+    why: "People must be able to reach somebody and to use their rights.",
+    rule: "PIPL art. 17, 50; measures art. 5",
+    example: "[privacy] contact = \"医保办 021-0000 0000\"",
+};
+/// On what basis.
+pub const BASIS: Item = Item {
+    label: Label { zh: "合法性基础", en: "lawful basis" },
+    why: "Faces are sensitive personal information: they need a lawful basis, a specific purpose and sufficient necessity, or separate consent.",
+    rule: "PIPL art. 13, 28, 29; measures art. 4, 6",
+    example: "[privacy.basis] kind = \"statutory_duty\", instrument = \"医疗保障基金使用监督管理条例\", article = \"第…条\"",
+};
+/// Which notice is posted.
+pub const NOTICE: Item = Item {
+    label: Label { zh: "告知书", en: "notice" },
+    why: "Where a camera identifies people, a conspicuous notice must say so, why it is necessary and what it means for them.",
+    rule: "PIPL art. 17, 26, 30; measures art. 5, 13",
+    example: "[privacy.notice] id = \"N-2026-01\", wording = 1, sha256 = \"(printed by `counterproof policy notice`)\", posted_on = \"2026-11-01\", place = \"结算窗口 1 至 6 号\"",
+};
+/// Which impact assessment was made.
+pub const ASSESSMENT: Item = Item {
+    label: Label { zh: "影响评估", en: "impact assessment" },
+    why: "An impact assessment must come first, be kept for three years, and be handed in with the filing once faces of 100,000 people are stored.",
+    rule: "PIPL art. 55, 56; measures art. 9, 15",
+    example: "[privacy.impact_assessment] id = \"PIA-2026-07\", review_by = \"2027-07-01\"",
+};
+/// What people can do instead.
+pub const ALTERNATIVE: Item = Item {
+    label: Label { zh: "替代方式", en: "alternative" },
+    why: "Face recognition may not be the only way; who does not want it needs another that is reasonable and convenient.",
+    rule: "measures art. 10",
+    example: "[privacy] alternative = \"出示身份证件，由窗口人员核对\"",
+};
+/// Which part of each picture is looked at.
+pub const CAPTURE_REGION: Item = Item {
+    label: Label { zh: "采集区域", en: "capture region" },
+    why: "Only what the purpose needs may be looked at, so the part of each picture where faces are looked for is set by somebody, never by default.",
+    rule: "PIPL art. 6, 19, 28; measures art. 5, 8, 13",
+    example: "[[counters]] region = { x = 0.1, y = 0.0, w = 0.8, h = 1.0 } (shares of width and height; the whole picture is { x = 0, y = 0, w = 1, h = 1 })",
+};
+/// How long each kind of data is kept.
+pub const RETENTION: Item = Item {
+    label: Label { zh: "保存期限", en: "retention" },
+    why: "Nothing may be kept longer than its purpose needs; what is kept is sealed, and each deletion is recorded.",
+    rule: "PIPL art. 19, 47; measures art. 8, 14",
+    example: "[privacy.retention] frames_seconds = 20, journal_hours = 24, acknowledged_alerts_days = 7, waiting_alerts_days = 90, withdrawal_links_days = 180",
+};
 
 /// The lawful basis.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,15 +205,34 @@ pub enum BasisKind {
     Consent,
 }
 
-/// The posted notice.
+impl BasisKind {
+    /// For people.
+    pub fn label(self) -> Label {
+        match self {
+            Self::StatutoryDuty => Label {
+                zh: "履行法定职责或者法定义务所必需",
+                en: "necessary for a duty laid down by law",
+            },
+            Self::PublicInterest => Label {
+                zh: "法律、行政法规规定的其他情形",
+                en: "another ground laid down by law",
+            },
+            Self::Consent => {
+                Label { zh: "取得个人的单独同意", en: "separate consent of each person" }
+            }
+        }
+    }
+}
+
+/// The posted notice. Its text follows from the policy; see `notice`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Notice {
     /// Its number.
     pub id: String,
-    /// File with the text that is posted.
-    pub text: PathBuf,
-    /// SHA-256 of that text.
+    /// Version of the words it is made with.
+    pub wording: Wording,
+    /// SHA-256 of its text.
     pub sha256: Sha256,
     /// Since when it hangs there.
     pub posted_on: Date,
@@ -142,8 +250,45 @@ pub struct Assessment {
     pub review_by: Date,
 }
 
+/// A [`Region`] in thousandths of the picture's width and height. Whole
+/// numbers, so that every program writes them, and their digest, alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaptureRegion {
+    /// Left edge.
+    pub x: u16,
+    /// Upper edge.
+    pub y: u16,
+    /// Width.
+    pub w: u16,
+    /// Height.
+    pub h: u16,
+}
+
+impl CaptureRegion {
+    /// The same region, or none if it is empty, reaches outside the picture or
+    /// is drawn finer than a thousandth.
+    pub fn of(region: Region) -> Option<Self> {
+        let thousandths = |share: f32| {
+            let exact = share * 1000.0;
+            let whole = exact.round();
+            ((exact - whole).abs() < 1e-3 && (0.0..=1000.0).contains(&whole)).then_some(whole as u16)
+        };
+        let Region { x, y, w, h } = region;
+        let out = Self { x: thousandths(x)?, y: thousandths(y)?, w: thousandths(w)?, h: thousandths(h)? };
+        out.is_valid().then_some(out)
+    }
+
+    /// Whether it lies inside the picture and is not empty.
+    pub fn is_valid(self) -> bool {
+        let inside = |from: u16, size: u16| size > 0 && u32::from(from) + u32::from(size) <= 1000;
+        inside(self.x, self.w) && inside(self.y, self.h)
+    }
+}
+
 /// A policy in which everything that must be declared is declared.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Policy {
     /// Who is responsible.
     pub controller: String,
@@ -157,185 +302,21 @@ pub struct Policy {
     pub notice: Notice,
     /// Which impact assessment was made.
     pub impact_assessment: Assessment,
+    /// Where faces are looked for, by counter.
+    pub capture_regions_permille: BTreeMap<CounterId, CaptureRegion>,
     /// Limit in seconds by kind of data.
     pub retention_s: BTreeMap<String, u64>,
 }
 
-impl Declared {
-    /// The policy in force, and warnings to be shown.
-    ///
-    /// # Errors
-    /// Everything that is missing or not allowed: what, why it is asked, and
-    /// an example.
-    pub fn policy(&self, base: &Path, today: Date) -> Result<(Policy, Vec<String>), Vec<Problem>> {
-        let mut problems = Vec::new();
-        let mut warnings = Vec::new();
-        let controller = text(&mut problems, "controller", self.controller.as_ref(), CONTROLLER);
-        let contact = text(&mut problems, "contact", self.contact.as_ref(), CONTACT);
-        let alternative = text(&mut problems, "alternative", self.alternative.as_ref(), ALTERNATIVE);
-        let basis = part(&mut problems, "basis", self.basis.as_ref(), BASIS);
-        if let Some(b) = &basis
-            && (b.instrument.trim().is_empty() || b.article.trim().is_empty())
-        {
-            problems.push(Problem::new(
-                "privacy.basis",
-                "an empty instrument or article",
-                "both named",
-                BASIS,
-            ));
-        }
-        let notice = part(&mut problems, "notice", self.notice.as_ref(), NOTICE);
-        if let Some(n) = &notice {
-            problems.extend(check_notice(n, base, today));
-        }
-        let assessment =
-            part(&mut problems, "impact_assessment", self.impact_assessment.as_ref(), ASSESSMENT);
-        if let Some(a) = &assessment {
-            check_assessment(a, today, &mut problems, &mut warnings);
-        }
-        let retention_s = self.retention(&mut problems);
-        match (controller, contact, alternative, basis, notice, assessment) {
-            (
-                Some(controller),
-                Some(contact),
-                Some(alternative),
-                Some(basis),
-                Some(notice),
-                Some(impact_assessment),
-            ) if problems.is_empty() => {
-                let policy = Policy {
-                    controller,
-                    contact,
-                    alternative,
-                    basis,
-                    notice,
-                    impact_assessment,
-                    retention_s,
-                };
-                Ok((policy, warnings))
-            }
-            _ => Err(problems),
-        }
-    }
-
-    fn retention(&self, problems: &mut Vec<Problem>) -> BTreeMap<String, u64> {
-        let empty = BTreeMap::new();
-        let given = self.retention.as_ref().unwrap_or(&empty);
-        for key in given.keys().filter(|k| LIMITS.iter().all(|l| l.key != **k)) {
-            let known = LIMITS.map(|l| l.key).join(", ");
-            problems.push(Problem::new(
-                &format!("privacy.retention.{key}"),
-                "a kind of data that is not kept",
-                known,
-                "Remove it.",
-            ));
-        }
-        let mut out = BTreeMap::new();
-        for limit in LIMITS {
-            let key = format!("privacy.retention.{}", limit.key);
-            let allowed = format!("{} to {}", limit.floor / limit.unit, limit.ceiling / limit.unit);
-            match given.get(limit.key) {
-                None => problems.push(Problem::new(
-                    &key,
-                    "nothing",
-                    allowed,
-                    format!("Say how long {} are kept. {RETENTION}", limit.what),
-                )),
-                Some(v) => {
-                    let seconds = v.saturating_mul(limit.unit);
-                    if !(limit.floor..=limit.ceiling).contains(&seconds) {
-                        problems.push(Problem::new(&key, v, allowed, RETENTION));
-                    }
-                    out.insert(limit.key.to_owned(), seconds);
-                }
-            }
-        }
-        out
-    }
-}
-
-const CONTROLLER: &str = "Who is responsible must be told to everybody concerned (PIPL art. 17; measures on face recognition, art. 5). Example: controller = \"某市第一人民医院\"";
-const CONTACT: &str = "People must be able to reach somebody (PIPL art. 17; measures on face recognition, art. 5). Example: contact = \"医保办 021-0000 0000\"";
-const ALTERNATIVE: &str = "Nobody may be bound to face recognition as the only way (measures on face recognition, art. 10). Example: alternative = \"出示身份证，由窗口人员核对\"";
-const BASIS: &str = "Faces are sensitive personal information and need a lawful basis for a specific purpose (PIPL art. 13, 28, 29). Example: [privacy.basis] kind = \"statutory_duty\", instrument = \"医疗保障基金使用监督管理条例\", article = \"…\"";
-const NOTICE: &str = "A camera that identifies people needs a conspicuous notice (PIPL art. 26; measures on face recognition, art. 5, 13). Example: [privacy.notice] id = \"N-2026-01\", text = \"notice.txt\", sha256 = \"(sha256sum notice.txt)\", posted_on = \"2026-11-01\", place = \"结算窗口 1 至 6 号\"";
-const ASSESSMENT: &str = "An impact assessment must come first and be kept (PIPL art. 55, 56; measures on face recognition, art. 9). Example: [privacy.impact_assessment] id = \"PIA-2026-07\", review_by = \"2027-07-01\"";
-const RETENTION: &str = "Nothing may be kept longer than its purpose needs (PIPL art. 19; measures on face recognition, art. 8); the ceilings are in src/privacy/policy.rs.";
-
-fn text(problems: &mut Vec<Problem>, key: &str, value: Option<&String>, why: &str) -> Option<String> {
-    let filled = value.filter(|v| !v.trim().is_empty()).cloned();
-    if filled.is_none() {
-        problems.push(Problem::new(&format!("privacy.{key}"), "nothing", "a line of text", why));
-    }
-    filled
-}
-
-fn part<T: Clone>(problems: &mut Vec<Problem>, key: &str, value: Option<&T>, why: &str) -> Option<T> {
-    if value.is_none() {
-        problems.push(Problem::new(&format!("privacy.{key}"), "nothing", format!("[privacy.{key}]"), why));
-    }
-    value.cloned()
-}
-
-fn check_notice(n: &Notice, base: &Path, today: Date) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    if n.posted_on > today {
-        problems.push(Problem::new(
-            "privacy.notice.posted_on",
-            n.posted_on,
-            format!("{today} or before"),
-            "Post the notice first.",
-        ));
-    }
-    if n.id.trim().is_empty() || n.place.trim().is_empty() {
-        problems.push(Problem::new("privacy.notice", "an empty id or place", "both named", NOTICE));
-    }
-    match std::fs::read(base.join(&n.text)) {
-        Err(e) => problems.push(Problem::new(
-            "privacy.notice.text",
-            format!("{}: {e}", n.text.display()),
-            "the text that is posted",
-            NOTICE,
-        )),
-        Ok(text) => {
-            let found = Sha256::of(&text);
-            if found != n.sha256 {
-                problems.push(Problem::new(
-                    "privacy.notice.sha256",
-                    n.sha256,
-                    format!("{found}, the digest of {}", n.text.display()),
-                    "The posted text and the declared one must be the same: post the new text, then write its digest.",
-                ));
-            }
-        }
-    }
-    problems
-}
-
-fn check_assessment(a: &Assessment, today: Date, problems: &mut Vec<Problem>, warnings: &mut Vec<String>) {
-    if a.id.trim().is_empty() {
-        problems.push(Problem::new("privacy.impact_assessment.id", "nothing", "its number", ASSESSMENT));
-    }
-    let overdue = (today - a.review_by).get_days();
-    if i64::from(overdue) > ASSESSMENT_GRACE_DAYS {
-        problems.push(Problem::new(
-            "privacy.impact_assessment.review_by",
-            format!("{} ({overdue} days ago)", a.review_by),
-            format!("at most {ASSESSMENT_GRACE_DAYS} days ago"),
-            "Review the impact assessment and write the new date.",
-        ));
-    } else if overdue > 0 {
-        warnings.push(format!(
-            "the impact assessment {} was due for review on {}; from {ASSESSMENT_GRACE_DAYS} days after that date the agent does not start",
-            a.id, a.review_by
-        ));
-    }
-}
-
 impl Policy {
-    /// SHA-256 of the policy as canonical JSON (keys in the order written here).
+    /// The document that stands for this policy: canonical JSON and its digest.
+    pub fn document(&self) -> PolicyDocument {
+        PolicyDocument::of(json!(self))
+    }
+
+    /// SHA-256 of the canonical document: what alerts and postures name.
     pub fn digest(&self) -> Sha256 {
-        Sha256::of(&serde_json::to_vec(self).unwrap_or_default())
+        self.document().digest
     }
 
     /// How long a kind of data may be kept.
@@ -348,97 +329,39 @@ impl Policy {
 mod tests {
     use super::*;
 
-    const TODAY: Date = jiff::civil::date(2026, 11, 22);
-
-    fn good(dir: &Path) -> String {
-        std::fs::write(dir.join("notice.txt"), "公告").unwrap();
-        format!(
-            r#"
-            controller = "hospital"
-            contact = "office"
-            alternative = "show an identity card"
-            [basis]
-            kind = "statutory_duty"
-            instrument = "regulation"
-            article = "1"
-            [notice]
-            id = "N1"
-            text = "notice.txt"
-            sha256 = "{}"
-            posted_on = "2026-11-01"
-            place = "window 1"
-            [impact_assessment]
-            id = "A1"
-            review_by = "2027-01-01"
-            [retention]
-            frames_seconds = 20
-            journal_hours = 24
-            acknowledged_alerts_days = 7
-            waiting_alerts_days = 90
-            withdrawal_links_days = 180
-            "#,
-            Sha256::of("公告".as_bytes())
-        )
-    }
-
-    fn policy(text: &str, dir: &Path) -> Result<(Policy, Vec<String>), Vec<Problem>> {
-        toml::from_str::<Declared>(text).unwrap().policy(dir, TODAY)
-    }
-
     #[test]
-    fn nothing_declared_names_everything_that_is_missing() {
-        let keys: Vec<String> = policy("", Path::new(".")).unwrap_err().into_iter().map(|p| p.key).collect();
-        for key in ["controller", "contact", "alternative", "basis", "notice", "impact_assessment"] {
-            assert!(keys.contains(&format!("privacy.{key}")), "{key}: {keys:?}");
-        }
-        assert_eq!(keys.iter().filter(|k| k.starts_with("privacy.retention.")).count(), LIMITS.len());
-    }
-
-    #[test]
-    fn each_part_alone_is_asked_for() {
-        let dir = tempfile::tempdir().unwrap();
-        let whole = good(dir.path());
-        assert!(policy(&whole, dir.path()).is_ok());
-        for line in [
-            "controller = \"hospital\"",
-            "contact = \"office\"",
-            "alternative = \"show an identity card\"",
-            "frames_seconds = 20",
+    fn a_region_is_kept_in_thousandths_or_refused() {
+        let region = |x, y, w, h| CaptureRegion::of(Region { x, y, w, h });
+        assert_eq!(region(0.1, 0.0, 0.8, 1.0), Some(CaptureRegion { x: 100, y: 0, w: 800, h: 1000 }));
+        assert_eq!(CaptureRegion::of(Region::WHOLE), Some(CaptureRegion { x: 0, y: 0, w: 1000, h: 1000 }));
+        for (x, y, w, h) in [
+            (0.5, 0.0, 0.6, 1.0),
+            (0.0, 0.0, 0.0, 1.0),
+            (-0.1, 0.0, 0.5, 0.5),
+            (0.1234, 0.0, 0.5, 0.5),
+            (f32::NAN, 0.0, 0.5, 0.5),
+            (0.0, 0.0, f32::INFINITY, 0.5),
         ] {
-            assert_eq!(policy(&whole.replace(line, ""), dir.path()).unwrap_err().len(), 1, "{line}");
+            assert_eq!(region(x, y, w, h), None, "{x} {y} {w} {h}");
         }
     }
 
     #[test]
-    fn a_limit_above_its_ceiling_or_a_changed_notice_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let whole = good(dir.path());
-        let long =
-            policy(&whole.replace("frames_seconds = 20", "frames_seconds = 61"), dir.path()).unwrap_err();
-        assert_eq!(
-            (long[0].key.as_str(), long[0].allowed.as_str()),
-            ("privacy.retention.frames_seconds", "5 to 60")
-        );
-        std::fs::write(dir.path().join("notice.txt"), "another").unwrap();
-        assert_eq!(policy(&whole, dir.path()).unwrap_err()[0].key, "privacy.notice.sha256");
-    }
-
-    #[test]
-    fn an_overdue_assessment_warns_and_then_refuses() {
-        let dir = tempfile::tempdir().unwrap();
-        let due = |date: &str| good(dir.path()).replace("2027-01-01", date);
-        assert_eq!(policy(&due("2026-11-22"), dir.path()).unwrap().1.len(), 0);
-        assert_eq!(policy(&due("2026-11-01"), dir.path()).unwrap().1.len(), 1);
-        assert!(policy(&due("2026-10-22"), dir.path()).is_err());
-        assert!(policy(&due("2024-10-22"), dir.path()).is_err());
-    }
-
-    #[test]
-    fn the_digest_changes_with_any_limit() {
-        let dir = tempfile::tempdir().unwrap();
-        let a = policy(&good(dir.path()), dir.path()).unwrap().0;
-        let b = policy(&good(dir.path()).replace("days = 7", "days = 6"), dir.path()).unwrap().0;
-        assert_ne!(a.digest(), b.digest());
-        assert_eq!(b.limit(ACKNOWLEDGED_ALERTS), Duration::from_secs(6 * DAY));
+    fn every_item_names_its_rule_and_together_they_name_all_that_ask() {
+        let items = [CONTROLLER, CONTACT, BASIS, NOTICE, ASSESSMENT, ALTERNATIVE, CAPTURE_REGION, RETENTION];
+        let numbers = |law: &str| -> Vec<u32> {
+            let of_item = |item: &Item| {
+                let part = item.rule.split("; ").find_map(|p| p.strip_prefix(law)?.strip_prefix(" art. "));
+                part.into_iter()
+                    .flat_map(|p| p.split(", "))
+                    .filter_map(|n| n.parse().ok())
+                    .collect::<Vec<u32>>()
+            };
+            items.iter().flat_map(of_item).collect()
+        };
+        assert!(items.iter().all(|i| !i.why.is_empty() && i.example.contains(" = ")));
+        let (law, measures) = (numbers("PIPL"), numbers("measures"));
+        assert!([26, 28, 29, 55].iter().all(|n| law.contains(n)), "{law:?}");
+        assert!([5, 8, 9, 10, 13, 14, 15].iter().all(|n| measures.contains(n)), "{measures:?}");
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::{AgentId, AlertId, CardholderId, CounterId, Epoch, HospitalId, MedicalType, SettlementId};
 use super::json;
-use crate::clock::HisTime;
+use crate::clock::{HisTime, WallTime};
 use crate::crypto::Sha256;
 
 /// Largest accepted event, in bytes.
@@ -28,8 +28,10 @@ pub struct Event {
     pub source: Source,
     /// When it was signed, by the box's clock.
     pub time: jiff::Timestamp,
-    /// The settlement it is about.
-    pub subject: SettlementId,
+    /// The settlement it is about; absent where an event expired, for nothing
+    /// of its settlement may outlive it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<SettlementId>,
     /// `application/json`.
     pub datacontenttype: JsonType,
     /// Its place in the box's chain.
@@ -49,6 +51,9 @@ pub enum Content {
     /// The settlement was cancelled after its alert was signed.
     #[serde(rename = "counterproof.alert.withdrawn.v1")]
     Withdrawn(Withdrawn),
+    /// An event reached its limit on the box before the bureau took it.
+    #[serde(rename = "counterproof.alert.expired.v1")]
+    Expired(Expired),
 }
 
 /// The only version of CloudEvents spoken here.
@@ -208,6 +213,19 @@ pub struct Withdrawn {
     pub reason: WithdrawalReason,
 }
 
+/// An event that the box no longer holds: its place and digest, so that the
+/// gap in the chain is explained, and nothing of what it said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expired {
+    /// The event that expired.
+    pub alert: AlertId,
+    /// Its number in the same epoch; smaller than that of this event.
+    pub seq: u64,
+    /// SHA-256 of its exact bytes.
+    pub digest: Sha256,
+}
+
 /// Why an alert was withdrawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -241,14 +259,43 @@ impl Event {
         if bytes.len() > MAX_BYTES {
             return Err(EventError::TooLong(bytes.len()));
         }
-        json::read(bytes).map_err(|e| EventError::Form { field: e.field, what: e.what })
+        let event: Self = json::read(bytes).map_err(|e| EventError::Form { field: e.field, what: e.what })?;
+        event.check()?;
+        Ok(event)
+    }
+
+    /// When it was signed, by the box's clock.
+    pub fn signed_at(&self) -> WallTime {
+        WallTime::from_millis(self.time.as_millisecond())
+    }
+
+    /// What the types alone do not say.
+    fn check(&self) -> Result<(), EventError> {
+        let wrong = |field: &str, what: String| Err(EventError::Form { field: field.into(), what });
+        match (&self.content, &self.subject) {
+            (Content::Expired(_), Some(_)) => {
+                wrong("subject", "an expired event says nothing of its settlement: leave it out".into())
+            }
+            (Content::Mismatch(_) | Content::Withdrawn(_), None) => {
+                wrong("subject", "nothing; expected the settlement's number".into())
+            }
+            (Content::Expired(e), None) if e.seq == 0 || e.seq >= self.chain.seq => {
+                let allowed = self.chain.seq.saturating_sub(1);
+                wrong(
+                    "data.seq",
+                    format!("found {}; only an earlier event can have expired: 1 to {allowed}", e.seq),
+                )
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The exact bytes that are signed and sent.
     ///
     /// # Errors
-    /// If it would exceed [`MAX_BYTES`].
+    /// If it would exceed [`MAX_BYTES`], or would be refused when read.
     pub fn to_bytes(&self) -> Result<Vec<u8>, EventError> {
+        self.check()?;
         let bytes = serde_json::to_vec(self)
             .map_err(|e| EventError::Form { field: "event".into(), what: e.to_string() })?;
         if bytes.len() > MAX_BYTES {
@@ -268,7 +315,7 @@ pub(crate) mod tests {
             id: AlertId::new(),
             source: Source("box-1".parse().unwrap()),
             time: "2026-11-22T01:10:20Z".parse().unwrap(),
-            subject: "S1".parse().unwrap(),
+            subject: Some("S1".parse().unwrap()),
             datacontenttype: JsonType::Json,
             chain: Link { epoch, seq, previous },
             content: Content::Mismatch(Box::new(Mismatch {
@@ -315,6 +362,35 @@ pub(crate) mod tests {
         {
             let e = Event::from_bytes(changed.as_bytes()).unwrap_err().to_string();
             assert!(e.contains(word), "{e}");
+        }
+    }
+
+    #[test]
+    fn an_expired_event_names_an_earlier_one_and_no_settlement() {
+        let expired = |seq, subject: Option<SettlementId>| {
+            let data = Expired { alert: AlertId::new(), seq, digest: Sha256::of(b"gone") };
+            Event {
+                subject,
+                content: Content::Expired(data),
+                ..example(3, Some(Sha256::of(b"x")), Epoch::new())
+            }
+        };
+        let good = expired(2, None);
+        let bytes = good.to_bytes().unwrap();
+        assert!(!String::from_utf8_lossy(&bytes).contains("subject"));
+        assert_eq!(Event::from_bytes(&bytes).unwrap(), good);
+        for (wrong, field) in [
+            (expired(2, Some("S1".parse().unwrap())), "subject"),
+            (expired(3, None), "data.seq"),
+            (expired(0, None), "data.seq"),
+            (Event { subject: None, ..example(1, None, Epoch::new()) }, "subject"),
+        ] {
+            let bytes = serde_json::to_vec(&wrong).unwrap();
+            assert!(wrong.to_bytes().is_err());
+            match Event::from_bytes(&bytes) {
+                Err(EventError::Form { field: found, .. }) => assert_eq!(found, field),
+                other => panic!("{other:?}"),
+            }
         }
     }
 

@@ -5,11 +5,17 @@
 //! This storey knows nothing of pixels; a test on the imports keeps it so.
 
 pub mod alert;
+pub mod bundle;
+pub mod countersign;
+pub mod document;
+pub mod head;
 pub mod id;
 pub mod json;
+pub mod policy;
 pub mod posture;
 pub mod reference;
 pub mod settlement;
+pub mod transform;
 pub mod verdict;
 
 /// Path on the bureau for alerts.
@@ -18,8 +24,14 @@ pub const ALERTS_PATH: &str = "/v1/alerts";
 pub const HEAD_PATH: &str = "/v1/head";
 /// Path on the bureau for references, followed by the cardholder.
 pub const REFERENCES_PATH: &str = "/v1/references";
+/// Path on the bureau for the key of this box's transform.
+pub const TRANSFORM_PATH: &str = "/v1/transform";
 /// Path on the bureau for postures.
 pub const POSTURE_PATH: &str = "/v1/posture";
+/// Path on the bureau for the policy that it declared for the calling box.
+pub const POLICY_PATH: &str = "/v1/policy";
+/// Path on the bureau for documents, followed by the SHA-256 of one.
+pub const DOCUMENTS_PATH: &str = "/v1/documents";
 /// Header that carries the detached signature of an alert or a posture.
 pub const SIGNATURE_HEADER: &str = "counterproof-signature";
 /// Media type of an alert (CloudEvents 1.0, structured JSON).

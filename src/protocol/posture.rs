@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::document::DocumentKind;
 use super::id::{AgentId, Epoch, HospitalId};
 use super::json::{self, Misread};
 use crate::clock::WallTime;
@@ -26,6 +27,9 @@ pub struct Posture {
     pub models: BTreeMap<String, Sha256>,
     /// The privacy policy in force.
     pub policy: Sha256,
+    /// The text of the posted notice; older boxes leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<Sha256>,
     /// The calibration in force.
     pub calibration: Sha256,
     /// Retention in force: limit in seconds by kind of data.
@@ -51,6 +55,17 @@ impl Posture {
     /// [`Misread`] naming the field.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Misread> {
         json::read(bytes)
+    }
+
+    /// The documents that it names.
+    pub fn documents(&self) -> impl Iterator<Item = (DocumentKind, Sha256)> {
+        [
+            Some((DocumentKind::Policy, self.policy)),
+            self.notice.map(|n| (DocumentKind::Notice, n)),
+            Some((DocumentKind::Calibration, self.calibration)),
+        ]
+        .into_iter()
+        .flatten()
     }
 }
 

@@ -1,5 +1,9 @@
 //! References: a cardholder's enrolled embeddings, as the bureau hands them
 //! to one box for one settlement.
+//!
+//! A [`Template`] is as the model made it; it stays at the bureau. What crosses
+//! the wire is [`Protected`] under the transform of one box, and comparable
+//! with nothing else.
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde::{Deserialize, Serialize};
@@ -7,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::id::CardholderId;
 use crate::crypto::Sha256;
+use crate::crypto::transform::{Transform, TransformId};
 
 /// Longest accepted embedding, in numbers.
 pub const MAX_DIMENSION: usize = 2048;
@@ -77,47 +82,137 @@ impl Template {
     }
 }
 
+/// A template under one transform. It cannot be cloned or printed, and is
+/// overwritten when dropped.
+pub struct Protected {
+    template: Template,
+    transform: TransformId,
+}
+
+impl Template {
+    /// The template under a transform; `None` if it has another dimension.
+    pub fn protect(&self, transform: &Transform) -> Option<Protected> {
+        // Scaled again: the transform keeps lengths to about 1e-7 only.
+        let template = Template::from_raw(std::mem::take(&mut *transform.apply(&self.0)?)).ok()?;
+        Some(Protected { template, transform: transform.id() })
+    }
+}
+
+impl Protected {
+    /// Under which transform it is.
+    pub fn transform(&self) -> TransformId {
+        self.transform
+    }
+
+    /// How many numbers it has.
+    pub fn dimension(&self) -> usize {
+        self.template.0.len()
+    }
+
+    /// Cosine with another protected template, -1 to 1; `None` if the two are
+    /// under different transforms or have different dimensions.
+    pub fn compare(&self, other: &Self) -> Option<f32> {
+        let (a, b) = (self.template.values(), other.template.values());
+        (self.transform == other.transform && a.len() == b.len())
+            .then(|| a.iter().zip(b).map(|(x, y)| x * y).sum())
+    }
+}
+
 /// The answer to `GET /v1/references/{cardholder}`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReferenceSet {
     /// Whose.
     pub cardholder: CardholderId,
+    /// Under which transform all of them are.
+    pub transform: TransformId,
     /// At least one, at most [`MAX_REFERENCES`] for each model.
-    pub references: Vec<ReferenceOnWire>,
+    references: Vec<ReferenceOnWire>,
 }
 
-/// One reference as it travels.
+/// One reference as it travels. Made from a [`Protected`] only.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReferenceOnWire {
     /// SHA-256 of the model that made it.
-    pub model: Sha256,
+    model: Sha256,
     /// Version of alignment and preparation that made it.
-    pub preprocessing: u32,
-    /// The embedding, as base64.
-    pub embedding: Zeroizing<String>,
+    preprocessing: u32,
+    /// The protected embedding, as base64.
+    embedding: Zeroizing<String>,
 }
 
 impl ReferenceSet {
+    /// An answer that has no references yet.
+    pub fn new(cardholder: CardholderId, transform: TransformId) -> Self {
+        Self { cardholder, transform, references: Vec::new() }
+    }
+
+    /// Adds a reference that the given model and preprocessing made; whether it
+    /// is under this set's transform. If not, nothing is added.
+    #[must_use]
+    pub fn add(&mut self, model: Sha256, preprocessing: u32, reference: &Protected) -> bool {
+        let fits = reference.transform == self.transform;
+        if fits {
+            let embedding = reference.template.to_base64();
+            self.references.push(ReferenceOnWire { model, preprocessing, embedding });
+        }
+        fits
+    }
+
     /// The references that the given model and preprocessing can be compared with.
     ///
     /// # Errors
     /// If one of them is not an embedding, or there are too many.
-    pub fn usable(&self, model: Sha256, preprocessing: u32) -> Result<Vec<Template>, TemplateError> {
+    pub fn usable(&self, model: Sha256, preprocessing: u32) -> Result<Vec<Protected>, TemplateError> {
         let fitting = |r: &&ReferenceOnWire| r.model == model && r.preprocessing == preprocessing;
         let count = self.references.iter().filter(fitting).count();
         if count > MAX_REFERENCES {
             return Err(TemplateError::TooMany(count));
         }
-        self.references.iter().filter(fitting).map(|r| Template::from_base64(&r.embedding)).collect()
+        let read = |r: &ReferenceOnWire| {
+            let template = Template::from_base64(&r.embedding)?;
+            Ok(Protected { template, transform: self.transform })
+        };
+        self.references.iter().filter(fitting).map(read).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::transform::TransformKey;
     use proptest::prelude::*;
+
+    fn protected(values: [f32; 3], key: u8) -> Protected {
+        Template::from_raw(values.to_vec())
+            .unwrap()
+            .protect(&TransformKey::new([key; 32]).transform(3))
+            .unwrap()
+    }
+
+    #[test]
+    fn templates_under_two_transforms_do_not_compare() {
+        let (one, other) = (protected([1.0, 2.0, 3.0], 1), protected([1.0, 2.0, 3.0], 2));
+        assert_eq!(one.compare(&other), None);
+        assert!((one.compare(&protected([2.0, 4.0, 6.0], 1)).unwrap() - 1.0).abs() < 1e-6);
+        let template = Template::from_raw(vec![1.0; 4]).unwrap();
+        assert!(template.protect(&TransformKey::new([1; 32]).transform(3)).is_none());
+    }
+
+    #[test]
+    fn a_set_has_one_transform_and_survives_the_wire() {
+        let (model, reference) = (Sha256::of(b"m"), protected([1.0, 2.0, 3.0], 1));
+        let mut set = ReferenceSet::new("P0001".parse().unwrap(), reference.transform());
+        assert!(set.add(model, 7, &reference));
+        assert!(!set.add(model, 7, &protected([1.0, 2.0, 3.0], 2)));
+        let text = serde_json::to_string(&set).unwrap();
+        let read: ReferenceSet = serde_json::from_str(&text).unwrap();
+        let usable = read.usable(model, 7).unwrap();
+        assert_eq!(usable.len(), 1);
+        assert!((usable[0].compare(&reference).unwrap() - 1.0).abs() < 1e-6);
+        assert!(read.usable(model, 8).unwrap().is_empty());
+    }
 
     proptest! {
         #[test]

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use crate::clock::BoxTime;
 use crate::crypto::Sha256;
+use crate::crypto::transform::Transform;
 use crate::protocol::alert::{Comparison, QualitySummary};
-use crate::protocol::reference::Template;
+use crate::protocol::reference::Protected;
 use crate::protocol::verdict::Inconclusive;
-use crate::vision::embed::Probe;
+use crate::vision::embed::{Probe, ProtectedProbe};
 use crate::vision::quality::Quality;
 
 use super::Verdict;
@@ -22,17 +23,67 @@ use super::calibration::Thresholds;
 
 /// The references of one person who may be at the counter: the cardholder,
 /// or a declared proxy. Never empty.
-pub struct Subject(Vec<Template>);
+struct Subject(Vec<Protected>);
 
 impl Subject {
-    /// `None` without references: such a person cannot be compared.
-    pub fn new(references: Vec<Template>) -> Option<Self> {
-        (!references.is_empty()).then_some(Self(references))
+    /// The comparison score of a probe: its best over the references.
+    fn score(&self, probe: &ProtectedProbe) -> f32 {
+        self.0.iter().filter_map(|r| probe.compare(r)).fold(-1.0, f32::max)
+    }
+}
+
+/// Everybody who may be at the counter, with the one transform that all their
+/// references are under. Probes are brought under the same: what does not
+/// compare would look like a stranger, and cannot get in here.
+pub struct Subjects {
+    transform: Arc<Transform>,
+    all: Vec<Subject>,
+}
+
+/// References that cannot be in one [`Subjects`].
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SubjectError {
+    /// A person without references cannot be compared.
+    #[error("somebody who may be at the counter has no references")]
+    Nobody,
+    /// Made for another box, or before the transform was issued anew.
+    #[error("a reference is under another transform than the one at hand")]
+    OtherTransform,
+    /// Of another model.
+    #[error("a reference has {0} numbers; the transform takes {1}")]
+    Dimension(usize, usize),
+}
+
+impl Subjects {
+    /// Nobody yet.
+    pub fn under(transform: Arc<Transform>) -> Self {
+        Self { transform, all: Vec::new() }
     }
 
-    /// The comparison score of a probe: its best over the references.
-    fn score(&self, probe: &Probe) -> f32 {
-        self.0.iter().filter_map(|r| probe.compare(r)).fold(-1.0, f32::max)
+    /// Adds a person.
+    ///
+    /// # Errors
+    /// [`SubjectError`] if the references are none, or do not fit the transform.
+    pub fn add(&mut self, references: Vec<Protected>) -> Result<(), SubjectError> {
+        if references.is_empty() {
+            return Err(SubjectError::Nobody);
+        }
+        if references.iter().any(|r| r.transform() != self.transform.id()) {
+            return Err(SubjectError::OtherTransform);
+        }
+        let dimension = self.transform.dimension();
+        if let Some(r) = references.iter().find(|r| r.dimension() != dimension) {
+            return Err(SubjectError::Dimension(r.dimension(), dimension));
+        }
+        self.all.push(Subject(references));
+        Ok(())
+    }
+
+    /// The scores of a probe, one for each person; `None` if there is nobody to
+    /// compare with, or the probe is of another dimension.
+    fn scores(&self, probe: &Probe) -> Option<Vec<f32>> {
+        let probe = probe.protect(&self.transform)?;
+        (!self.all.is_empty()).then(|| self.all.iter().map(|s| s.score(&probe)).collect())
     }
 }
 
@@ -128,7 +179,7 @@ const PHANTOM_DETECTION: f32 = 0.75;
 
 /// All evidence of one session.
 pub struct Evidence<'a> {
-    subjects: &'a [Subject],
+    subjects: &'a Subjects,
     thresholds: Thresholds,
     model: Sha256,
     people: Vec<Person>,
@@ -136,7 +187,7 @@ pub struct Evidence<'a> {
 
 impl<'a> Evidence<'a> {
     /// Nothing seen yet.
-    pub fn new(subjects: &'a [Subject], thresholds: Thresholds, model: Sha256) -> Self {
+    pub fn new(subjects: &'a Subjects, thresholds: Thresholds, model: Sha256) -> Self {
         Self { subjects, thresholds, model, people: Vec::new() }
     }
 
@@ -171,7 +222,8 @@ impl<'a> Evidence<'a> {
         probe: Arc<Probe>,
         quality: Quality,
     ) -> Option<Verdict> {
-        let scores: Vec<f32> = self.subjects.iter().map(|s| s.score(&probe)).collect();
+        // Without scores it is no view: nobody is judged by what cannot be compared.
+        let scores = self.subjects.scores(&probe)?;
         let single = scores.iter().copied().fold(-1.0, f32::max);
         let t = self.thresholds;
         let compared = 1 + self.people.iter().map(|p| p.views.len() as u32 + p.repeated).sum::<u32>();
@@ -251,7 +303,13 @@ impl<'a> Evidence<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::transform::TransformKey;
+    use crate::protocol::reference::Template;
     use proptest::prelude::*;
+    use std::sync::LazyLock;
+
+    static TRANSFORM: LazyLock<Arc<Transform>> =
+        LazyLock::new(|| Arc::new(TransformKey::new([7; 32]).transform(64)));
 
     const T: Thresholds = Thresholds {
         match_single: 0.5,
@@ -275,10 +333,38 @@ mod tests {
 
     /// A reference along the first axis, and a probe at the given cosine to it
     /// whose remainder points along axis `k`.
-    fn subject() -> Vec<Subject> {
+    fn subject() -> Subjects {
         let mut v = vec![0.0; 64];
         v[0] = 1.0;
-        vec![Subject::new(vec![Template::from_raw(v).unwrap()]).unwrap()]
+        let reference = Template::from_raw(v).unwrap().protect(&TRANSFORM).unwrap();
+        let mut subjects = Subjects::under(Arc::clone(&TRANSFORM));
+        subjects.add(vec![reference]).unwrap();
+        subjects
+    }
+
+    fn axis(dimension: usize) -> Template {
+        let mut v = vec![0.0; dimension];
+        v[0] = 1.0;
+        Template::from_raw(v).unwrap()
+    }
+
+    #[test]
+    fn what_does_not_fit_the_transform_never_gets_in_and_is_never_a_stranger() {
+        let other = TransformKey::new([8; 32]);
+        let mut subjects = Subjects::under(Arc::clone(&TRANSFORM));
+        assert_eq!(subjects.add(Vec::new()), Err(SubjectError::Nobody));
+        let foreign = axis(64).protect(&other.transform(64)).unwrap();
+        assert_eq!(subjects.add(vec![foreign]), Err(SubjectError::OtherTransform));
+        let longer = axis(65).protect(&TransformKey::new([7; 32]).transform(65)).unwrap();
+        assert_eq!(subjects.add(vec![longer]), Err(SubjectError::Dimension(65, 64)));
+        let subjects = subject();
+        let mut e = Evidence::new(&subjects, T, Sha256::of(b"m"));
+        for ms in [0, 300, 600, 900] {
+            e.sighting(0, 0.9);
+            let odd = Arc::new(Probe::for_tests(axis(65)));
+            assert!(e.view(0, BoxTime::from_millis(ms), odd, Q).is_none());
+        }
+        assert_eq!(e.conclude().outcome().to_string(), "inconclusive(poor_quality)");
     }
 
     fn probe(cosine: f32, k: usize) -> Arc<Probe> {

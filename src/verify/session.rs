@@ -20,7 +20,7 @@ use crate::vision::quality::Gate;
 
 use super::Verdict;
 use super::calibration::Thresholds;
-use super::evidence::{Evidence, Subject};
+use super::evidence::{Evidence, Subjects};
 
 /// How a session looks at frames.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +70,7 @@ pub struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Nothing seen yet.
-    pub fn new(vision: &Vision, rules: Rules, subjects: &'a [Subject]) -> Self {
+    pub fn new(vision: &Vision, rules: Rules, subjects: &'a Subjects) -> Self {
         let evidence = Evidence::new(subjects, rules.thresholds, vision.recognizer().sha256);
         Self { rules, evidence, follower: Follower::default() }
     }
@@ -139,7 +139,7 @@ pub struct Ran {
 pub fn run(
     vision: &mut Vision,
     rules: Rules,
-    subjects: &[Subject],
+    subjects: &Subjects,
     samples: &[Arc<Sample>],
     moment: BoxTime,
 ) -> Result<Ran, ModelError> {

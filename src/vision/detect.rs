@@ -8,11 +8,11 @@
 use fast_image_resize as fir;
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::cost::{Costs, Step};
 use super::manifest::{Manifest, Model};
-use super::model::{Loaded, ModelError, Outputs};
+use super::model::{GREY, Loaded, ModelError, Outputs};
 use crate::frame::{Frame, Region};
 
 const STRIDES: [usize; 3] = [8, 16, 32];
@@ -105,6 +105,8 @@ pub struct Detector {
     resizer: fir::Resizer,
     scaled: Zeroizing<Vec<u8>>,
     input: Zeroizing<Vec<f32>>,
+    /// Sizes of input shown since the last [`Detector::overwrite`], width and height.
+    shown: Vec<(usize, usize)>,
 }
 
 impl Detector {
@@ -114,7 +116,24 @@ impl Detector {
             resizer: fir::Resizer::new(),
             scaled: Zeroizing::default(),
             input: Zeroizing::default(),
+            shown: Vec::new(),
         })
+    }
+
+    /// Runs the model on grey at every size that it was shown since the last
+    /// call, and overwrites the buffers: what they held of pictures is gone.
+    pub(super) fn overwrite(&mut self) -> Result<(), ModelError> {
+        // Frees what the resizer keeps between its two passes.
+        self.resizer.reset_internal_buffers();
+        self.scaled.zeroize();
+        for (width, height) in std::mem::take(&mut self.shown) {
+            // The whole buffer, not only what the last picture needed of it.
+            self.input.zeroize();
+            self.input.resize(3 * width * height, GREY);
+            self.model.run(&self.input, height, width)?;
+        }
+        self.input.zeroize();
+        Ok(())
     }
 
     pub(super) fn detect(
@@ -126,7 +145,11 @@ impl Detector {
     ) -> Result<Vec<Face>, ModelError> {
         let window = Window::of(frame, region);
         let input = costs.measure(Step::DetectInput, || self.fill(frame, &window, how));
-        let Self { model, input: buffer, .. } = self;
+        let Self { model, input: buffer, shown, .. } = self;
+        let size = (input.padded_w, input.padded_h);
+        if !shown.contains(&size) {
+            shown.push(size);
+        }
         let out =
             costs.measure(Step::DetectInference, || model.run(buffer, input.padded_h, input.padded_w))?;
         let faces = costs

@@ -3,15 +3,17 @@
 //! Input f32 `[1,3,112,112]`, R, G, B, 0 to 255; output `fc1`, 128 numbers,
 //! scaled to unit length. A [`Probe`] is an embedding of a face at the
 //! counter: like a [`Template`] it cannot be cloned, printed or serialized, and
-//! nothing turns it into one.
+//! nothing turns it into one. It is compared with references only under the
+//! transform that they are under.
 
 use zeroize::Zeroizing;
 
 use super::align::{Crop, SIDE};
 use super::cost::{Costs, Step};
 use super::manifest::{Manifest, Model};
-use super::model::{Loaded, ModelError};
-use crate::protocol::reference::Template;
+use super::model::{GREY, Loaded, ModelError};
+use crate::crypto::transform::Transform;
+use crate::protocol::reference::{Protected, Template};
 
 /// Numbers in an embedding of this recognizer.
 pub const DIMENSION: usize = 128;
@@ -19,12 +21,31 @@ const PLANE: usize = SIDE * SIDE;
 
 /// The embedding of a face at the counter, of unit length. Lives for one
 /// settlement, in memory.
+///
+/// It has no comparison with a reference; it has to be protected first:
+///
+/// ```compile_fail
+/// fn compare(p: &counterproof::vision::embed::Probe, r: &counterproof::protocol::reference::Protected) {
+///     let _ = p.compare(r);
+/// }
+/// ```
+/// ```compile_fail
+/// fn compare(p: &counterproof::vision::embed::ProtectedProbe, r: &counterproof::protocol::reference::Template) {
+///     let _ = p.compare(r);
+/// }
+/// ```
+/// ```
+/// use counterproof::{crypto::transform::Transform, protocol::reference::Protected, vision::embed::Probe};
+/// fn compare(p: &Probe, box_s: &Transform, r: &Protected) -> Option<f32> {
+///     p.protect(box_s)?.compare(r)
+/// }
+/// ```
 pub struct Probe(Template);
 
 impl Probe {
-    /// Cosine with a reference, -1 to 1; `None` if their lengths differ.
-    pub fn compare(&self, reference: &Template) -> Option<f32> {
-        dot(self.0.values(), reference.values())
+    /// The probe under a box's transform; `None` if that has another dimension.
+    pub fn protect(&self, transform: &Transform) -> Option<ProtectedProbe> {
+        self.0.protect(transform).map(ProtectedProbe)
     }
 
     /// Cosine with another probe of the same settlement, to tell whether two
@@ -37,6 +58,17 @@ impl Probe {
     #[cfg(test)]
     pub(crate) fn for_tests(template: Template) -> Self {
         Self(template)
+    }
+}
+
+/// A probe under one box's transform.
+pub struct ProtectedProbe(Protected);
+
+impl ProtectedProbe {
+    /// The comparison score: cosine with a reference, -1 to 1; `None` if the
+    /// two are under different transforms or have different dimensions.
+    pub fn compare(&self, reference: &Protected) -> Option<f32> {
+        self.0.compare(reference)
     }
 }
 
@@ -58,6 +90,13 @@ impl Embedder {
             id: model.id.clone(),
             input: Zeroizing::new(vec![0.0; 3 * PLANE]),
         })
+    }
+
+    /// Runs the model on grey: what its buffers held of a face is gone.
+    pub(super) fn overwrite(&mut self) -> Result<(), ModelError> {
+        self.input.fill(GREY);
+        self.model.run(&self.input, SIDE, SIDE)?;
+        Ok(())
     }
 
     pub(super) fn embed(&mut self, crop: &Crop, costs: &mut Costs) -> Result<Probe, ModelError> {

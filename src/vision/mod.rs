@@ -14,6 +14,7 @@ pub mod manifest;
 pub mod model;
 pub mod prepare;
 pub mod quality;
+pub mod telemetry;
 
 use crate::crypto::Sha256;
 use crate::frame::{Frame, Region};
@@ -171,6 +172,24 @@ impl Vision {
     /// If the model fails.
     pub fn reference(&mut self, crop: &Crop) -> Result<Template, ModelError> {
         self.embedder.embed_with_mirror(crop, &mut self.costs)
+    }
+
+    /// Makes the models forget the last pictures: runs both on grey, at the sizes
+    /// that were looked at, and overwrites their buffers.
+    ///
+    /// Reaches the inputs of detector and recognizer, the scaled picture, and
+    /// every tensor between them and the outputs, since the runtime puts those of
+    /// a run of one size where it put those of the last. One of the recognizer's
+    /// is an affine step away from the embedding. Buffers that the resizer and the
+    /// decoders free are overwritten by the program's allocator.
+    ///
+    /// Costs about one detection and one embedding, so it is for idle moments.
+    ///
+    /// # Errors
+    /// If a model fails.
+    pub fn overwrite(&mut self) -> Result<(), ModelError> {
+        let recognizer = self.embedder.overwrite();
+        self.detector.overwrite().and(recognizer)
     }
 
     /// The faces of a still picture of any size, best first: looks at it as it

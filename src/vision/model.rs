@@ -4,6 +4,7 @@
 //! The inference library is loaded once for the process, from the manifest's
 //! file. Sessions use one thread each, so that a worker's cost is its own.
 
+use std::collections::HashSet;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ort::environment::Environment;
@@ -13,6 +14,10 @@ use ort::value::TensorRef;
 
 use super::manifest::{Manifest, ManifestError, Model, Optimisation};
 use super::prepare::{PrepareError, prepare};
+use super::telemetry;
+
+/// What models are shown to make them forget: the middle of 0 to 255.
+pub(super) const GREY: f32 = 127.5;
 
 /// Why a model could not be loaded or run.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +33,12 @@ pub enum ModelError {
         /// What went wrong.
         source: PrepareError,
     },
+    /// The library would report on this machine.
+    #[error(
+        "the inference library is not loaded: it would report on this machine to its maker; set {}=1 in the environment",
+        telemetry::VARIABLE
+    )]
+    Telemetry,
     /// The inference library failed.
     #[error("{what}: the inference library says: {message}")]
     Runtime {
@@ -67,6 +78,9 @@ fn environment(manifest: &Manifest) -> Result<&'static Environment, ModelError> 
     if let Some(e) = ENVIRONMENT.get() {
         return Ok(e);
     }
+    if !telemetry::is_off() {
+        return Err(ModelError::Telemetry);
+    }
     let path = manifest.runtime()?;
     let failed =
         |message: String| ModelError::Runtime { what: format!("loading {}", path.display()), message };
@@ -83,6 +97,8 @@ fn environment(manifest: &Manifest) -> Result<&'static Environment, ModelError> 
 pub struct Loaded {
     id: String,
     session: Session,
+    /// Sizes that it was run at, height and width.
+    settled: HashSet<(usize, usize)>,
 }
 
 impl Loaded {
@@ -123,7 +139,7 @@ impl Loaded {
             .map_err(failed)?
             .commit_from_memory(graph)
             .map_err(runtime(what()))?;
-        Ok(Self { id: id.to_owned(), session })
+        Ok(Self { id: id.to_owned(), session, settled: HashSet::new() })
     }
 
     /// Runs it on `[1,3,height,width]`.
@@ -131,6 +147,27 @@ impl Loaded {
     /// # Errors
     /// If the library fails.
     pub fn run(&mut self, input: &[f32], height: usize, width: usize) -> Result<Outputs<'_>, ModelError> {
+        self.settle(height, width)?;
+        self.run_once(input, height, width)
+    }
+
+    /// Runs a size that is new on grey first. The runtime learns from the first
+    /// run of a size where to put its tensors, and puts them there from the
+    /// second on: a picture must not be the first, since what it left behind would
+    /// lie where no later run of that size overwrites it.
+    fn settle(&mut self, height: usize, width: usize) -> Result<(), ModelError> {
+        if self.settled.contains(&(height, width)) {
+            return Ok(());
+        }
+        let grey = vec![GREY; 3 * height * width];
+        for _ in 0..2 {
+            self.run_once(&grey, height, width)?;
+        }
+        self.settled.insert((height, width));
+        Ok(())
+    }
+
+    fn run_once(&mut self, input: &[f32], height: usize, width: usize) -> Result<Outputs<'_>, ModelError> {
         let what = || format!("running model {}", self.id);
         let tensor = TensorRef::from_array_view(([1, 3, height, width], input)).map_err(runtime(what()))?;
         let message = what();

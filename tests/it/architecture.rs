@@ -13,11 +13,11 @@ const STOREYS: [&[&str]; 7] = [
     &["camera", "vision"],
     &["privacy"],
     &["protocol", "http"],
-    &["clock", "crypto", "frame", "settings"],
+    &["clock", "crypto", "frame", "heart", "log", "settings"],
 ];
 
 /// Arrows within the ground floor, which holds single files and crypto.
-const GROUND: [(&str, &str); 1] = [("frame", "clock")];
+const GROUND: [(&str, &str); 2] = [("frame", "clock"), ("heart", "clock")];
 /// What a room may not know, though it is below.
 const NEVER: [(&str, &str); 2] = [("protocol", "frame"), ("bureau", "verify")];
 

@@ -4,8 +4,16 @@
 mod agent;
 mod architecture;
 mod bureau;
+mod canary;
+mod confined;
 mod corpus;
 mod evidence;
+mod logs;
+mod metrics;
 mod opencv;
+mod policy;
+mod proof;
+mod protect;
+mod supervision;
 mod support;
 mod types;

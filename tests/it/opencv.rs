@@ -39,6 +39,7 @@ fn embeddings_agree_with_opencv() {
     let stored: Stored = serde_json::from_str(include_str!("../data/opencv_vectors.json")).unwrap();
     let manifest = Manifest::read(&root.join("models/models.toml")).unwrap();
     let mut vision = Vision::load(&manifest, &Wanted::default()).unwrap();
+    let transform = counterproof::bench::transform();
     let mut cosines: Vec<f32> = stored
         .vectors
         .into_iter()
@@ -47,7 +48,8 @@ fn embeddings_agree_with_opencv() {
             let face = vision.find_in_still(&frame).unwrap()[0];
             let crop = vision.align(&frame, &face);
             let probe = vision.embed(&crop).unwrap();
-            let cosine = probe.compare(&Template::from_raw(vector).unwrap()).unwrap();
+            let theirs = Template::from_raw(vector).unwrap().protect(&transform).unwrap();
+            let cosine = probe.protect(&transform).unwrap().compare(&theirs).unwrap();
             println!("{id}: {cosine:.4}");
             cosine
         })

@@ -3,12 +3,13 @@
 
 use counterproof::crypto::seal::{RootKey, SealKey};
 use counterproof::crypto::sign::SigningKey;
+use counterproof::crypto::transform::{Transform, TransformKey};
 use counterproof::frame::{Frame, Sample};
-use counterproof::protocol::reference::Template;
-use counterproof::verify::evidence::Subject;
+use counterproof::protocol::reference::{Protected, Template};
+use counterproof::verify::evidence::Subjects;
 use counterproof::verify::{Mismatch, Present, Verdict};
 use counterproof::vision::align::Crop;
-use counterproof::vision::embed::Probe;
+use counterproof::vision::embed::{Probe, ProtectedProbe};
 use static_assertions::assert_not_impl_any;
 use std::fmt::{Debug, Display};
 
@@ -17,11 +18,15 @@ assert_not_impl_any!(Frame: serde::Serialize, Clone, Debug, Display);
 assert_not_impl_any!(Sample: serde::Serialize, Clone, Debug, Display);
 assert_not_impl_any!(Crop: serde::Serialize, Clone, Debug, Display);
 assert_not_impl_any!(Probe: serde::Serialize, Clone, Debug, Display);
+assert_not_impl_any!(ProtectedProbe: serde::Serialize, Clone, Debug, Display);
 assert_not_impl_any!(Template: serde::Serialize, Clone, Debug, Display);
-assert_not_impl_any!(Subject: serde::Serialize, Clone, Debug, Display);
+assert_not_impl_any!(Protected: serde::Serialize, Clone, Debug, Display);
+assert_not_impl_any!(Subjects: serde::Serialize, Clone, Debug, Display);
 assert_not_impl_any!(RootKey: serde::Serialize, Clone, Debug, Display);
 assert_not_impl_any!(SealKey: serde::Serialize, Clone, Debug, Display);
 assert_not_impl_any!(SigningKey: serde::Serialize, Clone, Debug, Display);
+assert_not_impl_any!(Transform: serde::Serialize, Clone, Debug, Display);
+assert_not_impl_any!(TransformKey: serde::Serialize, Clone, Debug, Display);
 
 // A verdict is not data: what is counted and written are words (`Outcome`).
 assert_not_impl_any!(Verdict: serde::Serialize, Clone);
@@ -29,11 +34,15 @@ assert_not_impl_any!(Mismatch: serde::Serialize, Clone, From<Present>, From<Verd
 
 #[test]
 fn a_probe_never_becomes_a_reference() {
-    // There is no way from a probe to a template: the only constructor of a probe is the
-    // recognizer's, and the only public reads of it are comparisons.
+    // There is no way from a probe to a template or a reference: the only constructor of a probe is
+    // the recognizer's, and the only public reads of it are comparisons, or lead to comparisons.
     let source = include_str!("../../src/vision/embed.rs");
-    let probe = source.split("impl Probe {").nth(1).and_then(|s| s.split("\n}\n").next()).unwrap();
-    let public: Vec<&str> = probe.lines().filter(|l| l.trim_start().starts_with("pub fn")).collect();
-    assert_eq!(public.len(), 2, "{public:?}");
-    assert!(public.iter().all(|l| l.contains("Option<f32>")), "{public:?}");
+    let public = |of: &str| -> Vec<&str> {
+        let block = source.split(of).nth(1).and_then(|s| s.split("\n}\n").next()).unwrap();
+        block.lines().map(str::trim_start).filter(|l| l.starts_with("pub fn")).collect()
+    };
+    let [protect, likeness] = public("impl Probe {")[..] else { panic!("{:?}", public("impl Probe {")) };
+    assert!(protect.ends_with("-> Option<ProtectedProbe> {") && likeness.ends_with("-> Option<f32> {"));
+    let [compare] = public("impl ProtectedProbe {")[..] else { panic!("more than one way out") };
+    assert!(compare.ends_with("-> Option<f32> {"), "{compare}");
 }

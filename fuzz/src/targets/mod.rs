@@ -12,6 +12,7 @@
 //! several small formats chooses by its first byte.
 
 mod audit;
+mod bundle;
 mod crypto;
 mod lists;
 mod pictures;
@@ -39,6 +40,7 @@ pub const ALL: &[Target] = &[
     Target { name: "settlement", longest: 2048, run: protocol::settlement, seeds: seeds::settlement },
     Target { name: "event", longest: 4200, run: protocol::event, seeds: seeds::event },
     Target { name: "answers", longest: 4096, run: protocol::answers, seeds: seeds::answers },
+    Target { name: "bundle", longest: 16384, run: bundle::file, seeds: seeds::bundle },
     Target { name: "names", longest: 512, run: protocol::names, seeds: seeds::names },
     Target { name: "marks", longest: 1024, run: protocol::marks, seeds: seeds::marks },
     Target { name: "seal", longest: 512, run: crypto::seal, seeds: seeds::seal },

@@ -1,6 +1,7 @@
 //! What crosses a wire, and what the store keeps as text.
 
 use std::collections::BTreeSet;
+use std::fmt::Debug;
 use std::time::Duration;
 
 use counterproof::clock::{BootId, BoxTime, Now, WallTime};
@@ -9,11 +10,15 @@ use counterproof::crypto::sign::{PublicKey, Signature, SigningKey, Unverified};
 use counterproof::edge::alerts::Draft;
 use counterproof::http::problem::Problem;
 use counterproof::privacy::age::{Ages, Due, Marks};
-use counterproof::protocol::alert::{Event, EventError, Head, MAX_BYTES, Source};
+use counterproof::protocol::alert::{Event, EventError, MAX_BYTES, Source};
+use counterproof::protocol::countersign::{Countersigned, PostureAnswer};
+use counterproof::protocol::head::HeadAnswer;
 use counterproof::protocol::id::{AlertId, CardholderId, SettlementId};
+use counterproof::protocol::policy::PolicyDocument;
 use counterproof::protocol::posture::Posture;
 use counterproof::protocol::reference::{ReferenceSet, Template};
 use counterproof::protocol::settlement::{Accepted, Settlement};
+use counterproof::protocol::transform::TransformGrant;
 use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -54,10 +59,9 @@ pub fn event(data: &[u8]) -> bool {
     true
 }
 
-/// What box and bureau say to each other besides: posture, references,
-/// templates, heads, acknowledgements, problems.
+/// What box and bureau say to each other besides.
 pub fn answers(data: &[u8]) -> bool {
-    let Some((choice, data)) = choose(data, 6) else { return false };
+    let Some((choice, data)) = choose(data, 9) else { return false };
     match choice {
         0 => match Posture::from_bytes(data) {
             Ok(posture) => {
@@ -70,8 +74,18 @@ pub fn answers(data: &[u8]) -> bool {
         },
         1 => references(data),
         2 => std::str::from_utf8(data).is_ok_and(template),
-        3 => json::<Head>(data),
+        3 => answer::<HeadAnswer>(data).is_some_and(|a| a.reach().is_some()),
         4 => json::<Accepted>(data),
+        5 => posture_answer(data),
+        6 => grant(data),
+        7 => match PolicyDocument::read(data) {
+            Ok(document) => {
+                let again = PolicyDocument::read(document.to_string().as_bytes());
+                assert_eq!(again.unwrap(), document);
+                true
+            }
+            Err(e) => refused(e, data.len()),
+        },
         _ => match serde_json::from_slice::<Problem>(data) {
             Ok(problem) => {
                 let answer = axum::response::IntoResponse::into_response(problem);
@@ -83,6 +97,41 @@ pub fn answers(data: &[u8]) -> bool {
     }
 }
 
+/// An answer of the bureau, which may say more than this version reads.
+fn answer<T: Serialize + DeserializeOwned + PartialEq + Debug>(data: &[u8]) -> Option<T> {
+    let value: T = serde_json::from_slice(data).map_err(|e| refused(e, data.len())).ok()?;
+    let again = serde_json::to_vec(&value).unwrap();
+    assert_eq!(serde_json::from_slice::<T>(&again).unwrap(), value);
+    Some(value)
+}
+
+/// A countersignature holds for what the targets' key signed, and for nothing else.
+fn posture_answer(data: &[u8]) -> bool {
+    let Some(answer) = answer::<PostureAnswer>(data) else { return false };
+    let head = &answer.countersigned;
+    let key = super::crypto::signing_key();
+    let ours = Countersigned::new(head.agent.clone(), head.audit, head.received_at, &key);
+    assert_eq!(head.verify(&key.public()).is_ok(), ours.signature == head.signature);
+    true
+}
+
+fn grant(data: &[u8]) -> bool {
+    let grant: TransformGrant = match serde_json::from_slice(data) {
+        Ok(grant) => grant,
+        Err(e) => return refused(e, data.len()),
+    };
+    match grant.key() {
+        Ok(key) => {
+            let again = serde_json::to_vec(&TransformGrant::new(grant.version(), &key)).unwrap();
+            nothing_smuggled(data, &again);
+            assert_eq!(key.transform(4).apply(&[0.5; 4]).map(|v| v.len()), Some(4));
+            true
+        }
+        Err(e) => refused(e, data.len()),
+    }
+}
+
+/// References are made for the seeds' model; whoever asks for another gets none.
 fn references(data: &[u8]) -> bool {
     let set: ReferenceSet = match serde_json::from_slice(data) {
         Ok(set) => set,
@@ -90,14 +139,13 @@ fn references(data: &[u8]) -> bool {
     };
     let again = serde_json::to_vec(&set).unwrap();
     nothing_smuggled(data, &again);
-    let mut all = !set.references.is_empty();
-    for r in &set.references {
-        match set.usable(r.model, r.preprocessing) {
-            Ok(usable) => assert!(!usable.is_empty()),
-            Err(e) => all = refused(e, data.len()),
+    match set.usable(Sha256::of(super::seeds::MODEL), super::seeds::PREPROCESSING) {
+        Ok(usable) => {
+            assert!(usable.iter().all(|r| r.transform() == set.transform && r.dimension() > 0));
+            !usable.is_empty()
         }
+        Err(e) => refused(e, data.len()),
     }
-    all
 }
 
 /// A template that is taken has unit length and survives the wire.
@@ -153,7 +201,12 @@ pub fn names(data: &[u8]) -> bool {
         },
         3 => match PublicKey::from_base64(text) {
             Ok(key) => {
-                assert_eq!(key.to_base64(), text.trim());
+                let plain = text.trim();
+                assert_eq!(key.to_base64(), plain.strip_prefix("ed25519:").unwrap_or(plain));
+                assert_eq!(
+                    serde_json::from_value::<PublicKey>(serde_json::to_value(&key).unwrap()).unwrap(),
+                    key
+                );
                 let signature = super::crypto::signing_key().sign(b"x");
                 assert!(Unverified::new(b"x", signature).verify(&key).is_err() || is_ours(&key));
                 true

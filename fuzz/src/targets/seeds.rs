@@ -3,9 +3,13 @@
 
 use counterproof::clock::WallTime;
 use counterproof::crypto::Sha256;
+use counterproof::crypto::transform::TransformKey;
+use counterproof::protocol::countersign::{Countersigned, PostureAnswer};
 use counterproof::protocol::id::Epoch;
+use counterproof::protocol::policy::PolicyDocument;
 use counterproof::protocol::posture::{AuditHead, Posture};
-use counterproof::protocol::reference::Template;
+use counterproof::protocol::reference::{ReferenceSet, Template};
+use counterproof::protocol::transform::TransformGrant;
 use serde_json::{Value, json};
 
 use super::audit::EPOCH;
@@ -16,6 +20,10 @@ const BUREAU: &str = include_str!("../../../config/bureau.example.toml");
 const CALIBRATION: &str = include_str!("../../../config/calibrations/sface-2021dec.toml");
 const MODELS: &str = include_str!("../../../models/models.toml");
 const NOW: i64 = 1_795_000_000_000;
+/// What made the seeds' references.
+pub const MODEL: &[u8] = b"m";
+/// Its preprocessing.
+pub const PREPROCESSING: u32 = 257;
 
 /// The choice of a target, and what it chooses for.
 fn chosen(choice: u8, rest: impl AsRef<[u8]>) -> Vec<u8> {
@@ -53,55 +61,120 @@ fn mismatch() -> Value {
     })
 }
 
-/// An alert, a withdrawal, a draft.
+fn cloud_event(kind: &str, data: Value) -> Value {
+    json!({
+        "specversion": "1.0", "id": EPOCH, "source": "/agents/box-1", "time": "2026-11-22T01:10:20Z",
+        "subject": "S1", "datacontenttype": "application/json",
+        "chain": { "epoch": EPOCH, "seq": 2, "previous": digest("e") },
+        "type": format!("counterproof.alert.{kind}.v1"), "data": data,
+    })
+}
+
+fn withdrawal() -> Value {
+    cloud_event("withdrawn", json!({ "alert": EPOCH, "reason": "settlement_cancelled" }))
+}
+
+/// An alert, a withdrawal, the word of an expired one, a draft.
 pub fn event() -> Vec<Vec<u8>> {
-    let event = |kind: &str, data: Value| {
-        json!({
-            "specversion": "1.0", "id": EPOCH, "source": "/agents/box-1", "time": "2026-11-22T01:10:20Z",
-            "subject": "S1", "datacontenttype": "application/json",
-            "chain": { "epoch": EPOCH, "seq": 2, "previous": digest("e") },
-            "type": kind, "data": data,
-        })
-    };
-    let withdrawn = json!({ "alert": EPOCH, "reason": "settlement_cancelled" });
+    let mut expired = cloud_event("expired", json!({ "alert": EPOCH, "seq": 1, "digest": digest("e") }));
+    expired.as_object_mut().unwrap().remove("subject");
     vec![
-        chosen(0, event("counterproof.alert.mismatch.v1", mismatch()).to_string()),
-        chosen(0, event("counterproof.alert.withdrawn.v1", withdrawn).to_string()),
+        chosen(0, cloud_event("mismatch", mismatch()).to_string()),
+        chosen(0, withdrawal().to_string()),
+        chosen(0, expired.to_string()),
         chosen(1, json!({ "agent": "box-1", "settlement": "S1", "data": mismatch() }).to_string()),
     ]
 }
 
-/// A posture, references, a template, a head, an acknowledgement, a problem.
+/// One of each answer.
 pub fn answers() -> Vec<Vec<u8>> {
     let epoch: Epoch = EPOCH.parse().unwrap();
+    let head = AuditHead { epoch, seq: 9, hash: Sha256::of(b"h") };
     let posture = Posture {
         agent: "box-1".parse().unwrap(),
         hospital: "H31010000001".parse().unwrap(),
         at: WallTime::from_millis(NOW),
         agent_version: "0.1.0".into(),
-        models: [("recognizer".into(), Sha256::of(b"m"))].into(),
+        models: [("recognizer".into(), Sha256::of(MODEL))].into(),
         policy: Sha256::of(b"p"),
+        notice: Some(Sha256::of(b"n")),
         calibration: Sha256::of(b"c"),
         retention_s: [("frames_seconds".into(), 20)].into(),
         verdicts: [("match".into(), 7)].into(),
         outbox_waiting: 1,
         outbox_set_aside: 0,
-        audit: AuditHead { epoch, seq: 9, hash: Sha256::of(b"h") },
+        audit: head,
         liveness: "off".into(),
         troubles: vec!["the disk is full".into()],
     };
-    let template = Template::from_raw(vec![0.6, 0.8, -1.0]).unwrap().to_base64();
-    let reference = json!({ "model": digest("m"), "preprocessing": 257, "embedding": template.as_str() });
-    let set = json!({ "cardholder": "P0001", "references": [reference] });
+    let key = signing_key();
+    let countersigned = Countersigned::new(posture.agent.clone(), head, WallTime::from_millis(NOW + 5), &key);
+    let answer = PostureAnswer {
+        statement: countersigned.statement(),
+        countersigned,
+        finding: None,
+        missing: vec![Sha256::of(b"p")],
+        public_key: key.public(),
+    };
+    let transform = TransformKey::new([5; 32]);
+    let template = Template::from_raw(vec![0.6, 0.8, -1.0]).unwrap();
+    let mut set = ReferenceSet::new("P0001".parse().unwrap(), transform.id());
+    let protected = template.protect(&transform.transform(3)).unwrap();
+    assert!(set.add(Sha256::of(MODEL), PREPROCESSING, &protected));
+    let policy = PolicyDocument::of(json!({ "controller": "hospital", "regions": { "w1": [0, 1000] } }));
+    let held = json!({ "epoch": epoch, "seq": 7 });
+    let holds = json!({
+        "head": held, "greatest": held, "missing": [{ "first": 2, "last": 3 }], "truncated": false,
+        "public_key": key.public(),
+    });
     let problem = json!({ "status": 422, "title": "Unprocessable", "detail": "chain.seq", "field": "chain" });
     vec![
         chosen(0, serde_json::to_vec(&posture).unwrap()),
-        chosen(1, set.to_string()),
-        chosen(2, template.as_bytes()),
-        chosen(3, json!({ "epoch": epoch, "seq": 7 }).to_string()),
+        chosen(1, serde_json::to_vec(&set).unwrap()),
+        chosen(2, template.to_base64().as_bytes()),
+        chosen(3, holds.to_string()),
         chosen(4, json!({ "verification_id": epoch }).to_string()),
-        chosen(5, problem.to_string()),
+        chosen(5, serde_json::to_vec(&answer).unwrap()),
+        chosen(6, serde_json::to_vec(&TransformGrant::new(3, &transform)).unwrap()),
+        chosen(7, policy.to_string()),
+        chosen(8, problem.to_string()),
     ]
+}
+
+/// A whole bundle, and one with its parts missing.
+pub fn bundle() -> Vec<Vec<u8>> {
+    let key = signing_key().public();
+    let policy = json!({ "controller": "hospital", "notice": { "id": "N1", "sha256": digest("n") } });
+    let mut alert = cloud_event("mismatch", mismatch());
+    alert["data"]["settings"]["policy"] = digest(&policy.to_string()).into();
+    let head = |at: i64| {
+        json!({
+            "format": "counterproof.countersigned-head.v1", "agent": "box-1",
+            "audit": { "epoch": EPOCH, "seq": 7, "hash": digest("r") },
+            "received_at": at, "signature": "auto",
+        })
+    };
+    let signed = 1_795_309_820_000i64;
+    let link = json!({ "epoch": EPOCH, "seq": 3, "previous": digest(&alert.to_string()) });
+    let word = json!({ "bytes": withdrawal(), "signature": "auto" });
+    let whole = json!({
+        "format": "counterproof.bundle.v1", "algorithms": { "signature": "ed25519", "digest": "sha256" },
+        "event": EPOCH, "made_at": signed + 99_000, "bureau": { "public_key": key, "earlier_keys": [] },
+        "alert": { "bytes": alert, "signature": "auto" },
+        "box": { "name": "box-1", "hospital": "H1", "keys": [{ "public_key": key, "since": 5 }] },
+        "receipt": { "received_at": signed + 5000, "signature": "auto" },
+        "neighbours": {
+            "before": { "digest": digest("e"), "expired": false },
+            "after": { "digest": digest("f"), "link": link },
+        },
+        "later": [{ "event": word, "received_at": signed + 9000 }],
+        "documents": [{ "kind": "policy", "bytes": policy }],
+        "heads": { "before": head(signed), "after": head(signed + 60_000) },
+    });
+    let mut short = whole.clone();
+    ["neighbours", "later", "heads"].map(|part| short.as_object_mut().unwrap().remove(part));
+    let input = |mask: u8, inner: Value| [&[1, 0x80, 3, mask], inner.to_string().as_bytes()].concat();
+    vec![input(1, whole), input(0, short)]
 }
 
 /// One of each kind of name.
@@ -171,25 +244,22 @@ fn certificate() -> Option<String> {
     Some(certificate.pem() + &key.serialize_pem())
 }
 
-/// The example, and the same with the notice that the target lays beside it.
+/// Settings without comments: a fuzzer need not learn to write those.
+fn plain(text: &str) -> String {
+    let keep = |l: &&str| !l.trim_start().starts_with('#') && !l.trim().is_empty();
+    text.lines()
+        .filter(keep)
+        .map(|l| format!("{}\n", l.split("  #").next().unwrap_or(l).trim_end()))
+        .collect()
+}
+
+/// The example.
 pub fn agent_config() -> Vec<Vec<u8>> {
-    let lines = AGENT.lines().filter(|l| !l.trim_start().starts_with('#') && !l.trim().is_empty());
-    let short: String = lines
-        .map(|l| match l.split_once(" = ") {
-            Some(("text", _)) => "text = \"notice.txt\"\n".into(),
-            Some(("sha256", _)) => format!("sha256 = \"{}\"\n", digest(super::settings::NOTICE)),
-            _ => format!("{}\n", l.split_once("  #").map_or(l, |(value, _)| value)),
-        })
-        .collect();
-    vec![AGENT.into(), short.into_bytes()]
+    vec![AGENT.into(), plain(AGENT).into_bytes()]
 }
 
 /// The bureau's example, the calibration that is shipped, a short manifest.
 pub fn settings() -> Vec<Vec<u8>> {
-    let plain = |text: &str| -> String {
-        let keep = |l: &&str| !l.trim_start().starts_with('#') && !l.trim().is_empty();
-        text.lines().filter(keep).flat_map(|l| [l, "\n"]).collect()
-    };
     vec![chosen(0, plain(BUREAU)), chosen(1, plain(CALIBRATION)), chosen(2, plain(MODELS))]
 }
 

@@ -14,15 +14,12 @@ use super::{choose, refused, with_folder};
 
 /// The day on which the targets read policies.
 const TODAY: Date = date(2026, 11, 22);
-/// The posted notice that stands beside the agent's configuration.
-pub const NOTICE: &str = "notice";
 
 /// The agent's configuration with `[privacy]`: what is accepted keeps within
 /// the ceilings, what is refused names the file.
 pub fn agent(data: &[u8]) -> bool {
     with_folder(|dir| {
         let path = dir.join("agent.toml");
-        std::fs::write(dir.join("notice.txt"), NOTICE).unwrap();
         std::fs::write(&path, data).unwrap();
         match edge::config::Config::read(&path, TODAY) {
             Ok(read) => {
@@ -33,6 +30,7 @@ pub fn agent(data: &[u8]) -> bool {
                 assert!(read.config.counters.iter().all(|c| c.region.is_valid()));
                 assert!(read.config.agent.state.is_absolute());
                 let _ = read.config.clock_map();
+                assert_eq!(read.policy.digest().to_string().len(), 64);
                 true
             }
             Err(e) => refused_by_name(e, "agent.toml", data.len()),

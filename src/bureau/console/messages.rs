@@ -52,6 +52,7 @@ messages! {
     chain: "序列", "Chain";
     chain_ok: "连续", "Unbroken";
     chain_gap: "前缺", "Gap before";
+    chain_expired: "前件已在终端过期", "The one before expired on the box";
     chain_broken: "不符", "Misfit";
     unreadable: "内容无法读取", "The content cannot be read";
     box_name: "终端", "Box";
@@ -62,8 +63,14 @@ messages! {
     never: "从未", "Never";
     version: "版本", "Version";
     waiting: "待送达 / 搁置", "Waiting / set aside";
-    held: "已收 / 缺口 / 不符", "Held / gaps / misfits";
+    held: "已收 / 缺口 / 已过期 / 不符", "Held / gaps / expired / misfits";
+    audit_cut_short: "审计日志被截短，记录号：", "The audit log was cut short, record:";
+    audit_rewritten: "审计日志被改写，记录号：", "The audit log was rewritten, record:";
     liveness: "活体检测", "Liveness";
+    policy: "隐私策略", "Policy";
+    policy_declared: "与申报一致", "As declared";
+    policy_other: "与申报不符", "Not as declared";
+    policy_undeclared: "未申报", "None declared";
     troubles: "问题", "Troubles";
     none: "无", "None";
     verdicts: "核验结论", "Verdicts";

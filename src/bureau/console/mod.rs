@@ -20,17 +20,18 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use super::retention::Retention;
-use super::store::{ChainState, Store, StoreError, StoredAlert};
+use super::store::{AuditFinding, ChainState, Store, StoreError, StoredAlert};
 use crate::clock::{Clock, WallTime};
 use crate::crypto::Sha256;
 use crate::http::problem::Problem;
+use crate::http::request::{self, Routes};
 use crate::protocol::alert::Event;
 use crate::protocol::id::{AgentId, AlertId, HospitalId};
 use crate::protocol::posture::Posture;
@@ -59,6 +60,9 @@ impl Console {
     }
 }
 
+/// As logs name them.
+const ROUTES: Routes = Routes(&["/", "/console.css", "/alerts.json", "/agents.json"]);
+
 /// The people's side of the bureau.
 pub fn router(console: Arc<Console>) -> Router {
     Router::new()
@@ -69,6 +73,7 @@ pub fn router(console: Arc<Console>) -> Router {
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there are /, /alerts.json and /agents.json"))
         .with_state(console)
         .layer(from_fn(guard))
+        .layer(from_fn_with_state(ROUTES, request::identify))
 }
 
 /// Refuses other names than loopback's, and adds the headers of every answer.
@@ -224,14 +229,20 @@ struct BoxView {
     last_seen: Option<WallTime>,
     events: i64,
     gaps: i64,
+    expired: i64,
     broken: i64,
+    audit_findings: Vec<AuditFinding>,
     posture_received_at: Option<WallTime>,
     posture: Option<Posture>,
+    /// Digest of the policy that the bureau declared for it.
+    declared_policy: Option<Sha256>,
 }
 
 async fn boxes(store: &Store) -> Result<Vec<BoxView>, StoreError> {
     let agents = store.agents().await?;
     let mut postures = store.postures().await?;
+    let declared = store.declared_digests().await?;
+    let findings = store.audit_findings().await?;
     let views = agents.into_iter().map(|summary| {
         let agent = summary.agent;
         let at = postures.iter().position(|p| p.agent == agent.name);
@@ -244,9 +255,12 @@ async fn boxes(store: &Store) -> Result<Vec<BoxView>, StoreError> {
             last_seen: agent.last_seen,
             events: summary.events,
             gaps: summary.gaps,
+            expired: summary.expired,
             broken: summary.broken,
+            audit_findings: findings.iter().filter(|f| f.agent == agent.name).cloned().collect(),
             posture_received_at: posture.as_ref().map(|p| p.received_at),
             posture: posture.map(|p| p.posture),
+            declared_policy: declared.get(&agent.name).copied(),
             name: agent.name,
         }
     });

@@ -8,9 +8,10 @@ use super::BoxView;
 use super::language::Language;
 use super::messages::Messages;
 use crate::bureau::retention::Retention;
-use crate::bureau::store::{ChainState, StoredAlert};
+use crate::bureau::store::{AuditFinding, ChainState, StoredAlert};
 use crate::clock::WallTime;
 use crate::protocol::alert::{Content, Event, Mismatch};
+use crate::protocol::countersign::HeadFinding;
 
 /// A box sends a posture every minute; this long without one is silence.
 const SILENT_AFTER_MS: i64 = 5 * 60 * 1000;
@@ -76,8 +77,10 @@ struct BoxRow {
     waiting: String,
     held: String,
     liveness: String,
+    policy: Option<Mark>,
     verdicts: Vec<String>,
     troubles: Vec<String>,
+    findings: Vec<String>,
 }
 
 impl Page {
@@ -121,7 +124,7 @@ fn said(m: &Messages, event: &Event) -> Option<Said> {
         time: beijing(data.occurred_at.timestamp()),
         hospital: data.hospital.to_string(),
         counter: data.counter.to_string(),
-        settlement: event.subject.to_string(),
+        settlement: event.subject.as_ref()?.to_string(),
         cardholder: data.cardholder.to_string(),
         amount: format!("{}.{:02}", data.amount_fen / 100, data.amount_fen % 100),
         score: format!("{:.3}", comparison.score),
@@ -148,9 +151,18 @@ fn alert_row(m: &'static Messages, alert: &StoredAlert) -> AlertRow {
         chain: match alert.chain {
             ChainState::Ok => Mark { text: m.chain_ok, class: "good" },
             ChainState::Gap => Mark { text: m.chain_gap, class: "watch" },
+            ChainState::Expired => Mark { text: m.chain_expired, class: "watch" },
             ChainState::Broken => Mark { text: m.chain_broken, class: "bad" },
         },
     }
+}
+
+fn finding(m: &Messages, f: &AuditFinding) -> String {
+    let what = match f.kind {
+        HeadFinding::CutShort => m.audit_cut_short,
+        HeadFinding::Rewritten => m.audit_rewritten,
+    };
+    format!("{what} {} → {} ({}; {}×)", f.held.seq, f.found.seq, wall(f.first_at), f.times)
 }
 
 fn box_row(m: &'static Messages, view: &BoxView, now: WallTime) -> BoxRow {
@@ -170,8 +182,14 @@ fn box_row(m: &'static Messages, view: &BoxView, now: WallTime) -> BoxRow {
         seen: view.posture_received_at.map_or_else(|| m.never.to_owned(), wall),
         version: posture.map_or_else(dash, |p| p.agent_version.clone()),
         waiting: posture.map_or_else(dash, |p| format!("{} / {}", p.outbox_waiting, p.outbox_set_aside)),
-        held: format!("{} / {} / {}", view.events, view.gaps, view.broken),
+        held: format!("{} / {} / {} / {}", view.events, view.gaps, view.expired, view.broken),
+        findings: view.audit_findings.iter().map(|f| finding(m, f)).collect(),
         liveness: posture.map_or_else(dash, |p| p.liveness.clone()),
+        policy: posture.map(|p| match view.declared_policy {
+            None => Mark { text: m.policy_undeclared, class: "quiet" },
+            Some(declared) if declared == p.policy => Mark { text: m.policy_declared, class: "good" },
+            Some(_) => Mark { text: m.policy_other, class: "bad" },
+        }),
         verdicts: posture
             .map(|p| p.verdicts.iter().map(|(verdict, n)| format!("{verdict}: {n}")).collect())
             .unwrap_or_default(),

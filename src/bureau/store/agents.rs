@@ -7,6 +7,7 @@ use super::{Store, StoreError, parse};
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 use crate::crypto::sign::{PublicKey, SignatureError};
+use crate::crypto::transform::TransformKey;
 use crate::protocol::id::{AgentId, HospitalId};
 
 /// A box to be put on record.
@@ -29,14 +30,26 @@ pub struct Agent {
     pub name: AgentId,
     /// Where it stands.
     pub hospital: HospitalId,
-    /// With which its alerts are signed.
+    /// The newest key with which its alerts are signed.
     pub public_key: PublicKey,
-    /// SHA-256 of the certificate it shows.
+    /// SHA-256 of the newest certificate it shows.
     pub certificate: Sha256,
     /// Whether it is refused for now.
     pub suspended: bool,
     /// When it last sent an event or a posture.
     pub last_seen: Option<WallTime>,
+    /// Which transform its references are under.
+    pub transform: TransformIssue,
+}
+
+/// Which transform a box's references are under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransformIssue {
+    /// How often one was issued, from 1.
+    pub version: u32,
+    /// The issue's own id; empty for the first one of boxes that were on record
+    /// before there were transforms.
+    issue: String,
 }
 
 /// A box on record, with what its chain looks like.
@@ -48,6 +61,8 @@ pub struct AgentSummary {
     pub events: i64,
     /// How many of them have no predecessor here.
     pub gaps: i64,
+    /// How many of them have one that expired on the box.
+    pub expired: i64,
     /// How many name another predecessor than the one held.
     pub broken: i64,
 }
@@ -57,9 +72,15 @@ pub struct AgentSummary {
 pub enum AgentChange {
     /// It is done.
     Done,
-    /// Adding: name, key or certificate is on record already. Else: there is
-    /// no box of that name.
+    /// Adding: name, key or certificate is on record already. Withdrawing a
+    /// policy: none is declared. Else: there is no box of that name.
     Refused,
+}
+
+impl AgentChange {
+    pub(super) fn of(rows: u64) -> Self {
+        if rows == 0 { Self::Refused } else { Self::Done }
+    }
 }
 
 impl FromRow<'_, SqliteRow> for Agent {
@@ -75,6 +96,10 @@ impl FromRow<'_, SqliteRow> for Agent {
             certificate: parse(&label, row.try_get("certificate")?).map_err(decode)?,
             suspended: row.try_get("suspended")?,
             last_seen: row.try_get::<Option<i64>, _>("last_seen")?.map(WallTime::from_millis),
+            transform: TransformIssue {
+                version: row.try_get("transform_version")?,
+                issue: row.try_get("transform_issue")?,
+            },
             name: parse(&label, &name).map_err(decode)?,
         })
     }
@@ -86,18 +111,72 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn add_agent(&self, new: &NewAgent, now: WallTime) -> Result<AgentChange, StoreError> {
-        let done = sqlx::query(
-            "INSERT INTO agents (name, hospital, public_key, certificate, added_at) \
-             VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+        let (key, certificate) = (new.public_key.to_base64(), new.certificate.to_string());
+        let mut tx = self.pool.begin().await?;
+        let added = sqlx::query(
+            "INSERT INTO agents (name, hospital, public_key, certificate, added_at, transform_issue) \
+             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
         )
         .bind(new.name.as_str())
         .bind(new.hospital.as_str())
-        .bind(new.public_key.to_base64())
-        .bind(new.certificate.to_string())
+        .bind(&key)
+        .bind(&certificate)
         .bind(now.as_millis())
-        .execute(&self.pool)
+        .bind(new_issue())
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        if added == 0 {
+            return Ok(AgentChange::Refused);
+        }
+        // A key that some box had once is not given to another.
+        let mut done = 0;
+        for (sql, value) in [
+            (
+                "INSERT INTO agent_keys (public_key, agent, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+                &key,
+            ),
+            (
+                "INSERT INTO agent_certificates (certificate, agent, since) VALUES ($1, $2, $3) \
+                 ON CONFLICT DO NOTHING",
+                &certificate,
+            ),
+        ] {
+            let insert = sqlx::query(sql).bind(value).bind(new.name.as_str()).bind(now.as_millis());
+            done += insert.execute(&mut *tx).await?.rows_affected();
+        }
+        if done != 2 {
+            return Ok(AgentChange::Refused);
+        }
+        tx.commit().await?;
+        Ok(AgentChange::Done)
+    }
+
+    /// Issues a new transform to a box; `None` if there is no such box. From
+    /// now on its references are under that.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn reissue_transform(&self, name: &AgentId) -> Result<Option<TransformIssue>, StoreError> {
+        let row: Option<(u32, String)> = sqlx::query_as(
+            "UPDATE agents SET transform_version = transform_version + 1, transform_issue = $1 \
+             WHERE name = $2 RETURNING transform_version, transform_issue",
+        )
+        .bind(new_issue())
+        .bind(name.as_str())
+        .fetch_optional(&self.pool)
         .await?;
-        Ok(changed(done.rows_affected()))
+        Ok(row.map(|(version, issue)| TransformIssue { version, issue }))
+    }
+
+    /// The key of the transform that a box's references are under.
+    ///
+    /// # Errors
+    /// If the crypto library fails.
+    pub fn transform_key(&self, agent: &Agent) -> Result<TransformKey, StoreError> {
+        let TransformIssue { version, issue } = &agent.transform;
+        TransformKey::derive(&self.transforms, &[agent.name.as_str(), &version.to_string(), issue])
+            .map_err(|e| StoreError::Content { label: format!("agents/{}", agent.name), what: e.to_string() })
     }
 
     /// Refuses a box from now on, or hears it again.
@@ -110,16 +189,36 @@ impl Store {
             .bind(name.as_str())
             .execute(&self.pool)
             .await?;
-        Ok(changed(done.rows_affected()))
+        Ok(AgentChange::of(done.rows_affected()))
     }
 
-    /// The box that shows the certificate with this digest.
+    /// The box that shows the certificate with this digest, if that is in
+    /// force.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn agent_by_certificate(&self, certificate: Sha256) -> Result<Option<Agent>, StoreError> {
-        Ok(sqlx::query_as("SELECT * FROM agents WHERE certificate = $1")
-            .bind(certificate.to_string())
+    pub async fn agent_by_certificate(
+        &self,
+        certificate: Sha256,
+        now: WallTime,
+    ) -> Result<Option<Agent>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT * FROM agents WHERE name IN (SELECT agent FROM agent_certificates \
+             WHERE certificate = $1 AND (until IS NULL OR until > $2))",
+        )
+        .bind(certificate.to_string())
+        .bind(now.as_millis())
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    /// The box of this name.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn agent(&self, name: &AgentId) -> Result<Option<Agent>, StoreError> {
+        Ok(sqlx::query_as("SELECT * FROM agents WHERE name = $1")
+            .bind(name.as_str())
             .fetch_optional(&self.pool)
             .await?)
     }
@@ -143,6 +242,7 @@ impl Store {
             .map(|agent| AgentSummary {
                 events: count(&agent, &|_| true),
                 gaps: count(&agent, &|c| c == "gap"),
+                expired: count(&agent, &|c| c == "expired"),
                 broken: count(&agent, &|c| c == "broken"),
                 agent,
             })
@@ -150,8 +250,8 @@ impl Store {
     }
 }
 
-fn changed(rows: u64) -> AgentChange {
-    if rows == 0 { AgentChange::Refused } else { AgentChange::Done }
+fn new_issue() -> String {
+    uuid::Uuid::now_v7().to_string()
 }
 
 #[cfg(test)]
@@ -182,8 +282,45 @@ pub(in crate::bureau) mod tests {
         assert_eq!(store.add_agent(&other_name, now).await.unwrap(), AgentChange::Refused);
         assert_eq!(store.set_suspended(&new.name, true).await.unwrap(), AgentChange::Done);
         assert_eq!(store.set_suspended(&other_name.name, true).await.unwrap(), AgentChange::Refused);
-        let found = store.agent_by_certificate(new.certificate).await.unwrap().unwrap();
+        let found = store.agent_by_certificate(new.certificate, now).await.unwrap().unwrap();
         assert!(found.suspended && found.public_key == new.public_key);
         assert_eq!(store.agents().await.unwrap().len(), 1);
+    }
+    #[tokio::test]
+    async fn each_box_and_each_issue_has_a_key_of_its_own_and_a_restored_backup_brings_none_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = crate::bureau::store::tests::store(dir.path()).await;
+        let (one, two) = (box_with_key("box-1").0, box_with_key("box-2").0);
+        for new in [&one, &two] {
+            store.add_agent(new, WallTime::from_millis(1)).await.unwrap();
+        }
+        let key = async |new: &NewAgent| {
+            let agent =
+                store.agent_by_certificate(new.certificate, WallTime::from_millis(2)).await.unwrap().unwrap();
+            (agent.transform.version, store.transform_key(&agent).unwrap().id())
+        };
+        let (first, other) = (key(&one).await, key(&two).await);
+        assert_eq!((first, first.0), (key(&one).await, 1));
+        assert_ne!(first.1, other.1);
+        let backup = store
+            .agent_by_certificate(one.certificate, WallTime::from_millis(2))
+            .await
+            .unwrap()
+            .unwrap()
+            .transform;
+        assert_eq!(store.reissue_transform(&one.name).await.unwrap().unwrap().version, 2);
+        let second = key(&one).await;
+        assert_ne!(second.1, first.1);
+        assert_eq!(key(&two).await, other);
+        sqlx::query("UPDATE agents SET transform_version = 1, transform_issue = $1 WHERE name = 'box-1'")
+            .bind(&backup.issue)
+            .execute(&store.pool)
+            .await
+            .unwrap();
+        assert_eq!(key(&one).await, first);
+        store.reissue_transform(&one.name).await.unwrap();
+        let again = key(&one).await;
+        assert!(again.0 == 2 && again.1 != second.1 && again.1 != first.1, "{again:?}");
+        assert!(store.reissue_transform(&"box-9".parse().unwrap()).await.unwrap().is_none());
     }
 }

@@ -1,16 +1,20 @@
-//! Alerts and withdrawals, and the chain they form.
+//! Alerts, withdrawals and expiries, and the chain they form.
 //!
 //! The chain (number, id, digest, time) stays; the payload, which is about a
 //! person, is sealed and goes when its time is over.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
-use super::{Store, StoreError, parse};
+use super::chain::{ChainState, Place, at_place, settle_successor};
+use super::{AgentKey, Store, StoreError, parse};
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
-use crate::crypto::sign::{PublicKey, Signature, Unverified, Verified};
-use crate::protocol::alert::{Content, Event, Head, Link};
+use crate::crypto::sign::{Signature, Unverified, Verified};
+use crate::protocol::alert::{Content, Event};
+use crate::protocol::countersign::Receipt;
 use crate::protocol::id::{AgentId, AlertId, Epoch};
 
 /// How an event fits the one before it.
@@ -21,15 +25,19 @@ pub enum ChainState {
     Ok,
     /// The event before it is not held.
     Gap,
-    /// It names another digest than that of the event held before it.
+    /// The event before it expired on the box, which signed for its digest.
+    Expired,
+    /// It names another digest than that of the event before it.
     Broken,
 }
 
 impl ChainState {
-    const fn as_str(self) -> &'static str {
+    /// The word in the store and in metrics.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Gap => "gap",
+            Self::Expired => "expired",
             Self::Broken => "broken",
         }
     }
@@ -38,20 +46,37 @@ impl ChainState {
         match text {
             "ok" => Self::Ok,
             "gap" => Self::Gap,
+            "expired" => Self::Expired,
             _ => Self::Broken,
         }
     }
 
-    fn of(link: &Link, held_before: Option<Sha256>) -> Self {
-        match (link.seq, link.previous, held_before) {
+    fn of(link: &Link, before: Option<Neighbour>) -> Self {
+        match (link.seq, link.previous, before) {
             (1, None, _) => Self::Ok,
             (1, Some(_), _) | (_, None, _) => Self::Broken,
             (_, Some(_), None) => Self::Gap,
-            (_, Some(named), Some(held)) if named == held => Self::Ok,
+            (_, Some(named), Some(Neighbour { digest, expired })) if named == digest => {
+                if expired {
+                    Self::Expired
+                } else {
+                    Self::Ok
+                }
+            }
             _ => Self::Broken,
         }
     }
 }
+
+/// The event beside another in a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Neighbour {
+    /// SHA-256 of its exact bytes.
+    pub(super) digest: Sha256,
+    /// Whether it is not held, and the box said that it expired.
+    pub(super) expired: bool,
+}
+use crate::protocol::id::{AgentId, AlertId};
 
 /// What became of an event that was handed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +111,7 @@ pub struct StoredAlert {
     pub event: Option<Event>,
 }
 
-fn label(id: &str) -> String {
+pub(super) fn label(id: &str) -> String {
     format!("payloads/{id}")
 }
 
@@ -99,11 +124,13 @@ const fn kind(content: &Content) -> &'static str {
     match content {
         Content::Mismatch(_) => "mismatch",
         Content::Withdrawn(_) => "withdrawn",
+        Content::Expired(_) => "expired",
     }
 }
 
 impl Store {
-    /// Stores an event of `agent`, once; answers after the commit.
+    /// Stores an event of `agent`, once, with the bureau's receipt; answers
+    /// after the commit.
     ///
     /// # Errors
     /// If the database fails; nothing is stored then.
@@ -112,65 +139,30 @@ impl Store {
         agent: &AgentId,
         verified: &Verified<'_>,
         event: &Event,
-        now: WallTime,
+        receipt: &Receipt,
     ) -> Result<Insertion, StoreError> {
         let digest = Sha256::of(verified.bytes());
         let mut tx = self.pool.begin().await?;
-        super::postures::seen(&mut tx, agent, now).await?;
+        super::postures::seen(&mut tx, agent, receipt.received_at).await?;
         if let Some(refusal) = seen_before(&mut tx, agent, event, digest).await? {
             return Ok(refusal);
         }
-        let chain = ChainState::of(&event.chain, neighbour(&mut tx, agent, event, -1).await?);
-        insert_link(&mut tx, agent, event, digest, chain, now).await?;
+        let before = event.chain.seq.saturating_sub(1);
+        let chain = ChainState::of(&event.chain, at_place(&mut tx, agent, event.chain.epoch, before).await?);
+        insert_link(&mut tx, agent, event, digest, chain, receipt.received_at).await?;
         let id = event.id.to_string();
-        sqlx::query("INSERT INTO payloads (event, sealed, signature) VALUES ($1, $2, $3)")
+        sqlx::query("INSERT INTO payloads (event, sealed, signature, receipt) VALUES ($1, $2, $3, $4)")
             .bind(&id)
             .bind(self.seal(&label(&id), verified.bytes())?)
             .bind(verified.signature().to_string())
+            .bind(receipt.signature.to_string())
             .execute(&mut *tx)
             .await?;
-        if let Content::Withdrawn(w) = &event.content {
-            sqlx::query("INSERT INTO withdrawals (event, agent, alert) VALUES ($1, $2, $3)")
-                .bind(&id)
-                .bind(agent.as_str())
-                .bind(w.alert.to_string())
-                .execute(&mut *tx)
-                .await?;
-        }
-        settle_successor(&mut tx, agent, event, digest).await?;
+        insert_content(&mut tx, agent, event).await?;
+        let place = Place { agent, epoch: event.chain.epoch, seq: number(event.chain.seq, event.id)? };
+        settle_successor(&mut tx, place, digest, ChainState::Ok).await?;
         tx.commit().await?;
         Ok(Insertion::Stored(chain))
-    }
-
-    /// The head of a box's newest epoch: the last event before which none is
-    /// missing. Nothing if none is held, or the first is missing.
-    ///
-    /// The newest epoch is the one whose first event came last; a re-imaged
-    /// box never sends events of an older one, whatever its clock says.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn head(&self, agent: &AgentId) -> Result<Option<Head>, StoreError> {
-        let epoch: Option<String> = sqlx::query_scalar(
-            "SELECT epoch FROM events WHERE agent = $1 GROUP BY epoch ORDER BY MIN(arrival) DESC LIMIT 1",
-        )
-        .bind(agent.as_str())
-        .fetch_optional(&self.pool)
-        .await?;
-        let Some(epoch) = epoch else { return Ok(None) };
-        let last: Option<i64> = sqlx::query_scalar(
-            "SELECT e.seq FROM events e WHERE e.agent = $1 AND e.epoch = $2 \
-             AND EXISTS (SELECT 1 FROM events f WHERE f.agent = e.agent AND f.epoch = e.epoch AND f.seq = 1) \
-             AND NOT EXISTS (SELECT 1 FROM events n WHERE n.agent = e.agent AND n.epoch = e.epoch \
-                             AND n.seq = e.seq + 1) \
-             ORDER BY e.seq LIMIT 1",
-        )
-        .bind(agent.as_str())
-        .bind(&epoch)
-        .fetch_optional(&self.pool)
-        .await?;
-        let epoch: Epoch = parse("events", &epoch)?;
-        Ok(last.map(|seq| Head { epoch, seq: seq.unsigned_abs() }))
     }
 
     /// The alerts that arrived before number `before`, newest first.
@@ -181,20 +173,30 @@ impl Store {
     pub async fn alerts(&self, before: i64, limit: u32) -> Result<Vec<StoredAlert>, StoreError> {
         let rows = sqlx::query(
             "SELECT e.arrival, e.id, e.agent, e.chain, e.received_at, e.digest, p.sealed, p.signature, \
-                    a.public_key, \
                     (SELECT MIN(x.received_at) FROM withdrawals w JOIN events x ON x.id = w.event \
                      WHERE w.alert = e.id AND w.agent = e.agent) AS withdrawn_at \
-             FROM events e JOIN payloads p ON p.event = e.id JOIN agents a ON a.name = e.agent \
+             FROM events e JOIN payloads p ON p.event = e.id \
              WHERE e.kind = 'mismatch' AND e.arrival < $1 ORDER BY e.arrival DESC LIMIT $2",
         )
         .bind(before)
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
-        rows.iter().map(|row| self.read_alert(row)).collect()
+        let mut keys: BTreeMap<String, Vec<AgentKey>> = BTreeMap::new();
+        for row in &rows {
+            let agent: &str = row.try_get("agent")?;
+            if !keys.contains_key(agent) {
+                keys.insert(agent.to_owned(), self.agent_keys(&parse("events", agent)?).await?);
+            }
+        }
+        rows.iter().map(|row| self.read_alert(row, &keys)).collect()
     }
 
-    fn read_alert(&self, row: &SqliteRow) -> Result<StoredAlert, StoreError> {
+    fn read_alert(
+        &self,
+        row: &SqliteRow,
+        keys: &BTreeMap<String, Vec<AgentKey>>,
+    ) -> Result<StoredAlert, StoreError> {
         let id: &str = row.try_get("id")?;
         let at = |column: &str| row.try_get::<Option<i64>, _>(column).map(|t| t.map(WallTime::from_millis));
         let bytes = self.key.open(&label(id), row.try_get("sealed")?);
@@ -202,10 +204,14 @@ impl Store {
             tracing::error!(alert = id, %error, "a stored alert cannot be opened");
         }
         let bytes = bytes.ok();
-        let key = PublicKey::from_base64(row.try_get("public_key")?).ok();
         let signature = row.try_get::<&str, _>("signature")?.parse::<Signature>().ok();
-        let signature_valid = match (&bytes, key, signature) {
-            (Some(b), Some(k), Some(s)) => Unverified::new(b, s).verify(&k).is_ok(),
+        let event = bytes.as_ref().and_then(|b| Event::from_bytes(b).ok());
+        let keys = keys.get(row.try_get::<&str, _>("agent")?).map(Vec::as_slice).unwrap_or_default();
+        let signature_valid = match (&bytes, &event, signature) {
+            (Some(b), Some(e), Some(s)) => keys
+                .iter()
+                .find(|k| k.public_key.id() == *s.key() && k.signed(e.signed_at()))
+                .is_some_and(|k| Unverified::new(b, s).verify(&k.public_key).is_ok()),
             _ => false,
         };
         Ok(StoredAlert {
@@ -216,7 +222,7 @@ impl Store {
             withdrawn_at: at("withdrawn_at")?,
             chain: ChainState::read(row.try_get("chain")?),
             signature_valid,
-            event: bytes.and_then(|b| Event::from_bytes(&b).ok()),
+            event,
         })
     }
 }
@@ -245,21 +251,52 @@ async fn seen_before(
     same_place.map(|id| parse("events", &id).map(Insertion::PlaceTaken)).transpose()
 }
 
-/// The digest of the event `step` places after this one.
-async fn neighbour(
+/// What an event says beyond its place: which alert it takes back, which place
+/// stays empty, which documents it names.
+async fn insert_content(
     tx: &mut Transaction<'_, Sqlite>,
     agent: &AgentId,
     event: &Event,
-    step: i64,
-) -> Result<Option<Sha256>, StoreError> {
-    let digest: Option<String> =
-        sqlx::query_scalar("SELECT digest FROM events WHERE agent = $1 AND epoch = $2 AND seq = $3")
+) -> Result<(), StoreError> {
+    let id = event.id.to_string();
+    match &event.content {
+        Content::Withdrawn(w) => {
+            sqlx::query("INSERT INTO withdrawals (event, agent, alert) VALUES ($1, $2, $3)")
+                .bind(&id)
+                .bind(agent.as_str())
+                .bind(w.alert.to_string())
+                .execute(&mut **tx)
+                .await?;
+        }
+        Content::Expired(e) => {
+            let seq = number(e.seq, event.id)?;
+            sqlx::query(
+                "INSERT INTO expirations (event, agent, epoch, seq, alert, digest) \
+                 VALUES ($1, $2, $3, $4, $5, $6)",
+            )
+            .bind(&id)
             .bind(agent.as_str())
             .bind(event.chain.epoch.to_string())
-            .bind(number(event.chain.seq, event.id)?.saturating_add(step))
-            .fetch_optional(&mut **tx)
+            .bind(seq)
+            .bind(e.alert.to_string())
+            .bind(e.digest.to_string())
+            .execute(&mut **tx)
             .await?;
-    digest.map(|d| parse("events", &d)).transpose()
+            let place = Place { agent, epoch: event.chain.epoch, seq };
+            settle_successor(tx, place, e.digest, ChainState::Expired).await?;
+        }
+        Content::Mismatch(data) => {
+            let named = &data.settings;
+            for digest in BTreeSet::from([named.policy, named.notice, named.calibration]) {
+                sqlx::query("INSERT INTO named_documents (event, digest) VALUES ($1, $2)")
+                    .bind(&id)
+                    .bind(digest.to_string())
+                    .execute(&mut **tx)
+                    .await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn insert_link(
@@ -288,26 +325,6 @@ async fn insert_link(
     Ok(())
 }
 
-/// An event that came before this one, its predecessor, now has it.
-async fn settle_successor(
-    tx: &mut Transaction<'_, Sqlite>,
-    agent: &AgentId,
-    event: &Event,
-    digest: Sha256,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "UPDATE events SET chain = CASE WHEN previous = $1 THEN 'ok' ELSE 'broken' END \
-         WHERE agent = $2 AND epoch = $3 AND seq = $4 AND chain = 'gap'",
-    )
-    .bind(digest.to_string())
-    .bind(agent.as_str())
-    .bind(event.chain.epoch.to_string())
-    .bind(number(event.chain.seq, event.id)?.saturating_add(1))
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -315,7 +332,9 @@ mod tests {
     use crate::bureau::store::agents::tests::box_with_key;
     use crate::crypto::sign::SigningKey;
     use crate::protocol::alert::tests::example;
-    use crate::protocol::alert::{WithdrawalReason, Withdrawn};
+    use crate::protocol::alert::{Expired, Head, WithdrawalReason, Withdrawn};
+    use crate::protocol::countersign::Received;
+    use crate::protocol::id::Epoch;
 
     struct Bench {
         store: Store,
@@ -336,7 +355,18 @@ mod tests {
         async fn put(&self, event: &Event, at: i64) -> Insertion {
             let bytes = event.to_bytes().unwrap();
             let verified = Unverified::new(&bytes, self.key.sign(&bytes)).verify(&self.key.public()).unwrap();
-            self.store.insert_event(&self.agent, &verified, event, WallTime::from_millis(at)).await.unwrap()
+            let received = Received {
+                agent: &self.agent,
+                epoch: event.chain.epoch,
+                seq: event.chain.seq,
+                digest: Sha256::of(&bytes),
+            };
+            let receipt = Receipt::new(received, WallTime::from_millis(at), &self.key);
+            self.store.insert_event(&self.agent, &verified, event, &receipt).await.unwrap()
+        }
+
+        async fn head(&self) -> Option<Head> {
+            self.store.holdings(&self.agent).await.unwrap().head
         }
 
         async fn list(&self) -> Vec<StoredAlert> {
@@ -368,7 +398,7 @@ mod tests {
         assert_eq!(bench.put(&events[0], 1).await, Insertion::Stored(ChainState::Ok));
         assert_eq!(bench.put(&events[0], 2).await, Insertion::Duplicate);
         let mut changed = events[0].clone();
-        changed.subject = "S2".parse().unwrap();
+        changed.subject = Some("S2".parse().unwrap());
         assert_eq!(bench.put(&changed, 3).await, Insertion::OtherBytes);
         changed.id = AlertId::new();
         assert_eq!(bench.put(&changed, 4).await, Insertion::PlaceTaken(events[0].id));
@@ -385,26 +415,69 @@ mod tests {
         let events = chain(3, epoch);
         assert_eq!(bench.put(&events[0], 1).await, Insertion::Stored(ChainState::Ok));
         assert_eq!(bench.put(&events[2], 2).await, Insertion::Stored(ChainState::Gap));
-        assert_eq!(bench.store.head(&bench.agent).await.unwrap(), Some(Head { epoch, seq: 1 }));
+        assert_eq!(bench.head().await, Some(Head { epoch, seq: 1 }));
         assert_eq!(bench.put(&events[1], 3).await, Insertion::Stored(ChainState::Ok));
-        assert_eq!(bench.store.head(&bench.agent).await.unwrap(), Some(Head { epoch, seq: 3 }));
+        assert_eq!(bench.head().await, Some(Head { epoch, seq: 3 }));
         assert!(bench.list().await.iter().all(|a| a.chain == ChainState::Ok));
         let stranger = example(4, Some(Sha256::of(b"another")), epoch);
         assert_eq!(bench.put(&stranger, 4).await, Insertion::Stored(ChainState::Broken));
     }
 
+    fn expired(gone: &Event, seq: u64, after: &Event) -> Event {
+        let digest = Sha256::of(&gone.to_bytes().unwrap());
+        let data = Expired { alert: gone.id, seq: gone.chain.seq, digest };
+        let previous = Some(Sha256::of(&after.to_bytes().unwrap()));
+        Event { subject: None, content: Content::Expired(data), ..example(seq, previous, gone.chain.epoch) }
+    }
+
+    #[tokio::test]
+    async fn a_place_that_expired_on_the_box_is_no_gap_whichever_comes_first() {
+        for early in [false, true] {
+            let bench = Bench::new().await;
+            let events = chain(3, Epoch::new());
+            let word = expired(&events[1], 4, &events[2]);
+            bench.put(&events[0], 1).await;
+            let (a, b) = if early { (&word, &events[2]) } else { (&events[2], &word) };
+            bench.put(a, 2).await;
+            bench.put(b, 3).await;
+            let states: Vec<_> =
+                bench.list().await.iter().map(|a| (a.event.as_ref().unwrap().chain.seq, a.chain)).collect();
+            assert!(states.contains(&(3, ChainState::Expired)), "{states:?}");
+            assert_eq!(bench.head().await.unwrap().seq, 4);
+            let boxes = bench.store.agents().await.unwrap();
+            assert_eq!((boxes[0].gaps, boxes[0].expired), (0, 1));
+            // The event itself, should it come after all, is worth more.
+            bench.put(&events[1], 4).await;
+            assert!(bench.list().await.iter().all(|a| a.chain == ChainState::Ok));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_expiry_with_another_digest_does_not_explain_a_gap() {
+        let bench = Bench::new().await;
+        let events = chain(3, Epoch::new());
+        bench.put(&events[0], 1).await;
+        bench.put(&events[2], 2).await;
+        let mut word = expired(&events[1], 4, &events[2]);
+        let Content::Expired(data) = &mut word.content else { panic!() };
+        data.digest = Sha256::of(b"another");
+        bench.put(&word, 3).await;
+        let third = bench.list().await.into_iter().find(|a| a.id == events[2].id).unwrap();
+        assert_eq!(third.chain, ChainState::Broken);
+    }
+
     #[tokio::test]
     async fn the_head_is_of_the_newest_epoch_and_none_without_its_first_event() {
         let bench = Bench::new().await;
-        assert_eq!(bench.store.head(&bench.agent).await.unwrap(), None);
+        assert_eq!(bench.head().await, None);
         for event in chain(2, Epoch::new()) {
             bench.put(&event, 1).await;
         }
         let newer = chain(2, Epoch::new());
         bench.put(&newer[1], 2).await;
-        assert_eq!(bench.store.head(&bench.agent).await.unwrap(), None);
+        assert_eq!(bench.head().await, None);
         bench.put(&newer[0], 3).await;
-        let head = bench.store.head(&bench.agent).await.unwrap();
+        let head = bench.head().await;
         assert_eq!(head, Some(Head { epoch: newer[0].chain.epoch, seq: 2 }));
     }
 

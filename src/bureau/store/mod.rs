@@ -13,8 +13,16 @@
 //! What it does not do: decide what may be stored. That is the business of the
 //! callers, and of types such as [`crate::crypto::sign::Verified`].
 
+mod acts;
 mod agents;
+mod chain;
+mod documents;
 mod events;
+mod evidence;
+mod heads;
+mod holdings;
+mod keys;
+mod policies;
 mod postures;
 mod purges;
 mod references;
@@ -30,16 +38,30 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
+use zeroize::Zeroizing;
+
 use crate::crypto::seal::{RootKey, SealError, SealKey};
 
+pub use acts::Act;
 pub use agents::{Agent, AgentChange, AgentSummary, NewAgent};
-pub use events::{ChainState, Insertion, StoredAlert};
-pub use postures::StoredPosture;
+pub use agents::{Agent, AgentChange, AgentSummary, NewAgent, TransformIssue};
+pub use chain::ChainState;
+pub use documents::Kept;
+pub use events::{Insertion, StoredAlert};
+pub use evidence::{Evidence, StoredEvent};
+pub use heads::AuditFinding;
+pub use keys::{AgentKey, NewKey};
+pub use postures::{PostureKept, StoredPosture};
 pub use purges::PurgeReport;
-pub use references::{Addition, NewReference};
+pub use references::{Addition, NewReference, StoredReference};
 
 /// Each step of the schema, in order. A step that was published is never changed.
-const STEPS: &[(i64, &str, &str)] = &[(1, "first", include_str!("migrations/0001_first.sql"))];
+const STEPS: &[(i64, &str, &str)] = &[
+    (1, "first", include_str!("migrations/0001_first.sql")),
+    (2, "policies", include_str!("migrations/0002_policies.sql")),
+    (3, "transforms", include_str!("migrations/0003_transforms.sql")),
+    (4, "proof", include_str!("migrations/0004_proof.sql")),
+];
 
 const CANARY_LABEL: &str = "meta/canary";
 const CANARY: &[u8] = b"counterproof bureau";
@@ -96,6 +118,8 @@ pub enum StoreError {
 pub struct Store {
     pool: SqlitePool,
     key: SealKey,
+    /// From which the boxes' transforms are derived.
+    transforms: Zeroizing<[u8; 32]>,
 }
 
 impl Store {
@@ -104,19 +128,16 @@ impl Store {
     /// # Errors
     /// [`StoreError`], above all [`StoreError::WrongKey`].
     pub async fn open(path: &Path, root: &RootKey) -> Result<Self, StoreError> {
-        let key = root
-            .derive("bureau store v1")
-            .map_err(|source| StoreError::Seal { label: CANARY_LABEL.into(), source })?;
+        let library = |source| StoreError::Seal { label: CANARY_LABEL.into(), source };
+        let key = root.derive("bureau store v1").map_err(library)?;
+        let transforms = root.mac_key("bureau transforms v1").map_err(library)?;
         make_private(path).map_err(|source| StoreError::File { path: path.into(), source })?;
         let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options(path)).await?;
-        let step = |(version, name, sql): &(i64, &'static str, &'static str)| {
-            Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
-        };
-        Migrator::with_migrations(STEPS.iter().map(step).collect())
+        migrator(STEPS)
             .run(&pool)
             .await
             .map_err(|source| StoreError::Schema { path: path.into(), source })?;
-        let store = Self { pool, key };
+        let store = Self { pool, key, transforms };
         store.check_key(path).await?;
         Ok(store)
     }
@@ -152,6 +173,13 @@ impl Store {
     fn seal(&self, label: &str, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
         self.key.seal(label, plain).map_err(|source| StoreError::Seal { label: label.into(), source })
     }
+}
+
+fn migrator(steps: &[(i64, &'static str, &'static str)]) -> Migrator {
+    let step = |(version, name, sql): &(i64, &'static str, &'static str)| {
+        Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(steps.iter().map(step).collect())
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
@@ -199,6 +227,32 @@ pub(super) mod tests {
         assert!(matches!(wrong, StoreError::WrongKey { .. }), "{wrong}");
         assert!(wrong.to_string().contains("the root key this store was made with"), "{wrong}");
         store(dir.path()).await;
+    }
+
+    #[tokio::test]
+    async fn a_store_of_the_first_schema_keeps_its_boxes_and_their_keys() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("b.db");
+        let options = options(&path).create_if_missing(true);
+        let pool = SqlitePoolOptions::new().connect_with(options).await.unwrap();
+        migrator(&STEPS[..1]).run(&pool).await.unwrap();
+        let (old, _) = agents::tests::box_with_key("box-1");
+        sqlx::query("INSERT INTO agents (name, hospital, public_key, certificate, added_at) VALUES ($1, 'H1', $2, $3, 7)")
+            .bind(old.name.as_str())
+            .bind(old.public_key.to_base64())
+            .bind(old.certificate.to_string())
+            .execute(&pool)
+            .await
+            .unwrap();
+        pool.close().await;
+        let store = store(dir.path()).await;
+        let keys = store.agent_keys(&old.name).await.unwrap();
+        assert_eq!(
+            (&keys[0].public_key, keys[0].since.as_millis(), keys[0].until),
+            (&old.public_key, 7, None)
+        );
+        let now = crate::clock::WallTime::from_millis(8);
+        assert!(store.agent_by_certificate(old.certificate, now).await.unwrap().is_some());
     }
 
     #[tokio::test]

@@ -2,9 +2,11 @@
 
 use sqlx::{Sqlite, Transaction};
 
-use super::{Store, StoreError, parse};
+use super::{Store, StoreError, documents, heads, parse};
 use crate::clock::WallTime;
+use crate::crypto::Sha256;
 use crate::crypto::sign::Verified;
+use crate::protocol::countersign::{Countersigned, HeadFinding};
 use crate::protocol::id::AgentId;
 use crate::protocol::posture::Posture;
 
@@ -16,6 +18,15 @@ pub struct StoredPosture {
     pub received_at: WallTime,
     /// What it says.
     pub posture: Posture,
+}
+
+/// What keeping a posture brought to light.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostureKept {
+    /// What does not fit the audit heads that the box showed before.
+    pub finding: Option<HeadFinding>,
+    /// Documents that it names and that are not held.
+    pub missing: Vec<Sha256>,
 }
 
 /// Notes that a box has spoken. As the first statement of a transaction it
@@ -34,7 +45,9 @@ pub(super) async fn seen(
 }
 
 impl Store {
-    /// Keeps a posture in the place of the box's last one.
+    /// Keeps a posture in the place of the box's last one, and its
+    /// countersigned audit head in the history. A head that does not fit is
+    /// kept like any other, and found.
     ///
     /// # Errors
     /// If the database fails.
@@ -42,8 +55,9 @@ impl Store {
         &self,
         posture: &Posture,
         verified: &Verified<'_>,
-        now: WallTime,
-    ) -> Result<(), StoreError> {
+        head: &Countersigned,
+    ) -> Result<PostureKept, StoreError> {
+        let now = head.received_at;
         let mut tx = self.pool.begin().await?;
         seen(&mut tx, &posture.agent, now).await?;
         sqlx::query(
@@ -58,8 +72,10 @@ impl Store {
         .bind(verified.signature().to_string())
         .execute(&mut *tx)
         .await?;
+        let finding = heads::keep(&mut tx, head).await?;
+        let missing = documents::name(&mut tx, posture, now).await?;
         tx.commit().await?;
-        Ok(())
+        Ok(PostureKept { finding, missing })
     }
 
     /// The latest posture of every box that sent one.

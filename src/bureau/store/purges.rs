@@ -19,7 +19,7 @@ pub struct PurgeReport {
 
 /// A withdrawal stays as long as the alert it takes back, so that the alert
 /// never looks open again.
-const OPEN_ALERTS: [&str; 3] = [
+const OPEN_ALERTS: [&str; 4] = [
     "DELETE FROM payloads WHERE event IN \
      (SELECT id FROM events WHERE kind = 'mismatch' AND received_at < $1)",
     "DELETE FROM withdrawals WHERE event IN (SELECT id FROM events WHERE received_at < $1) \
@@ -27,8 +27,17 @@ const OPEN_ALERTS: [&str; 3] = [
     "DELETE FROM payloads WHERE event IN \
      (SELECT id FROM events WHERE kind = 'withdrawn' AND received_at < $1) \
      AND event NOT IN (SELECT event FROM withdrawals)",
+    // What expired, and where, stays in the chain; it says nothing of a person.
+    "DELETE FROM payloads WHERE event IN \
+     (SELECT id FROM events WHERE kind = 'expired' AND received_at < $1)",
 ];
 const REFERENCES: [&str; 1] = ["DELETE FROM enrolments WHERE enrolled_at < $1"];
+const AUDIT_HEADS: [&str; 2] =
+    ["DELETE FROM audit_heads WHERE received_at < $1", "DELETE FROM audit_findings WHERE last_at < $1"];
+/// A document stays as long as an alert whose content is held names it.
+const DOCUMENTS: [&str; 1] = ["DELETE FROM documents WHERE named_at < $1 \
+     AND digest NOT IN (SELECT digest FROM named_documents)"];
+const ACTS: [&str; 1] = ["DELETE FROM acts WHERE at < $1"];
 
 impl Store {
     /// Deletes what is older than `cutoff`, and writes down how much that was.
@@ -39,6 +48,9 @@ impl Store {
         let statements: &[&'static str] = match kind {
             Kind::References => &REFERENCES,
             Kind::OpenAlerts => &OPEN_ALERTS,
+            Kind::AuditHeads => &AUDIT_HEADS,
+            Kind::Documents => &DOCUMENTS,
+            Kind::Acts => &ACTS,
         };
         let mut tx = self.pool.begin().await?;
         let mut deleted = 0;

@@ -1,14 +1,13 @@
-//! Enrolled embeddings, sealed, found by cardholder.
+//! Enrolled embeddings, sealed, found by cardholder. They are kept as the model
+//! made them: under a box's transform they are brought only for that box.
 //!
 //! A fetch writes nothing: that a cardholder was looked up leaves no trace.
-
-use zeroize::Zeroizing;
 
 use super::{Store, StoreError, parse};
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 use crate::protocol::id::CardholderId;
-use crate::protocol::reference::{MAX_REFERENCES, ReferenceOnWire, ReferenceSet, Template};
+use crate::protocol::reference::{MAX_REFERENCES, Template};
 
 /// A reference to be stored.
 pub struct NewReference<'a> {
@@ -22,6 +21,16 @@ pub struct NewReference<'a> {
     pub template: &'a Template,
     /// SHA-256 of the photograph; the photograph itself is not kept.
     pub photo: Sha256,
+}
+
+/// A reference as it is stored.
+pub struct StoredReference {
+    /// SHA-256 of the recognizer that made it.
+    pub model: Sha256,
+    /// Version of alignment and preparation that made it.
+    pub preprocessing: u32,
+    /// The embedding, under no transform.
+    pub template: Template,
 }
 
 /// What became of a reference that was handed in.
@@ -102,11 +111,11 @@ impl Store {
         rows.into_iter().map(|(cardholder,)| parse("enrolments", &cardholder)).collect()
     }
 
-    /// A cardholder's references; nothing if there are none.
+    /// A cardholder's references; empty if there are none.
     ///
     /// # Errors
     /// If the database fails, or a row cannot be opened.
-    pub async fn references(&self, cardholder: &CardholderId) -> Result<Option<ReferenceSet>, StoreError> {
+    pub async fn references(&self, cardholder: &CardholderId) -> Result<Vec<StoredReference>, StoreError> {
         let rows: Vec<(String, String, i64, Vec<u8>)> = sqlx::query_as(
             "SELECT id, model, preprocessing, sealed FROM enrolments WHERE cardholder = $1 \
              ORDER BY enrolled_at, id",
@@ -114,11 +123,7 @@ impl Store {
         .bind(cardholder.as_str())
         .fetch_all(&self.pool)
         .await?;
-        if rows.is_empty() {
-            return Ok(None);
-        }
-        let references = rows
-            .into_iter()
+        rows.into_iter()
             .map(|(id, model, preprocessing, sealed)| {
                 let label = label(&id);
                 let content = |what: &str| StoreError::Content { label: label.clone(), what: what.into() };
@@ -127,14 +132,13 @@ impl Store {
                     .open(&label, &sealed)
                     .map_err(|source| StoreError::Seal { label: label.clone(), source })?;
                 let text = std::str::from_utf8(&plain).map_err(|_| content("not text"))?;
-                Ok(ReferenceOnWire {
+                Ok(StoredReference {
                     model: parse(&label, &model)?,
                     preprocessing: u32::try_from(preprocessing).map_err(|_| content("not a version"))?,
-                    embedding: Zeroizing::new(text.to_owned()),
+                    template: Template::from_base64(text).map_err(|e| content(&e.to_string()))?,
                 })
             })
-            .collect::<Result<_, StoreError>>()?;
-        Ok(Some(ReferenceSet { cardholder: cardholder.clone(), references }))
+            .collect()
     }
 }
 
@@ -158,16 +162,15 @@ mod tests {
             };
             store.add_reference(&new, WallTime::from_millis(at)).await.unwrap()
         };
-        assert!(store.references(&cardholder).await.unwrap().is_none());
+        assert!(store.references(&cardholder).await.unwrap().is_empty());
         assert_eq!(add(0, 0).await, Addition::Added);
         assert_eq!(add(0, 1).await, Addition::SamePhoto);
         for n in 1..16 {
             assert_eq!(add(n, 1).await, Addition::Added);
         }
         assert_eq!(add(16, 1).await, Addition::Full);
-        let set = store.references(&cardholder).await.unwrap().unwrap();
-        let usable = set.usable(Sha256::of(b"m"), 1).unwrap();
-        assert_eq!(usable.len(), 16);
-        assert_eq!(usable[0].values(), [0.6, 0.8]);
+        let held = store.references(&cardholder).await.unwrap();
+        assert!(held.len() == 16 && held.iter().all(|r| r.model == Sha256::of(b"m") && r.preprocessing == 1));
+        assert_eq!(held[0].template.values(), [0.6, 0.8]);
     }
 }

@@ -218,7 +218,7 @@ struct Reading {
 impl Reading {
     fn new(from: Date, to: Date) -> Self {
         let kind = |l: policy::Limit| {
-            let what = l.what.to_owned();
+            let what = format!("{}  {}", l.what.en, l.what.zh);
             (l.key.to_owned(), KindReport { what, ..KindReport::default() })
         };
         let log = Checked {

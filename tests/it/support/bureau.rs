@@ -46,11 +46,13 @@ impl Bureau {
         let pki = Pki::new(&dir.path().join("pki")).unwrap();
         pki.issue("bureau", true).unwrap();
         write_root_key(&dir.path().join("root.key"), 1);
+        write_signing_key(&dir.path().join("signing.key"));
         let config = dir.path().join("bureau.toml");
         let text = format!(
             "[server]\nlisten = '127.0.0.1:0'\n[server.tls]\nca = 'pki/ca.pem'\n\
              certificate = 'pki/bureau.pem'\nkey = 'pki/bureau.key'\n[console]\nlisten = '127.0.0.1:0'\n\
-             [store]\npath = 'bureau.db'\nroot_key = 'root.key'\n{extra}\n"
+             [store]\npath = 'bureau.db'\nroot_key = 'root.key'\n\
+             [keys]\nsigning = 'signing.key'\n{extra}\n"
         );
         fs::write(&config, text).unwrap();
         Self { dir, pki, config, running: None }
@@ -219,17 +221,31 @@ pub fn write_root_key(path: &Path, byte: u8) {
     file.write_all(BASE64.encode([byte; 32]).as_bytes()).unwrap();
 }
 
+/// Writes a new signing key.
+pub fn write_signing_key(path: &Path) {
+    let _ = fs::remove_file(path);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).unwrap();
+    let key = SigningKey::generate_pkcs8().unwrap();
+    file.write_all(BASE64.encode(key.as_slice()).as_bytes()).unwrap();
+}
+
 /// A chain of events of one box, as bytes.
 pub struct Chain {
     agent: String,
     epoch: uuid::Uuid,
     seq: u64,
     previous: Option<Sha256>,
+    /// When the next event is signed, by the box's clock.
+    pub time: String,
+    /// Policy, notice and calibration that the next mismatch names.
+    pub settings: [Sha256; 3],
 }
 
 impl Chain {
     pub fn new(agent: &str) -> Self {
-        Self { agent: agent.into(), epoch: uuid::Uuid::now_v7(), seq: 0, previous: None }
+        let settings = [Sha256::of(b"x"); 3];
+        let time = "2026-11-22T01:10:20Z".into();
+        Self { agent: agent.into(), epoch: uuid::Uuid::now_v7(), seq: 0, previous: None, time, settings }
     }
 
     fn link(&mut self, kind: &str, data: serde_json::Value) -> (String, Vec<u8>) {
@@ -239,12 +255,14 @@ impl Chain {
         if let Some(previous) = self.previous {
             chain["previous"] = previous.to_string().into();
         }
-        let event = serde_json::json!({
+        let mut event = serde_json::json!({
             "specversion": "1.0", "id": id, "source": format!("/agents/{}", self.agent),
-            "time": "2026-11-22T01:10:20Z", "subject": format!("S{}", self.seq),
-            "datacontenttype": "application/json", "chain": chain,
+            "time": self.time, "datacontenttype": "application/json", "chain": chain,
             "type": format!("counterproof.alert.{kind}.v1"), "data": data,
         });
+        if kind != "expired" {
+            event["subject"] = format!("S{}", self.seq).into();
+        }
         let bytes = serde_json::to_vec(&event).unwrap();
         self.previous = Some(Sha256::of(&bytes));
         (id, bytes)
@@ -253,6 +271,7 @@ impl Chain {
     /// The next event: a mismatch; its id and its bytes.
     pub fn mismatch(&mut self) -> (String, Vec<u8>) {
         let digest = Sha256::of(b"x").to_string();
+        let [policy, notice, calibration] = self.settings.map(|d| d.to_string());
         self.link(
             "mismatch",
             serde_json::json!({
@@ -262,8 +281,8 @@ impl Chain {
                 "comparison": {"model": digest, "score": 0.04, "threshold": 0.25, "probes": 5,
                                "span_ms": 3200, "faces": 1},
                 "quality": {"inter_eye_px": 62.0, "detection": 0.93, "yaw": 0.1, "sharpness": 210.0},
-                "settings": {"agent_version": "0.1.0", "policy": digest, "notice": digest,
-                             "calibration": digest},
+                "settings": {"agent_version": "0.1.0", "policy": policy, "notice": notice,
+                             "calibration": calibration},
             }),
         )
     }
@@ -271,5 +290,11 @@ impl Chain {
     /// The next event: the withdrawal of an earlier one.
     pub fn withdrawal(&mut self, alert: &str) -> Vec<u8> {
         self.link("withdrawn", serde_json::json!({"alert": alert, "reason": "settlement_cancelled"})).1
+    }
+
+    /// The next event: the word that an earlier one, `(id, seq, bytes)`, expired.
+    pub fn expired(&mut self, id: &str, seq: u64, bytes: &[u8]) -> Vec<u8> {
+        let digest = Sha256::of(bytes);
+        self.link("expired", serde_json::json!({"alert": id, "seq": seq, "digest": digest})).1
     }
 }

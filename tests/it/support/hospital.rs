@@ -13,15 +13,15 @@ use std::time::{Duration, Instant};
 
 use counterproof::bench::scene::Scene;
 use counterproof::camera::decode;
-use counterproof::crypto::Sha256;
+use counterproof::edge::config::Config;
 use counterproof::vision::manifest::Manifest;
 use counterproof::vision::{Vision, Wanted};
 use serde_json::{Value, json};
 
 use super::pki::Pki;
 
-/// The text that hangs at the window, in the demo and the tests.
-const NOTICE: &str = "本窗口在医保结算时自动核对持卡人（演示）。\nAt this window it is checked at settlement that the cardholder is present (demonstration).\n";
+/// Stands in the configuration until the notice that it makes has a digest.
+const NO_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 /// Pictures of each drawn camera, played in a loop.
 const PICTURES: u32 = 45;
 
@@ -54,7 +54,7 @@ pub struct Running {
 }
 
 impl Running {
-    fn start(program: &Path, arguments: &[&str], log: PathBuf, ready: &Path) -> io::Result<Self> {
+    pub fn start(program: &Path, arguments: &[&str], log: PathBuf, ready: &Path) -> io::Result<Self> {
         let _ = fs::remove_file(ready);
         let out = fs::OpenOptions::new().create(true).append(true).open(&log)?;
         let mut child = Command::new(program)
@@ -117,6 +117,9 @@ pub struct Hospital {
     pub agent: Option<Running>,
     pub his: String,
     pub console: String,
+    /// Where the two programs tell their metrics.
+    pub agent_metrics: String,
+    pub bureau_metrics: String,
     pub token: String,
     client: reqwest::Client,
 }
@@ -129,6 +132,12 @@ fn made(what: &str, output: io::Result<std::process::Output>) -> io::Result<Stri
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(io::Error::other(format!("{what}: {}\n{text}{said}", output.status)))
+}
+
+/// The public key that a `keys` command printed last.
+fn last_key(printed: &str) -> io::Result<String> {
+    let key = printed.lines().filter_map(|l| l.rsplit_once(": ")).next_back().map(|(_, k)| k.to_owned());
+    key.ok_or_else(|| io::Error::other("the keys command printed no public key"))
 }
 
 impl Hospital {
@@ -153,17 +162,12 @@ impl Hospital {
                 .arg(dir.join("keys"))
                 .output(),
         )?;
-        let public = keys.lines().filter_map(|l| l.rsplit_once(": ")).next_back().map(|(_, k)| k.to_owned());
-        let public = public.ok_or_else(|| io::Error::other("counterproof keys printed no public key"))?;
-        made(
-            "counterproof keys",
-            Command::new(&programs.agent)
-                .args(["keys", "--name", "bureau", "--out"])
-                .arg(dir.join("bureau-keys"))
-                .output(),
-        )?;
+        let public = last_key(&keys)?;
+        let bureau_key = last_key(&made(
+            "counterproof-bureau keys",
+            Command::new(&programs.bureau).args(["keys", "--out"]).arg(dir.join("bureau-keys")).output(),
+        )?)?;
         let token = fs::read_to_string(dir.join("keys/his.token"))?.trim().to_owned();
-        fs::write(dir.join("notice.txt"), NOTICE)?;
         fs::write(dir.join("bureau.toml"), bureau_toml(models))?;
         let mut hospital = Self {
             dir: dir.to_owned(),
@@ -173,6 +177,8 @@ impl Hospital {
             agent: None,
             his: String::new(),
             console: String::new(),
+            agent_metrics: String::new(),
+            bureau_metrics: String::new(),
             token,
             client: reqwest::Client::builder().no_proxy().build().map_err(io::Error::other)?,
         };
@@ -189,7 +195,7 @@ impl Hospital {
             "--certificate",
             &dir.join("pki/box-1.pem").to_string_lossy(),
         ])?;
-        hospital.write_agent_toml(models, &bureau, wishes)?;
+        hospital.write_agent_toml(models, &bureau, &bureau_key, wishes)?;
         Ok(hospital)
     }
 
@@ -205,6 +211,7 @@ impl Hospital {
         self.bureau = Some(running);
         let addresses: Value = serde_json::from_slice(&fs::read(ready)?)?;
         self.console = format!("http://{}", addresses["console"].as_str().unwrap_or_default());
+        self.bureau_metrics = format!("http://{}/metrics", addresses["metrics"].as_str().unwrap_or_default());
         Ok(addresses["agents"].as_str().unwrap_or_default().to_owned())
     }
 
@@ -223,16 +230,26 @@ impl Hospital {
         self.bureau_command(&["enrol", &photos.to_string_lossy()])
     }
 
-    fn write_agent_toml(&self, models: &Path, bureau: &str, wishes: &Wishes) -> io::Result<()> {
+    fn write_agent_toml(&self, models: &Path, bureau: &str, key: &str, wishes: &Wishes) -> io::Result<()> {
         let port = bureau.rsplit(':').next().unwrap_or_default();
-        let mut text = agent_toml(models, port, wishes);
+        let mut text = agent_toml(models, port, key, wishes);
         for (from, to) in &wishes.replace {
             if !text.contains(from.as_str()) {
                 return Err(io::Error::other(format!("the configuration has no `{from}`")));
             }
             text = text.replace(from.as_str(), to);
         }
-        fs::write(self.agent_config(), text)
+        fs::write(self.agent_config(), &text)?;
+        self.post_notice()
+    }
+
+    /// Posts the notice that the configuration makes: writes its digest there. A
+    /// configuration that makes none stays as it is, for the agent to refuse.
+    pub fn post_notice(&self) -> io::Result<()> {
+        let path = self.agent_config();
+        let Ok(policy) = Config::read_draft(&path, counterproof::edge::agent::today()) else { return Ok(()) };
+        let text = fs::read_to_string(&path)?;
+        fs::write(&path, text.replace(NO_DIGEST, &policy.notice.sha256.to_string()))
     }
 
     /// The agent's configuration.
@@ -254,8 +271,14 @@ impl Hospital {
         let took = begun.elapsed();
         self.agent = Some(running);
         let addresses: Value = serde_json::from_slice(&fs::read(ready)?)?;
-        self.his = format!("http://{}", addresses["his"].as_str().unwrap_or_default());
+        self.joined(&addresses);
         Ok(took)
+    }
+
+    /// Notes where the agent listens, from its ready file.
+    pub fn joined(&mut self, addresses: &Value) {
+        self.his = format!("http://{}", addresses["his"].as_str().unwrap_or_default());
+        self.agent_metrics = format!("http://{}/metrics", addresses["metrics"].as_str().unwrap_or_default());
     }
 
     /// A settlement now, at a counter.
@@ -293,6 +316,11 @@ impl Hospital {
         self.client.request(method, format!("{}{path}", self.his))
     }
 
+    /// A page of metrics.
+    pub async fn metrics(&self, page: &str) -> io::Result<String> {
+        self.client.get(page).send().await.map_err(io::Error::other)?.text().await.map_err(io::Error::other)
+    }
+
     /// JSON from the bureau's console.
     pub async fn console(&self, path: &str) -> io::Result<Value> {
         let url = format!("{}{path}", self.console);
@@ -322,13 +350,12 @@ impl Hospital {
             .collect()
     }
 
-    /// The verdict of a verification, once it is recorded: verdict, reason, score.
-    pub fn verdict(&self, verification: &str) -> Option<(String, String, Option<f64>)> {
+    /// The verdict of a verification, once it is recorded: verdict and reason.
+    pub fn verdict(&self, verification: &str) -> Option<(String, String)> {
         let told = self.told(verification);
         let line = told.iter().find(|v| v["message"] == "verified")?;
-        let score = told.iter().find(|v| v["message"] == "looked").and_then(|v| v["score"].as_f64());
         let text = |k: &str| line[k].as_str().unwrap_or_default().to_owned();
-        Some((text("verdict"), text("reason"), score))
+        Some((text("verdict"), text("reason")))
     }
 
     /// The audit log's records of one kind.
@@ -375,9 +402,13 @@ certificate = "pki/bureau.pem"
 key = "pki/bureau.key"
 [console]
 listen = "127.0.0.1:0"
+[metrics]
+listen = "127.0.0.1:0"
 [store]
 path = "bureau.db"
 root_key = "bureau-keys/root.key"
+[keys]
+signing = "bureau-keys/signing.key"
 [models]
 manifest = "{}"
 "#,
@@ -385,13 +416,13 @@ manifest = "{}"
     )
 }
 
-fn agent_toml(models: &Path, bureau_port: &str, wishes: &Wishes) -> String {
+fn agent_toml(models: &Path, bureau_port: &str, bureau_key: &str, wishes: &Wishes) -> String {
     let calibration = models.parent().unwrap_or(models).join("../config/calibrations/sface-2021dec.toml");
     let counters: String = ["w01", "w02"]
         .iter()
         .map(|id| {
             format!(
-                "[[counters]]\nid = \"{id}\"\nbefore_ms = {}\nafter_ms = {}\n[counters.camera]\nkind = \"replay\"\npath = \"cameras/{id}\"\nframes_per_second = 15\n",
+                "[[counters]]\nid = \"{id}\"\nbefore_ms = {}\nafter_ms = {}\nregion = {{ x = 0, y = 0, w = 1, h = 1 }}\n[counters.camera]\nkind = \"replay\"\npath = \"cameras/{id}\"\nframes_per_second = 15\n",
                 wishes.before_ms, wishes.after_ms
             )
         })
@@ -407,6 +438,7 @@ root = "keys/root.key"
 signing = "keys/signing.key"
 [bureau]
 url = "https://localhost:{bureau_port}"
+public_key = "{bureau_key}"
 [bureau.tls]
 ca = "pki/ca.pem"
 certificate = "pki/box-1.pem"
@@ -416,6 +448,8 @@ listen = "127.0.0.1:0"
 token = "keys/his.token"
 clock_error_ms = 100
 delay_ms = 5000
+[metrics]
+listen = "127.0.0.1:0"
 [models]
 manifest = "{models}"
 [decision]
@@ -437,8 +471,8 @@ instrument = "演示 demonstration only"
 article = "0"
 [privacy.notice]
 id = "DEMO-1"
-text = "notice.txt"
-sha256 = "{notice}"
+wording = 1
+sha256 = "{NO_DIGEST}"
 posted_on = "2026-01-01"
 place = "w01, w02"
 [privacy.impact_assessment]
@@ -454,6 +488,5 @@ withdrawal_links_days = 180
         models = models.display(),
         calibration = calibration.display(),
         hold = wishes.hold_ms,
-        notice = Sha256::of(NOTICE.as_bytes()),
     )
 }

@@ -1,0 +1,57 @@
+//! Documents by digest.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+use super::{Api, Caller, respond, unavailable, unprocessable, verify};
+use crate::bureau::store::Kept;
+use crate::crypto::Sha256;
+use crate::http::problem::Problem;
+use crate::protocol::document::DocumentKind;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Asked {
+    kind: DocumentKind,
+}
+
+pub(super) async fn receive(
+    State(api): State<Arc<Api>>,
+    Caller(agent): Caller,
+    path: Result<Path<Sha256>, PathRejection>,
+    query: Result<Query<Asked>, QueryRejection>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Response> {
+    let bad =
+        |field: &str, detail: String| respond(Problem::new(StatusCode::BAD_REQUEST, detail).about(field));
+    let Path(named) = path.map_err(|e| bad("sha256", e.body_text()))?;
+    let Query(Asked { kind }) = query.map_err(|e| {
+        bad("kind", format!("{}: say ?kind=policy, ?kind=notice or ?kind=calibration", e.body_text()))
+    })?;
+    let body = body.map_err(respond)?;
+    let now = api.clock.now().wall;
+    let signed = verify(&api, &headers, &body, &agent).await?;
+    let verified = signed.by_key_in_force(&agent, now).map_err(respond)?;
+    let found = Sha256::of(verified.bytes());
+    if found != named {
+        let detail = format!("the body has SHA-256 {found}; the path names {named}");
+        return Err(respond(unprocessable("sha256", detail)));
+    }
+    match api.store.keep_document(&agent.name, kind, verified.bytes(), now).await.map_err(unavailable)? {
+        Kept::Stored => {
+            tracing::info!(agent = %agent.name, %kind, digest = %named, "document stored");
+            Ok(StatusCode::CREATED.into_response())
+        }
+        Kept::Held => Ok(StatusCode::OK.into_response()),
+        Kept::NotNamed => {
+            let detail = "no posture and no alert of this box names this digest: send the posture first";
+            Err(respond(Problem::new(StatusCode::CONFLICT, detail).about("sha256")))
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! What boxes say and ask, over TLS with certificates both ways.
+//!
+//! Promises: a box is who its certificate says, and only boxes on record are
+//! heard; nothing is stored whose signature was not verified over its exact
+//! bytes; an alert is acknowledged after its commit; references leave under the
+//! transform of the box that asked and no other; a fetch of references leaves
+//! no trace in the store or the log. Errors are RFC 9457 problems.
+//!
+//! | status | when | what the box does |
+//! |---|---|---|
+//! | 200 | the same was stored before; a head; references; a transform's key; a policy; the posture is kept | goes on |
+//! | 201 | the alert or the document is stored | goes on |
+//! | 400 | a header, a query or a path is missing or malformed | sets it aside: for good |
+//! | 403 | no certificate, one that is not on record, or a suspended box | waits, alarms, tries again |
+//! | 404 | no references, no declared policy, or no such path | `not_assessed(no_reference)`; says so |
+//! | 409 | the alert's id or place in the chain was used for another; nothing names the document | sets it aside: for good |
+//! | 413 | the body is too long | sets it aside: for good |
+//! | 422 | the signature, the form or the named box is wrong | sets it aside: for good |
+//! | 429 | too many fetches; `Retry-After` says how long to wait | waits |
+//! | 503 | the store failed; `Retry-After` says how long to wait | waits |
+//!
+//! A gap or a break in the chain is stored and shown, never refused: an alert
+//! is worth more than its neighbours. An audit head that does not fit those seen
+//! before is kept and countersigned like any other, for a countersignature says
+//! only that it was shown; it becomes a finding, and the box is told.
+
+use std::sync::Arc;
+
+mod alerts;
+mod documents;
+mod postures;
+mod references;
+mod transform;
+
+use axum::extract::{DefaultBodyLimit, Extension, FromRequestParts};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use serde::Serialize;
+
+use super::rate::Limiter;
+use super::store::{Agent, AgentKey, Store, StoreError};
+use super::transforms::Transforms;
+use super::{metrics, policies};
+use crate::clock::{Clock, WallTime};
+use crate::crypto::sign::{Signature, SignatureError, SigningKey, Unverified, Verified};
+use crate::http::problem::Problem;
+use crate::http::request::{self, Routes};
+use crate::http::server::PeerCertificate;
+use crate::protocol::{
+    ALERTS_PATH, HEAD_PATH, POLICY_PATH, POSTURE_PATH, SIGNATURE_HEADER, TRANSFORM_PATH, alert, document,
+};
+
+pub use postures::MAX_POSTURE_BYTES;
+
+/// As logs and metrics name them.
+const ROUTES: Routes = Routes(&[
+    ALERTS_PATH,
+    HEAD_PATH,
+    REFERENCE_PATH,
+    TRANSFORM_PATH,
+    POSTURE_PATH,
+    DOCUMENT_PATH,
+    POLICY_PATH,
+]);
+/// The path of one cardholder's references.
+const REFERENCE_PATH: &str = "/v1/references/{cardholder}";
+/// The path of one document.
+const DOCUMENT_PATH: &str = "/v1/documents/{sha256}";
+
+/// What the handlers work with.
+pub struct Api {
+    /// Where things are kept.
+    pub store: Arc<Store>,
+    /// The time of receipt.
+    pub clock: Arc<dyn Clock>,
+    /// Who may fetch how often.
+    pub limiter: Limiter,
+    /// Under what references leave.
+    pub transforms: Transforms,
+    /// Countersigns audit heads and signs receipts.
+    pub key: SigningKey,
+}
+
+/// The boxes' side of the bureau.
+pub fn router(api: Arc<Api>) -> Router {
+    let limited = |most: usize| DefaultBodyLimit::max(most);
+    Router::new()
+        .route(ALERTS_PATH, post(alerts::receive).layer(limited(alert::MAX_BYTES)))
+        .route(HEAD_PATH, get(alerts::tell_head))
+        .route(REFERENCE_PATH, get(references::give))
+        .route(TRANSFORM_PATH, get(transform::give))
+        .route(POLICY_PATH, get(policies::tell))
+        .route(POSTURE_PATH, post(postures::receive).layer(limited(MAX_POSTURE_BYTES)))
+        .route(DOCUMENT_PATH, put(documents::receive).layer(limited(document::MAX_BYTES)))
+        .fallback(async || {
+            Problem::new(StatusCode::NOT_FOUND, "there is nothing here; see docs/contracts.md")
+        })
+        .method_not_allowed_fallback(async || {
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this path has another method; see docs/contracts.md",
+            )
+        })
+        .layer(from_fn_with_state(ROUTES, metrics::observe))
+        .layer(from_fn_with_state(ROUTES, request::identify))
+        .with_state(api)
+}
+
+/// The box that calls: on record and not suspended.
+pub(super) struct Caller(pub(super) Agent);
+
+impl FromRequestParts<Arc<Api>> for Caller {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Response> {
+        let forbidden = |detail: String| Problem::new(StatusCode::FORBIDDEN, detail).into_response();
+        let peer = Extension::<Option<PeerCertificate>>::from_request_parts(parts, api).await;
+        let Ok(Extension(Some(PeerCertificate(certificate)))) = peer else {
+            return Err(forbidden("no certificate was shown: connect with the box's own".into()));
+        };
+        match api.store.agent_by_certificate(certificate, api.clock.now().wall).await.map_err(unavailable)? {
+            Some(agent) if agent.suspended => {
+                tracing::warn!(agent = %agent.name, "a suspended box called");
+                Err(forbidden(format!(
+                    "the box {0} is suspended: `counterproof-bureau agents resume {0}` hears it again",
+                    agent.name
+                )))
+            }
+            Some(agent) => Ok(Self(agent)),
+            None => {
+                tracing::warn!(%certificate, "an unknown certificate called");
+                Err(forbidden(format!(
+                    "no box is on record with the certificate of SHA-256 {certificate}, or it was replaced: \
+                     `counterproof-bureau agents add` or `agents rotate` puts one on record"
+                )))
+            }
+        }
+    }
+}
+
+fn later(problem: Problem, seconds: u64) -> Response {
+    let mut response = problem.into_response();
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+pub(super) fn unavailable(error: StoreError) -> Response {
+    tracing::error!(%error, "the store failed");
+    let detail = "the bureau's store failed; nothing was stored: try again later";
+    later(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail), 30)
+}
+
+fn unprocessable(field: &str, detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).about(field)
+}
+
+fn respond(problem: impl Into<Problem>) -> Response {
+    problem.into().into_response()
+}
+
+/// Bytes whose signature was checked, and the key of the box that fits it.
+struct Signed<'a> {
+    verified: Verified<'a>,
+    key: AgentKey,
+}
+
+/// Checks the detached signature over the exact bytes, with the key that it
+/// names among those the box ever had. Whether that key may still be used is
+/// for [`Signed::by_key_in_force`], or for the time at which an event was signed.
+async fn verify<'a>(
+    api: &Api,
+    headers: &HeaderMap,
+    bytes: &'a [u8],
+    agent: &Agent,
+) -> Result<Signed<'a>, Response> {
+    let bad_header =
+        |detail: String| respond(Problem::new(StatusCode::BAD_REQUEST, detail).about(SIGNATURE_HEADER));
+    let value = headers.get(SIGNATURE_HEADER).ok_or_else(|| {
+        bad_header(format!("the header {SIGNATURE_HEADER} is missing: alg=ed25519,key=…,sig=… over the body"))
+    })?;
+    let signature: Signature = value
+        .to_str()
+        .map_err(|_| bad_header("the header is not ASCII".into()))?
+        .parse()
+        .map_err(|e: SignatureError| bad_header(e.to_string()))?;
+    let keys = api.store.agent_keys(&agent.name).await.map_err(unavailable)?;
+    let named = keys.into_iter().find(|k| k.public_key.id() == *signature.key());
+    let public = named.as_ref().map_or(&agent.public_key, |k| &k.public_key);
+    let checked = Unverified::new(bytes, signature).verify(public);
+    match (checked, named) {
+        (Ok(verified), Some(key)) => Ok(Signed { verified, key }),
+        (checked, _) => {
+            let why = checked.err().map_or_else(|| "no key is on record".to_owned(), |e| e.to_string());
+            Err(respond(refused(agent, why)))
+        }
+    }
+}
+
+fn refused(agent: &Agent, why: String) -> Problem {
+    tracing::warn!(agent = %agent.name, why, "a signature was refused");
+    unprocessable(SIGNATURE_HEADER, why)
+}
+
+impl<'a> Signed<'a> {
+    /// The bytes, if the key is in force now: for what is signed when it is sent.
+    fn by_key_in_force(self, agent: &Agent, now: WallTime) -> Result<Verified<'a>, Problem> {
+        if self.key.in_force(now) {
+            return Ok(self.verified);
+        }
+        Err(refused(agent, replaced(&self.key)))
+    }
+}
+
+fn not_stored(body: impl Serialize) -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+fn replaced(key: &AgentKey) -> String {
+    let until = key.until.map_or_else(String::new, |t| format!(" and ended {t}"));
+    format!("key {} was replaced{until}: give the box its new signing key", key.public_key.id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{DOCUMENTS_PATH, REFERENCES_PATH};
+
+    #[test]
+    fn boxes_ask_where_the_bureau_answers_and_no_route_names_anybody() {
+        assert_eq!(REFERENCE_PATH, format!("{REFERENCES_PATH}/{{cardholder}}"));
+        assert_eq!(DOCUMENT_PATH, format!("{DOCUMENTS_PATH}/{{sha256}}"));
+        assert_eq!(ROUTES.of(&format!("{REFERENCES_PATH}/P0001")), REFERENCE_PATH);
+    }
+}

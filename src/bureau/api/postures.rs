@@ -1,0 +1,58 @@
+//! Postures, answered with the countersigned audit head.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+
+use super::{Api, Caller, respond, unavailable, unprocessable, verify};
+use crate::protocol::countersign::{Countersigned, PostureAnswer};
+use crate::protocol::posture::Posture;
+
+/// Largest accepted posture, in bytes.
+pub const MAX_POSTURE_BYTES: usize = 64 * 1024;
+
+pub(super) async fn receive(
+    State(api): State<Arc<Api>>,
+    Caller(agent): Caller,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Response> {
+    let body = body.map_err(respond)?;
+    let now = api.clock.now().wall;
+    let signed = verify(&api, &headers, &body, &agent).await?;
+    let verified = signed.by_key_in_force(&agent, now).map_err(respond)?;
+    let posture =
+        Posture::from_bytes(verified.bytes()).map_err(|e| respond(unprocessable(&e.field, e.what)))?;
+    if posture.agent != agent.name {
+        let detail = format!("found {}; the certificate is that of {}", posture.agent, agent.name);
+        return Err(respond(unprocessable("agent", detail)));
+    }
+    if i64::try_from(posture.audit.seq).is_err() {
+        let detail = format!("found {}; records are numbered up to {}", posture.audit.seq, i64::MAX);
+        return Err(respond(unprocessable("audit.seq", detail)));
+    }
+    let countersigned = Countersigned::new(agent.name, posture.audit, now, &api.key);
+    let kept = api.store.keep_posture(&posture, &verified, &countersigned).await.map_err(unavailable)?;
+    if let Some(finding) = kept.finding {
+        tracing::error!(
+            agent = %posture.agent,
+            finding = finding.as_str(),
+            epoch = %posture.audit.epoch,
+            seq = posture.audit.seq,
+            "the audit log of a box does not fit what it showed before: it was cut short or rewritten"
+        );
+    }
+    let answer = PostureAnswer {
+        statement: countersigned.statement(),
+        countersigned,
+        finding: kept.finding,
+        missing: kept.missing,
+        public_key: api.key.public(),
+    };
+    Ok(Json(answer).into_response())
+}

@@ -1,0 +1,73 @@
+//! References: handed out for one settlement, without a trace.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+use super::{Api, Caller, later, not_stored, unavailable};
+use crate::bureau::store::StoredReference;
+use crate::bureau::transforms::Transforms;
+use crate::crypto::transform::TransformKey;
+use crate::http::problem::Problem;
+use crate::protocol::id::{CardholderId, SettlementId};
+use crate::protocol::reference::ReferenceSet;
+
+/// The settlement that a fetch is for. It is asked for so that a box cannot
+/// leaf through cardholders without naming one, and is not kept.
+#[derive(Debug, Deserialize)]
+pub(super) struct ForSettlement {
+    #[serde(rename = "settlement")]
+    _settlement: SettlementId,
+}
+
+pub(super) async fn give(
+    State(api): State<Arc<Api>>,
+    Caller(agent): Caller,
+    cardholder: Result<Path<CardholderId>, PathRejection>,
+    query: Result<Query<ForSettlement>, QueryRejection>,
+) -> Result<Response, Response> {
+    let bad = |field: &str, detail: String| {
+        Problem::new(StatusCode::BAD_REQUEST, detail).about(field).into_response()
+    };
+    let Path(cardholder) = cardholder.map_err(|e| bad("cardholder", e.body_text()))?;
+    let Query(ForSettlement { .. }) = query.map_err(|e| {
+        let what = e.body_text();
+        bad("settlement", format!("{what}: name the settlement as ?settlement=…"))
+    })?;
+    if let Err(wait) = api.limiter.admit(&agent.name, api.clock.now().boot) {
+        tracing::warn!(agent = %agent.name, "a box fetches references faster than it may");
+        let detail = "this box fetches more references in a minute than it may: \
+                      wait, or raise references.per_agent_per_minute at the bureau";
+        return Err(later(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail), wait));
+    }
+    let found = api.store.references(&cardholder).await.map_err(unavailable)?;
+    if found.is_empty() {
+        let detail = "no reference is enrolled for this cardholder";
+        return Err(Problem::new(StatusCode::NOT_FOUND, detail).about("cardholder").into_response());
+    }
+    let key = api.store.transform_key(&agent).map_err(unavailable)?;
+    Ok(not_stored(protect(cardholder, &found, &key, &api.transforms)))
+}
+
+/// The references under the transform of one box.
+fn protect(
+    cardholder: CardholderId,
+    found: &[StoredReference],
+    key: &TransformKey,
+    transforms: &Transforms,
+) -> ReferenceSet {
+    let mut set = ReferenceSet::new(cardholder, key.id());
+    for StoredReference { model, preprocessing, template } in found {
+        // Models that are in force together may differ in length.
+        let transform = transforms.of(key, template.values().len());
+        if let Some(protected) = template.protect(&transform) {
+            let added = set.add(*model, *preprocessing, &protected);
+            debug_assert!(added, "one key makes one id");
+        }
+    }
+    set
+}

@@ -1,0 +1,152 @@
+//! Documents by digest, each kept once.
+
+use sqlx::{Sqlite, Transaction};
+
+use super::{Store, StoreError};
+use crate::clock::WallTime;
+use crate::crypto::Sha256;
+use crate::protocol::document::DocumentKind;
+use crate::protocol::id::AgentId;
+use crate::protocol::posture::Posture;
+
+/// What became of a document that was handed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// It is stored and committed.
+    Stored,
+    /// It was held before.
+    Held,
+    /// Neither the latest posture of the box nor an event of it names it.
+    NotNamed,
+}
+
+/// Notes that a posture names documents; which of them are not held.
+pub(super) async fn name(
+    tx: &mut Transaction<'_, Sqlite>,
+    posture: &Posture,
+    now: WallTime,
+) -> Result<Vec<Sha256>, StoreError> {
+    let mut missing = Vec::new();
+    for (_, digest) in posture.documents() {
+        let held = sqlx::query("UPDATE documents SET named_at = $1 WHERE digest = $2")
+            .bind(now.as_millis())
+            .bind(digest.to_string())
+            .execute(&mut **tx)
+            .await?;
+        if held.rows_affected() == 0 {
+            missing.push(digest);
+        }
+    }
+    Ok(missing)
+}
+
+impl Store {
+    /// Keeps a document that `agent` handed in, if something that it said names
+    /// the digest: a box cannot fill the store with what nobody asked for.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn keep_document(
+        &self,
+        agent: &AgentId,
+        kind: DocumentKind,
+        bytes: &[u8],
+        now: WallTime,
+    ) -> Result<Kept, StoreError> {
+        let digest = Sha256::of(bytes);
+        if !self.is_named(agent, digest).await? {
+            return Ok(Kept::NotNamed);
+        }
+        let done = sqlx::query(
+            "INSERT INTO documents (digest, kind, body, named_at) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (digest) DO NOTHING",
+        )
+        .bind(digest.to_string())
+        .bind(kind.as_str())
+        .bind(bytes)
+        .bind(now.as_millis())
+        .execute(&self.pool)
+        .await?;
+        Ok(if done.rows_affected() == 1 { Kept::Stored } else { Kept::Held })
+    }
+
+    async fn is_named(&self, agent: &AgentId, digest: Sha256) -> Result<bool, StoreError> {
+        let posture: Option<Vec<u8>> = sqlx::query_scalar("SELECT body FROM postures WHERE agent = $1")
+            .bind(agent.as_str())
+            .fetch_optional(&self.pool)
+            .await?;
+        let posture: Option<Posture> = posture.and_then(|body| serde_json::from_slice(&body).ok());
+        if posture.is_some_and(|p| p.documents().any(|(_, d)| d == digest)) {
+            return Ok(true);
+        }
+        let events: i64 = sqlx::query_scalar(
+            "SELECT COUNT(*) FROM named_documents n JOIN events e ON e.id = n.event \
+             WHERE n.digest = $1 AND e.agent = $2",
+        )
+        .bind(digest.to_string())
+        .bind(agent.as_str())
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(events > 0)
+    }
+
+    /// The exact bytes of a document.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn document(&self, digest: Sha256) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(sqlx::query_scalar("SELECT body FROM documents WHERE digest = $1")
+            .bind(digest.to_string())
+            .fetch_optional(&self.pool)
+            .await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bureau::retention::Kind;
+    use crate::bureau::store::agents::tests::box_with_key;
+    use crate::crypto::sign::{SigningKey, Unverified};
+    use crate::protocol::alert::tests::example;
+    use crate::protocol::countersign::{Receipt, Received};
+    use crate::protocol::id::Epoch;
+
+    const fn at(ms: i64) -> WallTime {
+        WallTime::from_millis(ms)
+    }
+
+    async fn alert(store: &Store, agent: &AgentId, key: &SigningKey, ms: i64) {
+        let event = example(1, None, Epoch::new());
+        let bytes = event.to_bytes().unwrap();
+        let verified = Unverified::new(&bytes, key.sign(&bytes)).verify(&key.public()).unwrap();
+        let (epoch, digest) = (event.chain.epoch, Sha256::of(&bytes));
+        let receipt = Receipt::new(Received { agent, epoch, seq: 1, digest }, at(ms), key);
+        store.insert_event(agent, &verified, &event, &receipt).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_document_stays_while_an_alert_names_it_and_then_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = crate::bureau::store::tests::store(dir.path()).await;
+        let (new, key) = box_with_key("box-1");
+        store.add_agent(&new, at(0)).await.unwrap();
+        let keep = async |bytes: &[u8]| {
+            store.keep_document(&new.name, DocumentKind::Policy, bytes, at(10)).await.unwrap()
+        };
+        // The example names the digests of "p", "n" and "c".
+        assert_eq!(keep(b"p").await, Kept::NotNamed);
+        alert(&store, &new.name, &key, 20).await;
+        assert_eq!(
+            (keep(b"p").await, keep(b"p").await, keep(b"q").await),
+            (Kept::Stored, Kept::Held, Kept::NotNamed)
+        );
+        let digest = Sha256::of(b"p");
+        assert_eq!(store.purge(Kind::Documents, at(99), at(100)).await.unwrap(), 0);
+        assert_eq!(store.document(digest).await.unwrap().as_deref(), Some(&b"p"[..]));
+        store.purge(Kind::OpenAlerts, at(21), at(100)).await.unwrap();
+        assert_eq!(store.purge(Kind::Documents, at(10), at(100)).await.unwrap(), 0);
+        assert_eq!(store.purge(Kind::Documents, at(11), at(100)).await.unwrap(), 1);
+        assert_eq!(store.document(digest).await.unwrap(), None);
+    }
+}
