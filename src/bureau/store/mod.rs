@@ -44,7 +44,6 @@ use crate::crypto::seal::{RootKey, SealError, SealKey};
 
 pub use acts::Act;
 pub use agents::{Agent, AgentChange, AgentSummary, NewAgent, TransformIssue};
-pub use agents::{Agent, AgentChange, AgentSummary, NewAgent};
 pub use chain::ChainState;
 pub use documents::Kept;
 pub use events::{Insertion, StoredAlert};
