@@ -44,8 +44,9 @@ pub struct Link {
 pub struct Linkability {
     /// `D_sys`, 0 to 1.
     pub d_sys: f64,
-    /// 95 % of samples of people, drawn with replacement. Since `D_sys` cannot
-    /// be below 0, it lies too high where `d_sys` is near `chance`.
+    /// 1.96 standard deviations about it, over samples of the people drawn with
+    /// replacement. Not the samples' own percentiles: drawing makes histograms
+    /// rougher, and every sample's `D_sys` is a little higher than this one.
     pub ci95: Interval,
     /// Between which values 95 % of `D_sys` lie if the same scores are mated and
     /// non-mated at random: what no linkability at all looks like.
@@ -68,7 +69,7 @@ impl Linkability {
                 .collect();
             d_sys(drawn.into_iter())
         };
-        let samples = (0..RESAMPLES).filter_map(|_| sample(&mut dice)).collect();
+        let samples: Vec<f64> = (0..RESAMPLES).filter_map(|_| sample(&mut dice)).collect();
         let mut shuffled = links.to_vec();
         let shuffles = (0..RESAMPLES)
             .filter_map(|_| {
@@ -80,12 +81,20 @@ impl Linkability {
                 d_sys(shuffled.iter())
             })
             .collect();
-        Some(Self { d_sys: d, ci95: middle(samples)?, chance: middle(shuffles)? })
+        let reach = 1.96 * deviation(&samples);
+        let ci95 = Interval { low: (d - reach).max(0.0), high: (d + reach).min(1.0) };
+        Some(Self { d_sys: d, ci95, chance: middle(shuffles)? })
     }
 }
 
 fn below(dice: &mut Dice, n: usize) -> usize {
     (dice.bits() % n as u64) as usize
+}
+
+fn deviation(values: &[f64]) -> f64 {
+    let n = values.len().max(2) as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt()
 }
 
 /// The middle 95 %.

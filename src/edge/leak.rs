@@ -20,11 +20,10 @@ use serde_json::json;
 use tracing::debug;
 
 use crate::camera::decode;
-use crate::clock::WallTime;
+use crate::privacy::age::Moment;
 use crate::privacy::audit::Kind;
-use crate::protocol::reference::Template;
+use crate::protocol::id::VerificationId;
 use crate::vision::Vision;
-use crate::vision::embed::DIMENSION;
 
 use super::store::{Store, StoreError};
 use super::workers::Job;
@@ -58,17 +57,11 @@ impl Seen {
             let face = *vision.detect(&frame, &job.rules.region, job.rules.looking).ok()?.first()?;
             let crop = vision.align(&frame, &face);
             let probe = vision.embed(&crop).ok()?;
-            // A probe cannot be read; its comparisons with the axes are its numbers.
-            let axis = |i: usize| {
-                let mut values = vec![0.0; DIMENSION];
-                *values.get_mut(i)? = 1.0;
-                Template::from_raw(values).ok().and_then(|axis| probe.compare(&axis))
-            };
             Some(Self {
                 jpeg: sample.bytes().to_vec(),
                 pixels: frame.rgb().to_vec(),
                 crop: crop.rgb().to_vec(),
-                probe: (0..DIMENSION).map(axis).collect::<Option<_>>()?,
+                probe: probe.exposed().to_vec(),
             })
         })
     }
@@ -149,14 +142,19 @@ pub(super) fn look(vision: &mut Vision, job: &Job) {
 }
 
 /// Into a sealed row, and into the audit log.
-pub(super) fn into_store(store: &mut Store, now: WallTime) -> Result<(), StoreError> {
+pub(super) fn into_store(store: &mut Store, now: Moment) -> Result<(), StoreError> {
     for (i, bytes) in leaks("sealed", Seen::as_bytes).into_iter().enumerate() {
-        let sealed = store.seal.seal(&format!("meta/leak-{i}"), &bytes)?;
-        let row = rusqlite::params![format!("leak-{i}"), sealed];
-        store.connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", row)?;
+        let id = VerificationId::new();
+        let sealed = store.seal(&super::journal::payload_label(id), &bytes, now.age)?;
+        let row = rusqlite::params![format!("leak-{i}"), id.to_string(), sealed, now.age.as_millis()];
+        store.connection.execute(
+            "INSERT OR IGNORE INTO settlements (id_hash, verification, state, payload, updated_at)
+             VALUES (?1, ?2, 'done', ?3, ?4)",
+            row,
+        )?;
     }
     for leak in texts("audit") {
-        store.record(now, Kind::Started, &json!({ "leak": leak }))?;
+        store.record(now.wall, Kind::Started, &json!({ "leak": leak }))?;
     }
     Ok(())
 }

@@ -54,6 +54,12 @@ impl Probe {
         dot(self.0.values(), other.0.values())
     }
 
+    /// The numbers: only in a program that is built to leak them.
+    #[cfg(feature = "leak")]
+    pub(crate) fn exposed(&self) -> &[f32] {
+        self.0.values()
+    }
+
     /// A probe at a known place, for tests of the rule that decides.
     #[cfg(test)]
     pub(crate) fn for_tests(template: Template) -> Self {

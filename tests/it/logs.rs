@@ -179,7 +179,7 @@ async fn under_systemd_the_journal_gets_the_fields() {
     });
     let script = format!(
         "#!/bin/sh\nexport JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2)\n\
-         exec bwrap --dev-bind / / --tmpfs /run --bind {} /run/systemd/journal -- {} \"$@\"\n",
+         exec bwrap --die-with-parent --dev-bind / / --tmpfs /run --bind {} /run/systemd/journal -- {} \"$@\"\n",
         journal.display(),
         h.programs.agent.display()
     );

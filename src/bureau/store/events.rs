@@ -15,67 +15,6 @@ use crate::crypto::Sha256;
 use crate::crypto::sign::{Signature, Unverified, Verified};
 use crate::protocol::alert::{Content, Event};
 use crate::protocol::countersign::Receipt;
-use crate::protocol::id::{AgentId, AlertId, Epoch};
-
-/// How an event fits the one before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ChainState {
-    /// It names the digest of the event held before it, or is the first.
-    Ok,
-    /// The event before it is not held.
-    Gap,
-    /// The event before it expired on the box, which signed for its digest.
-    Expired,
-    /// It names another digest than that of the event before it.
-    Broken,
-}
-
-impl ChainState {
-    /// The word in the store and in metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Gap => "gap",
-            Self::Expired => "expired",
-            Self::Broken => "broken",
-        }
-    }
-
-    fn read(text: &str) -> Self {
-        match text {
-            "ok" => Self::Ok,
-            "gap" => Self::Gap,
-            "expired" => Self::Expired,
-            _ => Self::Broken,
-        }
-    }
-
-    fn of(link: &Link, before: Option<Neighbour>) -> Self {
-        match (link.seq, link.previous, before) {
-            (1, None, _) => Self::Ok,
-            (1, Some(_), _) | (_, None, _) => Self::Broken,
-            (_, Some(_), None) => Self::Gap,
-            (_, Some(named), Some(Neighbour { digest, expired })) if named == digest => {
-                if expired {
-                    Self::Expired
-                } else {
-                    Self::Ok
-                }
-            }
-            _ => Self::Broken,
-        }
-    }
-}
-
-/// The event beside another in a chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Neighbour {
-    /// SHA-256 of its exact bytes.
-    pub(super) digest: Sha256,
-    /// Whether it is not held, and the box said that it expired.
-    pub(super) expired: bool,
-}
 use crate::protocol::id::{AgentId, AlertId};
 
 /// What became of an event that was handed in.

@@ -43,7 +43,6 @@ use zeroize::Zeroizing;
 use crate::crypto::seal::{RootKey, SealError, SealKey};
 
 pub use acts::Act;
-pub use agents::{Agent, AgentChange, AgentSummary, NewAgent};
 pub use agents::{Agent, AgentChange, AgentSummary, NewAgent, TransformIssue};
 pub use chain::ChainState;
 pub use documents::Kept;
