@@ -172,7 +172,10 @@ pub fn bundle() -> Vec<Vec<u8>> {
         "heads": { "before": head(signed), "after": head(signed + 60_000) },
     });
     let mut short = whole.clone();
-    ["neighbours", "later", "heads"].map(|part| short.as_object_mut().unwrap().remove(part));
+    short
+        .as_object_mut()
+        .unwrap()
+        .retain(|part, _| !["neighbours", "later", "heads"].contains(&part.as_str()));
     let input = |mask: u8, inner: Value| [&[1, 0x80, 3, mask], inner.to_string().as_bytes()].concat();
     vec![input(1, whole), input(0, short)]
 }
