@@ -181,6 +181,7 @@ async fn evidence(context: &Arc<Context>, all: &[&Evidence], now: WallTime) {
     let worker = Arc::clone(context);
     let signed = tokio::task::spawn_blocking(move || {
         worker.export_audit().map_err(|e| e.to_string())?;
+        worker.purge_audit_log().map_err(|e| e.to_string())?;
         worker.checkpoint().map_err(|e| e.to_string())
     })
     .await;

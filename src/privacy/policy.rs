@@ -107,6 +107,10 @@ pub const LIMITS: [Limit; 5] = [FRAMES, JOURNAL, ACKNOWLEDGED_ALERTS, WAITING_AL
 /// records of processing). It holds nothing personal but settlement numbers.
 pub const AUDIT_LOG_YEARS: u32 = 3;
 
+/// Years after which files of the audit log are deleted: settlement numbers do
+/// not stay for ever.
+pub const AUDIT_LOG_CEILING_YEARS: u32 = 10;
+
 /// Days after its review date during which an impact assessment only warns.
 pub const ASSESSMENT_GRACE_DAYS: i32 = 30;
 
