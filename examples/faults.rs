@@ -29,6 +29,9 @@ struct Arguments {
     /// Worlds side by side.
     #[arg(long, default_value_t = 2)]
     worlds: u64,
+    /// Power cuts.
+    #[arg(long, default_value_t = 0)]
+    power: u64,
     /// Start of the chances; the same seed plans the same cuts.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -59,6 +62,13 @@ async fn run(arguments: &Arguments) -> io::Result<bool> {
     let dir = root.join("target/faults");
     let _ = std::fs::remove_dir_all(&dir);
     let begun = Instant::now();
+    if arguments.power > 0 {
+        let out = faults::power::power_cuts(&dir.join("power"), &place, arguments.power, arguments.seed, |n| {
+            println!("{:>6.1} s  power cut {n}", begun.elapsed().as_secs_f64());
+        })
+        .await?;
+        println!("{out:#?}");
+    }
     let mut campaign = Campaign::default();
     let mut running = tokio::task::JoinSet::new();
     for n in 0..arguments.worlds {

@@ -7,5 +7,7 @@
 pub mod cuts;
 pub mod dice;
 pub mod oracle;
+pub mod power;
 pub mod process;
+pub mod trace;
 pub mod world;
