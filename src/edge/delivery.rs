@@ -239,4 +239,26 @@ mod tests {
             assert!(b.wait().as_millis() <= bound);
         }
     }
+
+    #[test]
+    fn a_thousand_boxes_that_lost_their_bureau_at_once_do_not_come_back_at_once() {
+        // An hour without the bureau; each attempt fails at once. Once the bound has
+        // reached its longest, the mean is 1000 boxes / 30 s.
+        let (boxes, hour) = (1000, Duration::from_secs(3600));
+        let mut attempts = vec![0u32; hour.as_secs() as usize];
+        for _ in 0..boxes {
+            let mut back_off = BackOff::default();
+            let mut at = back_off.wait();
+            while at < hour {
+                attempts[at.as_secs() as usize] += 1;
+                at += back_off.wait();
+            }
+        }
+        // The first minutes are closer together: the bound is still growing.
+        let steady = &attempts[300..];
+        let peak = steady.iter().max().copied().unwrap_or_default();
+        assert!(peak <= boxes / 10, "{peak} of {boxes} boxes came in one second");
+        assert!(attempts.iter().all(|n| *n <= boxes * 4), "{:?}", &attempts[..8]);
+        assert!(steady.iter().sum::<u32>() > boxes * 60, "boxes gave up");
+    }
 }

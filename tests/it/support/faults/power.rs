@@ -335,12 +335,19 @@ pub async fn power_cuts(
 }
 
 /// A moment to cut at: more often than not just after a write that no sync has
-/// covered yet, where there is something to tear.
+/// covered yet, where there is something to tear; each file as often as any
+/// other, however rarely it is written.
 fn moment(steps: &[Step], dice: &mut Dice) -> usize {
-    let writes: Vec<usize> =
-        steps.iter().enumerate().filter(|(_, s)| matches!(s, Step::Write { .. })).map(|(i, _)| i + 1).collect();
+    let mut writes: BTreeMap<&Path, Vec<usize>> = BTreeMap::new();
+    for (i, step) in steps.iter().enumerate() {
+        if let Step::Write { path, .. } = step {
+            writes.entry(path).or_default().push(i + 1);
+        }
+    }
     let any = dice.below(steps.len() as u64 + 1) as usize;
-    if dice.chance(70) { dice.one(&writes).copied().unwrap_or(any) } else { any }
+    let files: Vec<&Vec<usize>> = writes.values().collect();
+    let after_a_write = dice.one(&files).and_then(|w| dice.one(w)).copied();
+    if dice.chance(70) { after_a_write.unwrap_or(any) } else { any }
 }
 
 async fn record(dir: &Path, place: &Place) -> io::Result<Recording> {
