@@ -1,8 +1,9 @@
 # Daily work, by name. `make demo` and `make test` do all the set-up.
-.PHONY: demo test setup packages models build fmt lint clean
+.PHONY: demo test faults setup packages models build fmt lint clean
 
 CARGO ?= cargo
 KEEP ?=
+CUTS ?= 200
 
 demo: setup build  ## six settlements through the real programs, checked
 	@target/release/examples/demo $(if $(KEEP),--keep)
@@ -10,6 +11,9 @@ demo: setup build  ## six settlements through the real programs, checked
 test: setup build  ## every test
 	$(CARGO) test --release --all-targets
 	$(CARGO) test --release --doc
+
+faults: setup build  ## break everything that can break, and count what was lost
+	@target/release/examples/faults --cuts $(CUTS)
 
 setup: packages models
 

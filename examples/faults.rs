@@ -80,8 +80,9 @@ async fn run(arguments: Arguments) -> io::Result<bool> {
         agent: release.join("counterproof"),
         bureau: release.join("counterproof-bureau"),
         models: root.join("models/models.toml"),
+        scratch: root.join("target/faults"),
     };
-    let dir = root.join("target/faults");
+    let dir = place.scratch.clone();
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir)?;
     let harness = Harness { arguments, place, dir, begun: Instant::now() };

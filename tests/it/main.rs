@@ -4,6 +4,7 @@
 mod agent;
 mod architecture;
 mod bureau;
+mod faults;
 mod opencv;
 mod support;
 mod types;

@@ -1,6 +1,7 @@
 //! What the whole-program tests share.
 
 pub mod bureau;
+pub mod faults;
 pub mod hospital;
 pub mod pki;
 

@@ -62,6 +62,8 @@ impl Turned {
 async fn open(dir: &Path, place: &Place) -> io::Result<(World, Turned)> {
     let wishes = Wishes { before_ms: 600, after_ms: 200, ..Wishes::default() };
     let world = World::open(dir, place, &wishes).await?;
+    // A notice posted "tomorrow" by a clock that is behind would keep the agent from starting.
+    world.edit("counterproof.toml", "posted_on = \"2026-01-01\"", "posted_on = \"2020-01-01\"")?;
     let turned = Turned::new(&world)?;
     Ok((world, turned))
 }

@@ -184,11 +184,16 @@ pub async fn no_descriptors(dir: &Path, place: &Place, _: Extent) -> io::Result<
     let desk = world.desk()?;
     let pid = world.agent.as_ref().map(|a| a.pid()).unwrap_or_default();
     let limit = |n: u64| -> io::Result<()> {
-        let arguments = [format!("--pid={pid}"), format!("--nofile={n}:65536")];
+        // The soft limit alone: a hard one could not be raised again.
+        let arguments = [format!("--pid={pid}"), format!("--nofile={n}:")];
         let status = Command::new("prlimit").args(arguments).status()?;
         must(status.success(), || "prlimit failed".into())
     };
     let open = fs::read_dir(format!("/proc/{pid}/fd"))?.count() as u64;
+    let usual = fs::read_to_string(format!("/proc/{pid}/limits"))?
+        .lines()
+        .find_map(|l| l.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok())
+        .unwrap_or(1024);
     limit(open.saturating_sub(4))?;
     let stranger = world.desk()?;
     let body = world.settlement("w01", "PA");
@@ -196,7 +201,7 @@ pub async fn no_descriptors(dir: &Path, place: &Place, _: Extent) -> io::Result<
     must(waited != Some(202), || "a new connection was served without a descriptor".into())?;
     let body = world.settlement("w01", "PA");
     desk.settle(body).await;
-    limit(65536)?;
+    limit(usual)?;
     let outcome = recovered(&mut world, &desk).await?;
     world.kill_agent();
     Ok(Outcome { findings: world.peace().await?, ..outcome })

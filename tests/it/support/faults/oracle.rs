@@ -49,6 +49,23 @@ impl Record {
         })
     }
 
+    /// A log of these records (kind, data, row), numbered and chained.
+    pub fn chain(epoch: &str, records: &[Value]) -> Vec<Self> {
+        let mut prev = Sha256([0; 32]).to_string();
+        let mut out = Vec::new();
+        for (i, r) in records.iter().enumerate() {
+            let body = serde_json::json!({
+                "epoch": epoch, "seq": i + 1, "kind": r["kind"], "data": r["data"], "row": r["row"], "prev": prev,
+            })
+            .to_string();
+            let hash = Sha256::of(body.as_bytes()).to_string();
+            let line = format!("{},\"hash\":\"{hash}\"}}", body.strip_suffix('}').unwrap_or_default());
+            out.extend(Self::read(&line));
+            prev = hash;
+        }
+        out
+    }
+
     /// A field of its details, as text.
     pub fn text(&self, field: &str) -> &str {
         self.data.get(field).and_then(Value::as_str).unwrap_or_default()
@@ -94,6 +111,20 @@ pub struct Held {
     pub chain: String,
     digest: String,
     previous: Option<String>,
+}
+
+impl Held {
+    /// One as it should be.
+    pub fn example(
+        arrival: i64,
+        id: &str,
+        epoch: &str,
+        seq: u64,
+        digest: String,
+        previous: Option<String>,
+    ) -> Self {
+        Self { arrival, id: id.into(), epoch: epoch.into(), seq, chain: "ok".into(), digest, previous }
+    }
 }
 
 /// Every event in the bureau's database, by arrival. Read beside the running

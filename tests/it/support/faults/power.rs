@@ -35,6 +35,8 @@ const SECTOR: usize = 512;
 const LIFE: Duration = Duration::from_millis(6000);
 /// How long a restarted agent may take to have told everything.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The same where things are bound to be missing.
+const SHORT: Duration = Duration::from_secs(3);
 
 /// A change of a file that no sync has covered.
 #[derive(Debug, Clone)]
@@ -297,7 +299,27 @@ pub async fn power_cuts(
     place: &Place,
     wanted: u64,
     seed: u64,
-    mut progress: impl FnMut(u64),
+    mut progress: impl FnMut(u64) + Send,
+) -> io::Result<PowerCuts> {
+    cut(dir, place, wanted, seed, false, &mut progress).await
+}
+
+/// The same on a disk that forgets what it said it had synced: the harness must
+/// find that things are lost.
+///
+/// # Errors
+/// As [`power_cuts`].
+pub async fn lying_disk(dir: &Path, place: &Place, wanted: u64, seed: u64) -> io::Result<PowerCuts> {
+    cut(dir, place, wanted, seed, true, &mut |_| {}).await
+}
+
+async fn cut(
+    dir: &Path,
+    place: &Place,
+    wanted: u64,
+    seed: u64,
+    lies: bool,
+    progress: &mut (dyn FnMut(u64) + Send),
 ) -> io::Result<PowerCuts> {
     let mut recording = record(dir, place).await?;
     let mut dice = Dice::new(seed);
@@ -310,7 +332,8 @@ pub async fn power_cuts(
         let state = recording.world.state();
         let _ = fs::remove_dir_all(&state);
         let mut disk = Disk::default();
-        recording.steps.iter().take(cut).for_each(|s| disk.take(s));
+        let honest = |s: &&Step| !(lies && matches!(s, Step::Sync(p) if p.extension().is_some_and(|e| e == "db-wal" || e == "log" || e == "jsonl")));
+        recording.steps.iter().take(cut).filter(honest).for_each(|s| disk.take(s));
         disk.survive(&state, &mut dice)?;
         let kept = recording.world.path(&format!("cut-{}", out.states));
         super::world::copy_folder(&state, &kept)?;
@@ -319,7 +342,7 @@ pub async fn power_cuts(
         }
         fs::copy(&template, recording.world.path("bureau.db"))?;
         out.states += 1;
-        match restart(&mut recording, cut).await {
+        match restart(&mut recording, cut, if lies { SHORT } else { PATIENCE }).await {
             Ok((findings, repaired)) => {
                 out.repaired += repaired;
                 if findings.clean() {
@@ -397,7 +420,7 @@ async fn record(dir: &Path, place: &Place) -> io::Result<Recording> {
 }
 
 /// Starts the agent on what survived and checks what was acknowledged before.
-async fn restart(recording: &mut Recording, cut: usize) -> io::Result<(Findings, u64)> {
+async fn restart(recording: &mut Recording, cut: usize, patience: Duration) -> io::Result<(Findings, u64)> {
     let before = recording.steps.get(..cut).unwrap_or_default();
     let answered = before.iter().filter(|s| matches!(s, Step::Answer { .. })).count();
     let answers = recording.answers.get(..answered).unwrap_or_default();
@@ -410,7 +433,7 @@ async fn restart(recording: &mut Recording, cut: usize) -> io::Result<(Findings,
         .collect();
     recording.world.start_bureau(&Wrap::default()).await?;
     recording.world.start_agent(&Wrap::default()).await?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience;
     loop {
         let history = [oracle::audit_records(&recording.world.state())?];
         let held = recording.world.held()?;

@@ -22,6 +22,8 @@ pub struct Place {
     pub agent: PathBuf,
     pub bureau: PathBuf,
     pub models: PathBuf,
+    /// A folder for what worlds share.
+    pub scratch: PathBuf,
 }
 
 /// A hospital, its bureau, and what was acknowledged in it.
@@ -122,12 +124,9 @@ impl World {
     /// Makes a hospital in the folder, with two cardholders enrolled and the
     /// bureau running; no agent yet.
     pub async fn open(dir: &Path, place: &Place, wishes: &Wishes) -> io::Result<Self> {
-        borrow_cameras(dir)?;
-        let programs = Programs { agent: place.agent.clone(), bureau: place.bureau.clone() };
-        let mut hospital = Hospital::open(dir, programs, &place.models, wishes)?;
+        let mut hospital = open_hospital(dir, place, wishes)?;
         hospital.enrol()?;
         drop(hospital.bureau.take());
-        lend_cameras(dir);
         let agent = fs::read_to_string(hospital.agent_config())?;
         let url = agent.lines().find_map(|l| l.strip_prefix("url = \"https://localhost:"));
         let port = url.map(|u| u.trim_end_matches('"').to_owned()).unwrap_or_default();
@@ -339,24 +338,24 @@ pub async fn finished(mut starting: Starting) -> io::Result<Started> {
     }
 }
 
-/// Drawn once in a process: drawing takes longer than everything else here.
-static CAMERAS: Mutex<Option<PathBuf>> = Mutex::new(None);
+/// Whether this process has drawn the cameras: drawing takes longer than
+/// everything else here, so worlds copy what the first one drew.
+static DRAWN: Mutex<bool> = Mutex::new(false);
 
-fn lend_cameras(dir: &Path) {
-    let mut cameras = CAMERAS.lock().unwrap_or_else(|e| e.into_inner());
-    // The first world may go before others come: what it drew is kept beside it.
-    let kept = dir.with_file_name("cameras");
-    if cameras.is_none() && copy_folder(&dir.join("cameras"), &kept).is_ok() {
-        *cameras = Some(kept);
+fn open_hospital(dir: &Path, place: &Place, wishes: &Wishes) -> io::Result<Hospital> {
+    let programs = Programs { agent: place.agent.clone(), bureau: place.bureau.clone() };
+    let kept = place.scratch.join("cameras");
+    let mut drawn = DRAWN.lock().unwrap_or_else(|e| e.into_inner());
+    if *drawn {
+        drop(drawn);
+        copy_folder(&kept, &dir.join("cameras"))?;
+        return Hospital::open(dir, programs, &place.models, wishes);
     }
-}
-
-fn borrow_cameras(dir: &Path) -> io::Result<()> {
-    let cameras = CAMERAS.lock().unwrap_or_else(|e| e.into_inner()).clone();
-    match cameras.filter(|c| c.is_dir()) {
-        Some(kept) => copy_folder(&kept, &dir.join("cameras")),
-        None => Ok(()),
-    }
+    let hospital = Hospital::open(dir, programs, &place.models, wishes)?;
+    let _ = fs::remove_dir_all(&kept);
+    copy_folder(&dir.join("cameras"), &kept)?;
+    *drawn = true;
+    Ok(hospital)
 }
 
 /// Copies a folder with everything in it.
