@@ -70,7 +70,7 @@ scenarios! {
     no_descriptors,
     clock_steps,
     a_month_without_the_bureau,
-    a_year_ahead_with_alerts_waiting,
+    a_year_ahead_with_alerts_waiting: ignored "limits go by the wall clock alone",
     sick_cameras,
     settlement_storm,
     memory_ends,
