@@ -145,14 +145,33 @@ fn the_oracle_names_what_is_lost_doubled_strange_or_out_of_order() {
     type Found = fn(&Findings) -> bool;
     let cases: [(&str, Harm, Found); 9] = [
         ("no verdict", |t| drop(t.log.remove(1)), |f| f.verdicts_missing == ["S1"]),
-        ("two verdicts", |t| { let mut r = t.log[1].clone(); r["row"] = json!(9); t.log.push(r) }, |f| f.verdicts_doubled == ["S1"]),
+        (
+            "two verdicts",
+            |t| {
+                let mut r = t.log[1].clone();
+                r["row"] = json!(9);
+                t.log.push(r)
+            },
+            |f| f.verdicts_doubled == ["S1"],
+        ),
         ("not accepted", |t| drop(t.log.remove(0)), |f| f.acceptances_missing == ["S1"]),
         ("not delivered", |t| drop(t.held.pop()), |f| f.events_missing == ["a2"]),
-        ("not withdrawn", |t| { t.log.pop(); t.held.pop(); }, |f| f.withdrawals_missing == ["S1"]),
+        (
+            "not withdrawn",
+            |t| {
+                t.log.pop();
+                t.held.pop();
+            },
+            |f| f.withdrawals_missing == ["S1"],
+        ),
         ("a stranger", |t| t.held.push(held(3, "a3")), |f| f.strangers == ["event a3"]),
         ("out of order", |t| t.held.swap(0, 1), |f| !f.out_of_order.is_empty()),
-        ("a row twice", |t| { t.log[3]["row"] = json!(3) }, |f| f.audit_breaks == ["row 3 twice"]),
-        ("another answer", |t| t.ledger.acknowledged("S1", "v2", std::time::Duration::ZERO), |f| f.answers_changed == ["S1"]),
+        ("a row twice", |t| t.log[3]["row"] = json!(3), |f| f.audit_breaks == ["row 3 twice"]),
+        (
+            "another answer",
+            |t| t.ledger.acknowledged("S1", "v2", std::time::Duration::ZERO),
+            |f| f.answers_changed == ["S1"],
+        ),
     ];
     for (what, harm, found) in cases {
         let mut told = told();

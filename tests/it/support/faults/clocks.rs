@@ -141,11 +141,7 @@ pub async fn a_month_without_the_bureau(dir: &Path, place: &Place, extent: Exten
 
 /// The box's clock jumps a year ahead while alerts wait, across a restart:
 /// a wrong clock is no reason to forget them.
-pub async fn a_year_ahead_with_alerts_waiting(
-    dir: &Path,
-    place: &Place,
-    _: Extent,
-) -> io::Result<Outcome> {
+pub async fn a_year_ahead_with_alerts_waiting(dir: &Path, place: &Place, _: Extent) -> io::Result<Outcome> {
     wait_out(dir, place, &[1], YEAR).await
 }
 

@@ -32,7 +32,16 @@ const PACE: Duration = Duration::from_millis(150);
 
 /// Calls at which a cut is planted: commit, sync, append, send, receive, tidy.
 const AGENT_CALLS: &[&str] = &[
-    "fsync", "fdatasync", "pwrite64", "write", "ftruncate", "unlink", "rename", "sendto", "writev", "sendmsg",
+    "fsync",
+    "fdatasync",
+    "pwrite64",
+    "write",
+    "ftruncate",
+    "unlink",
+    "rename",
+    "sendto",
+    "writev",
+    "sendmsg",
     "recvfrom",
 ];
 const BUREAU_CALLS: &[&str] =
@@ -370,7 +379,8 @@ fn census(trace: &Path, calls: &[&'static str]) -> io::Result<Census> {
     for line in text.lines() {
         let Some((thread, rest)) = line.split_once(' ') else { continue };
         let rest = rest.trim_start();
-        if let Some(call) = calls.iter().find(|c| rest.strip_prefix(**c).is_some_and(|r| r.starts_with('('))) {
+        if let Some(call) = calls.iter().find(|c| rest.strip_prefix(**c).is_some_and(|r| r.starts_with('(')))
+        {
             *by_thread.entry((thread, call)).or_default() += 1;
         }
     }
@@ -381,4 +391,3 @@ fn census(trace: &Path, calls: &[&'static str]) -> io::Result<Census> {
     }
     Ok(most)
 }
-

@@ -45,10 +45,16 @@ pub async fn ill_bureau(dir: &Path, place: &Place, extent: Extent) -> io::Result
     through(
         &mut world,
         &proxy,
-        &[Fault::Answer(302, None, ""), Fault::Answer(200, None, html), Fault::Reset, Fault::Answer(204, None, "")],
+        &[
+            Fault::Answer(302, None, ""),
+            Fault::Answer(200, None, html),
+            Fault::Reset,
+            Fault::Answer(204, None, ""),
+        ],
     )
     .await?;
-    through(&mut world, &proxy, &[Fault::Slow(Duration::from_secs(2)), Fault::Answer(599, None, "?")]).await?;
+    through(&mut world, &proxy, &[Fault::Slow(Duration::from_secs(2)), Fault::Answer(599, None, "?")])
+        .await?;
     if extent == Extent::Full {
         // The box waits its whole 20 s for each of these.
         through(&mut world, &proxy, &[Fault::Forget, Fault::Forget]).await?;
@@ -69,7 +75,9 @@ pub async fn away_bureau(dir: &Path, place: &Place, _: Extent) -> io::Result<Out
     }
     let desk = world.desk()?;
     let body = world.settlement("w01", "PA");
-    must(desk.settle(body).await == Some(202), || "with the bureau stopped, intake did not answer 202".into())?;
+    must(desk.settle(body).await == Some(202), || {
+        "with the bureau stopped, intake did not answer 202".into()
+    })?;
     if let Some(bureau) = world.bureau.as_ref() {
         bureau.signal("CONT")?;
     }

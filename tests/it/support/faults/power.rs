@@ -107,7 +107,8 @@ fn tear(content: &mut Vec<u8>, at: usize, bytes: &[u8], any_order: bool, dice: &
     let first = dice.below(sectors.len() as u64 + 1) as usize;
     let any = any_order && dice.chance(40);
     for (n, sector) in sectors.into_iter().enumerate() {
-        if if any { dice.chance(50) } else { n < first } {
+        let survives = if any { dice.chance(50) } else { n < first };
+        if survives {
             apply(content, &Pending::Write(at + sector.start, bytes[sector].to_vec()));
         }
     }
@@ -335,7 +336,10 @@ async fn cut(
         let state = recording.world.state();
         let _ = fs::remove_dir_all(&state);
         let mut disk = Disk::default();
-        let honest = |s: &&Step| !(lies && matches!(s, Step::Sync(p) if p.extension().is_some_and(|e| e == "db-wal" || e == "log" || e == "jsonl")));
+        let honest = |s: &&Step| {
+            !(lies
+                && matches!(s, Step::Sync(p) if p.extension().is_some_and(|e| e == "db-wal" || e == "log" || e == "jsonl")))
+        };
         recording.steps.iter().take(cut).filter(honest).for_each(|s| disk.take(s));
         disk.survive(&state, &mut dice)?;
         let kept = recording.world.path(&format!("cut-{}", out.states));

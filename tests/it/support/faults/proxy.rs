@@ -83,11 +83,8 @@ impl Proxy {
     pub async fn before(world: &World) -> io::Result<Self> {
         let pki = world.path("pki");
         let ours = world.hospital.pki.issue("proxy", true)?;
-        let as_box = Issued {
-            ca: pki.join("ca.pem"),
-            certificate: pki.join("box-1.pem"),
-            key: pki.join("box-1.key"),
-        };
+        let as_box =
+            Issued { ca: pki.join("ca.pem"), certificate: pki.join("box-1.pem"), key: pki.join("box-1.key") };
         let tls = files(&as_box).client().map_err(io::Error::other)?;
         let client = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build();
         let shared = Arc::new(Mutex::new(Shared::default()));

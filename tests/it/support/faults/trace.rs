@@ -7,7 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The calls that must be recorded.
-pub const CALLS: &str = "trace=openat,mkdir,write,pwrite64,lseek,ftruncate,fsync,fdatasync,rename,unlink,sendto,writev,sendmsg";
+pub const CALLS: &str =
+    "trace=openat,mkdir,write,pwrite64,lseek,ftruncate,fsync,fdatasync,rename,unlink,sendto,writev,sendmsg";
 
 /// One thing that happened. Paths are relative to the state folder.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,7 +92,8 @@ impl Reader {
             "mkdir" => Some(Step::Folder(self.inside(texts().first()?)?)),
             "write" | "pwrite64" => {
                 let bytes = texts().into_iter().next()?;
-                if name == "write" && between(arguments, '<', '>').is_some_and(|p| p.ends_with(b"agent.log")) {
+                if name == "write" && between(arguments, '<', '>').is_some_and(|p| p.ends_with(b"agent.log"))
+                {
                     return delivered(&bytes).map(Step::Log);
                 }
                 let at = (name == "pwrite64").then(|| last_number(arguments)).flatten();

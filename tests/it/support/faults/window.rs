@@ -28,7 +28,9 @@ fn verdicts(world: &World) -> io::Result<BTreeMap<String, (String, String)>> {
         .iter()
         .flatten()
         .filter(|r| r.kind == "verdict")
-        .map(|r| (r.text("settlement").to_owned(), (r.text("verdict").to_owned(), r.text("reason").to_owned())))
+        .map(|r| {
+            (r.text("settlement").to_owned(), (r.text("verdict").to_owned(), r.text("reason").to_owned()))
+        })
         .collect())
 }
 
@@ -141,7 +143,11 @@ pub async fn settlement_storm(dir: &Path, place: &Place, extent: Extent) -> io::
     };
     let (shed, p50, p99) = (findings.shed, at(0.50), at(0.99));
     must(findings.acknowledged + shed >= seconds * 100, || {
-        format!("of {} settlements {} were acknowledged and {shed} shed", seconds * 100, findings.acknowledged)
+        format!(
+            "of {} settlements {} were acknowledged and {shed} shed",
+            seconds * 100,
+            findings.acknowledged
+        )
     })?;
     // After it the window is watched as before.
     world.alert().await?;
