@@ -35,8 +35,11 @@ const SECTOR: usize = 512;
 /// one was not, is repaired like one that was cut short. Until then the agent
 /// takes it for tampering and does not start.
 pub const ANY_SECTOR_OF_AN_AUDIT_RECORD: bool = false;
-/// How long the recorded agent works.
-const LIFE: Duration = Duration::from_millis(6000);
+/// How long the recorded agent works at least, and at most.
+const LIFE: Duration = Duration::from_secs(6);
+const LONGEST_LIFE: Duration = Duration::from_secs(60);
+/// Events without which a life is not worth recording.
+const EVENTS: usize = 4;
 /// How long a restarted agent may take to have told everything.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The same where things are bound to be missing.
@@ -397,7 +400,7 @@ async fn record(dir: &Path, place: &Place) -> io::Result<Recording> {
     let begun = Instant::now();
     let mut answers = Vec::new();
     let mut n = 0;
-    while begun.elapsed() < LIFE {
+    while begun.elapsed() < LIFE || (world.committed()? < EVENTS && begun.elapsed() < LONGEST_LIFE) {
         n += 1;
         let body = world.settlement(if n % 5 == 0 { "w02" } else { "w01" }, "PA");
         let id = body.get("settlement_id").and_then(|v| v.as_str()).unwrap_or_default().to_owned();
