@@ -23,8 +23,11 @@ use super::world::{Desk, Place, World};
 
 /// A world is looked over and left for a new one after so many cuts.
 const CUTS_IN_A_WORLD: u64 = 120;
-/// The longest that an agent works before it is cut at the latest.
+/// The longest that an agent works before it is cut at the latest, on a machine
+/// that starts it in [`USUAL_START`]; longer on a slower one, or it would be cut
+/// before it has done anything.
 const LIFE: Duration = Duration::from_millis(2200);
+const USUAL_START: Duration = Duration::from_millis(800);
 /// A tracer holds a call that was made for so long; the cut comes within it.
 const HELD_US: u64 = 3_000_000;
 /// Between two settlements.
@@ -158,6 +161,8 @@ struct Run {
     bureau_census: Census,
     requests: JoinSet<()>,
     next: Instant,
+    /// [`LIFE`] on this machine.
+    life: Duration,
     /// When to take back which settlement.
     to_cancel: VecDeque<(Instant, String)>,
 }
@@ -172,6 +177,7 @@ impl Run {
             bureau_census: Census::new(),
             requests: JoinSet::new(),
             next: Instant::now(),
+            life: LIFE,
             to_cancel: VecDeque::new(),
         }
     }
@@ -211,10 +217,12 @@ impl Run {
             Wrap::strace(trace, &["-e".into(), format!("trace={}", calls.join(","))])
         };
         self.world.start_bureau(&only(&bureau_trace, BUREAU_CALLS)).await?;
-        self.world.start_agent(&only(&agent_trace, AGENT_CALLS)).await?;
+        let took = self.world.start_agent(&only(&agent_trace, AGENT_CALLS)).await?;
+        let slower = took.as_secs_f64() / USUAL_START.as_secs_f64();
+        self.life = LIFE.mul_f64(slower.clamp(1.0, 6.0));
         let desk = self.world.desk()?;
         let begun = Instant::now();
-        while begun.elapsed() < LIFE {
+        while begun.elapsed() < self.life {
             self.work(&desk);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -227,7 +235,7 @@ impl Run {
 
     fn plan(&mut self, calls: &'static [&'static str], census: &Census) -> Plan {
         let seen: Vec<&'static str> = calls.iter().copied().filter(|c| census.contains_key(c)).collect();
-        let at_random = self.dice.chance(35);
+        let at_random = self.dice.chance(20);
         match self.dice.one(&seen).copied() {
             Some(call) if !at_random => {
                 // Low numbers more often: a thread that is new counts from one again.
@@ -235,7 +243,7 @@ impl Run {
                 let k = 1 + self.dice.below(most);
                 if self.dice.chance(50) { Plan::Before(call, k) } else { Plan::After(call, k) }
             }
-            _ => Plan::Moment(self.dice.within(LIFE)),
+            _ => Plan::Moment(self.dice.within(self.life)),
         }
     }
 
@@ -270,7 +278,7 @@ impl Run {
             self.requests.spawn(async move { _ = desk.settle(body).await });
         }
         let begun = Instant::now();
-        let last = if let Plan::Moment(at) = plan { *at } else { LIFE };
+        let last = if let Plan::Moment(at) = plan { *at } else { self.life };
         let mut bureau_plan = self.bureau_plan().await?;
         let mut bureau_begun = Instant::now();
         let mut bureau_cuts = 1 + self.dice.below(2);
@@ -325,7 +333,7 @@ impl Run {
             self.count(&plan, "bureau");
         }
         self.world.start_bureau(&Wrap::default()).await?;
-        Ok(Plan::Moment(LIFE))
+        Ok(Plan::Moment(self.life))
     }
 
     fn bureau_fell(&mut self, plan: &Plan, begun: Instant) -> io::Result<bool> {
