@@ -7,6 +7,7 @@ mod bureau;
 mod canary;
 mod confined;
 mod evidence;
+mod faults;
 mod logs;
 mod metrics;
 mod opencv;
