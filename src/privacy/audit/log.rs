@@ -169,6 +169,7 @@ impl AuditLog {
         }
         if torn > 0 {
             log.append(now, Kind::TornTailRepaired, json!({ "bytes": torn }), None)?;
+            log.checkpoint(now)?;
         }
         Ok(log)
     }
