@@ -93,6 +93,12 @@ enum Audit {
     Verify {
         #[command(flatten)]
         log: Log,
+        /// Heads that the bureau signed, as `counterproof-bureau heads --json` prints them.
+        #[arg(long, value_name = "FILE")]
+        heads: Option<PathBuf>,
+        /// The bureau's public key, as `counterproof-bureau show-key` prints it.
+        #[arg(long, value_name = "BASE64", value_parser = PublicKey::from_base64)]
+        bureau_key: Option<PublicKey>,
     },
     /// What was kept, how long, what was deleted when, and whether anything outlived its limit.
     Report {
@@ -261,9 +267,17 @@ fn run_replace_root(dir: &std::path::Path) -> Result<(), String> {
 
 fn run_audit(command: Audit) -> Result<(), String> {
     match command {
-        Audit::Verify { log } => {
-            let checked = inspect::check(&log.state, log.key.as_ref()).map_err(|e| e.to_string())?;
-            print(log.json, &checked, || inspect::told(&checked, log.key.as_ref()))
+        Audit::Verify { log, heads, bureau_key } => {
+            let heads = match heads {
+                Some(file) => std::fs::read_to_string(&file)
+                    .map_err(|e| e.to_string())
+                    .and_then(|text| inspect::read_heads(&text))
+                    .map_err(|e| format!("--heads {}: {e}", file.display()))?,
+                None => Vec::new(),
+            };
+            let against = inspect::Against { key: log.key, heads, bureau_key };
+            let checked = inspect::check(&log.state, &against).map_err(|e| e.to_string())?;
+            print(log.json, &checked, || inspect::told(&checked, &against))
         }
         Audit::Report { log, from, to } => {
             let report = inspect::report(&log.state, log.key.as_ref(), from, to, agent::today())

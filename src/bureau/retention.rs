@@ -1,7 +1,7 @@
 //! How long the bureau keeps what, and the purge that carries it out.
 //!
 //! Promises: no configuration can keep a kind of data longer than its ceiling
-//! here; what is older than its limit is deleted by cut-off, whatever its
+//! in [`policy`]; what is older than its limit is deleted by cut-off, whatever its
 //! state, and overwritten in the file (`secure_delete`, and the write-ahead
 //! log is emptied after it); each run leaves a report per kind in the store
 //! and in the log, with counts only.
@@ -19,18 +19,9 @@ use super::metrics;
 use super::store::{Store, StoreError};
 use super::watch::Watch;
 use crate::clock::{Clock, WallTime};
+use crate::privacy::policy::{self, Limit};
+use crate::privacy::retention::{Evidence, Expires, Purged, carry_out};
 use crate::settings::Problem;
-
-/// Longest that references may be kept, in days.
-pub const REFERENCES_CEILING_DAYS: u32 = 3650;
-/// Longest that alerts nobody has decided may be kept, in days.
-pub const OPEN_ALERTS_CEILING_DAYS: u32 = 365;
-/// Longest that countersigned audit heads may be kept, in days.
-pub const AUDIT_HEADS_CEILING_DAYS: u32 = 3650;
-/// Longest that documents which no alert names may be kept, in days.
-pub const DOCUMENTS_CEILING_DAYS: u32 = 365;
-/// Longest that the record of who did what may be kept, in days.
-pub const ACTS_CEILING_DAYS: u32 = 3650;
 
 /// How often the limits are carried out.
 const EVERY: Duration = Duration::from_secs(3600);
@@ -67,20 +58,16 @@ impl Default for Retention {
 impl Retention {
     /// Limits that are none, or above their ceilings.
     pub(super) fn problems(&self) -> Vec<Problem> {
-        [
-            ("retention.references_days", self.references_days, REFERENCES_CEILING_DAYS),
-            ("retention.open_alerts_days", self.open_alerts_days, OPEN_ALERTS_CEILING_DAYS),
-            ("retention.audit_heads_days", self.audit_heads_days, AUDIT_HEADS_CEILING_DAYS),
-            ("retention.documents_days", self.documents_days, DOCUMENTS_CEILING_DAYS),
-            ("retention.acts_days", self.acts_days, ACTS_CEILING_DAYS),
-        ]
-        .into_iter()
-        .filter(|(_, days, ceiling)| *days == 0 || days > ceiling)
-        .map(|(key, days, ceiling)| {
-            let advice = "The ceiling is part of the program, so that no setting can lift it.";
-            Problem::new(key, days, format!("1 to {ceiling} (days)"), advice)
-        })
-        .collect()
+        Kind::ALL
+            .into_iter()
+            .map(|kind| (kind.limit(), u64::from(self.days(kind))))
+            .filter(|(limit, days)| !(limit.floor..=limit.ceiling).contains(&(days * limit.unit)))
+            .map(|(limit, days)| {
+                let advice = "The ceiling is part of the program (src/privacy/policy.rs), so that no setting can lift it.";
+                let allowed = format!("{} to {} (days)", limit.floor / limit.unit, limit.ceiling / limit.unit);
+                Problem::new(&format!("retention.{}", limit.key), days, allowed, advice)
+            })
+            .collect()
     }
 
     /// The limit of a kind.
@@ -116,6 +103,21 @@ impl Kind {
     pub const ALL: [Self; 5] =
         [Self::References, Self::OpenAlerts, Self::AuditHeads, Self::Documents, Self::Acts];
 
+    /// Its name, ceiling and floor.
+    pub const fn limit(self) -> Limit {
+        match self {
+            Self::References => policy::BUREAU_REFERENCES,
+            Self::OpenAlerts => policy::BUREAU_OPEN_ALERTS,
+            Self::AuditHeads => policy::BUREAU_AUDIT_HEADS,
+            Self::Documents => policy::BUREAU_DOCUMENTS,
+            Self::Acts => policy::BUREAU_ACTS,
+        }
+    }
+
+    fn of(limit: &Limit) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.limit().key == limit.key)
+    }
+
     /// Its name in the store and in logs.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -128,16 +130,45 @@ impl Kind {
     }
 }
 
+/// The store as one with limits.
+struct Held<'a>(&'a Store);
+
+impl Expires<WallTime> for Held<'_> {
+    type Error = StoreError;
+
+    fn kinds(&self) -> &'static [Limit] {
+        &policy::BUREAU_LIMITS
+    }
+
+    async fn purge(
+        &mut self,
+        limit: &Limit,
+        cutoff: WallTime,
+        now: WallTime,
+    ) -> Result<Purged<WallTime>, StoreError> {
+        let kind = Kind::of(limit).ok_or_else(|| StoreError::Content {
+            label: limit.key.to_owned(),
+            what: "no kind of data that the bureau holds".into(),
+        })?;
+        self.0.purge(kind, cutoff, now).await
+    }
+}
+
 /// Carries out every limit once.
 ///
 /// # Errors
 /// If the store fails; kinds done before it stay done.
 pub async fn purge(store: &Store, retention: &Retention, now: WallTime) -> Result<(), StoreError> {
-    for kind in Kind::ALL {
-        let cutoff = now.minus(DAY * retention.days(kind));
-        let deleted = store.purge(kind, cutoff, now).await?;
-        metrics::purged(kind, deleted);
-        tracing::info!(kind = kind.as_str(), %cutoff, deleted, "retention carried out");
+    let limit = |l: &Limit| Kind::of(l).map_or(Duration::ZERO, |k| DAY * retention.days(k));
+    for evidence in carry_out(&mut Held(store), limit, now).await? {
+        let Evidence { kind, deleted, oldest_left_s, .. } = &evidence;
+        if let Some(kind) = Kind::ALL.into_iter().find(|k| k.limit().key == kind) {
+            metrics::purged(kind, *deleted);
+        }
+        if evidence.outlived() {
+            tracing::error!(kind, oldest_left_s, "data outlived its limit");
+        }
+        tracing::info!(kind, deleted, oldest_left_s, "retention carried out");
     }
     store.empty_log().await
 }

@@ -13,7 +13,7 @@ use tracing::{debug, error, info, warn};
 use crate::clock::{Clock, WallTime};
 use crate::privacy::age::{Age, Ages, Doubt, Due, Marks, Moment};
 use crate::privacy::audit::{AuditError, AuditLog, Kind};
-use crate::privacy::policy::Policy;
+use crate::privacy::policy::{self, Policy};
 use crate::protocol::id::{SettlementId, VerificationId};
 use crate::protocol::posture::AuditHead;
 use crate::protocol::verdict::{NotAssessed, Outcome};
@@ -340,6 +340,20 @@ impl Context {
     /// If it cannot be written.
     pub fn checkpoint(&self) -> Result<AuditHead, AuditError> {
         lock(&self.audit).checkpoint(self.wall())
+    }
+
+    /// Deletes files of the audit log that are older than the program allows;
+    /// only by a clock that the bureau has confirmed.
+    ///
+    /// # Errors
+    /// If the record of it cannot be written, or a file cannot be deleted.
+    pub fn purge_audit_log(&self) -> Result<u64, AuditError> {
+        if self.doubt().is_some() {
+            return Ok(0);
+        }
+        let now = self.wall();
+        let years = Duration::from_secs(u64::from(policy::AUDIT_LOG_CEILING_YEARS) * 365 * 86_400);
+        lock(&self.audit).purge(now.minus(years), now)
     }
 
     /// The last record of the audit log.

@@ -3,10 +3,12 @@
 //! 200 and 201 are acknowledgements; a client error other than 401, 403, 408
 //! and 429 is a refusal for good: the event is set aside with an alarm and does
 //! not block those behind it. Everything else is tried again, with full jitter
-//! under a doubling bound (M. Brooker, "Exponential backoff and jitter", 2015),
-//! `Retry-After` respected. On connecting, the bureau says what it holds and
-//! which numbers are missing, so that one restored from a backup gets again what
-//! it lost, behind an event that it refused for good too.
+//! under a doubling bound (M. Brooker, "Exponential backoff and jitter", 2015).
+//! `Retry-After` is respected, and spread over as long again: a thousand boxes
+//! that were told the same second must not come back in it. On connecting, the
+//! bureau says what it holds and which numbers are missing, so that one restored
+//! from a backup gets again what it lost, behind an event that it refused for
+//! good too.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -44,17 +46,19 @@ impl Default for BackOff {
 }
 
 impl BackOff {
-    /// A time between zero and the bound, which then doubles.
-    pub fn wait(&mut self) -> Duration {
-        let bound = self.0;
-        self.0 = (bound * 2).min(LAST_BOUND);
+    /// A time between zero and the bound, which then doubles; after `told`,
+    /// where the bureau named a time, and spread over as long as that.
+    pub fn wait(&mut self, told: Option<Duration>) -> Duration {
+        let told = told.unwrap_or_default();
+        let bound = self.0.max(told);
+        self.0 = (self.0 * 2).min(LAST_BOUND);
         let mut random = [0; 4];
         // Without randomness the bound itself is still a wait.
         let share = match SystemRandom::new().fill(&mut random) {
             Ok(()) => f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX),
             Err(_) => 1.0,
         };
-        bound.mul_f64(share)
+        told + bound.mul_f64(share)
     }
 }
 
@@ -88,6 +92,12 @@ enum Sent {
     Later(Option<Duration>, String),
 }
 
+/// How long the bureau asks to be left alone.
+fn retry_after(answer: &reqwest::Response) -> Option<Duration> {
+    let seconds = answer.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
+}
+
 /// Brings events to the bureau.
 pub struct Delivery {
     context: Arc<Context>,
@@ -119,8 +129,7 @@ impl Delivery {
                 }
                 Err(wait) => {
                     connected = false;
-                    let ours = back_off.wait();
-                    heart.rest(tokio::time::sleep(wait.map_or(ours, |w| w.max(ours)))).await;
+                    heart.rest(tokio::time::sleep(back_off.wait(wait))).await;
                 }
             }
         }
@@ -185,11 +194,7 @@ impl Delivery {
         };
         self.context.watch.bureau_answered();
         let status = answer.status();
-        let retry_after = answer
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|v| v.to_str().ok()?.parse().ok())
-            .map(|s| Duration::from_secs(s).min(LONGEST_RETRY_AFTER));
+        let retry_after = retry_after(&answer);
         match status {
             // The answer's body is a hint; without one the event is stored all the same.
             StatusCode::OK | StatusCode::CREATED => Sent::Stored(answer.json().await.unwrap_or_default()),
@@ -227,7 +232,9 @@ impl Delivery {
         super::upkeep::hear(&self.context, &answer, asked).await;
         self.context.watch.bureau_answered();
         if answer.status() != StatusCode::OK {
-            return Err(later(format!("asked for its head, the bureau answered {}", answer.status())));
+            let told = retry_after(&answer);
+            let nothing = later(format!("asked for its head, the bureau answered {}", answer.status()));
+            return Err(told.or(nothing));
         }
         let held: HeadAnswer =
             answer.json().await.map_err(|e| later(format!("its head is not understood: {}", chain(&e))))?;
@@ -255,7 +262,40 @@ mod tests {
         let mut b = BackOff::default();
         for bound in [500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000] {
             assert_eq!(b.0.as_millis(), bound);
-            assert!(b.wait().as_millis() <= bound);
+            assert!(b.wait(None).as_millis() <= bound);
         }
+    }
+
+    #[test]
+    fn a_thousand_boxes_that_lost_their_bureau_at_once_do_not_come_back_at_once() {
+        // An hour without the bureau; each attempt fails at once. Once the bound has
+        // reached its longest, the mean is 1000 boxes / 30 s.
+        let (boxes, hour) = (1000, Duration::from_secs(3600));
+        let mut attempts = vec![0u32; hour.as_secs() as usize];
+        for _ in 0..boxes {
+            let mut back_off = BackOff::default();
+            let mut at = back_off.wait(None);
+            while at < hour {
+                attempts[at.as_secs() as usize] += 1;
+                at += back_off.wait(None);
+            }
+        }
+        // The first minutes are closer together: the bound is still growing.
+        let steady = &attempts[300..];
+        let peak = steady.iter().max().copied().unwrap_or_default();
+        assert!(peak <= boxes / 10, "{peak} of {boxes} boxes came in one second");
+        assert!(steady.iter().sum::<u32>() > boxes * 60, "boxes gave up");
+    }
+
+    #[test]
+    fn a_thousand_boxes_told_the_same_second_do_not_come_in_it() {
+        let told = Duration::from_secs(30);
+        let mut arrivals = [0u32; 61];
+        for _ in 0..1000 {
+            let wait = BackOff::default().wait(Some(told));
+            assert!((told..=told * 2).contains(&wait));
+            arrivals[wait.as_secs() as usize] += 1;
+        }
+        assert!(arrivals.iter().all(|n| *n <= 100), "{arrivals:?}");
     }
 }

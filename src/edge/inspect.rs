@@ -1,26 +1,108 @@
 //! What an inspector asks of a box's state folder: `counterproof audit verify`
 //! and `counterproof audit report`. They read, and change nothing.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use jiff::civil::Date;
 
-use crate::crypto::sign::PublicKey;
+use crate::clock::WallTime;
+use crate::crypto::Sha256;
+use crate::crypto::sign::{PublicKey, SignatureError};
 use crate::privacy::audit::report::Report;
-use crate::privacy::audit::{AuditError, Checked, folder, verify};
+use crate::privacy::audit::{AuditError, Checked, folder, walk};
+use crate::protocol::countersign::Countersigned;
+
+/// What a log is held against.
+#[derive(Default)]
+pub struct Against {
+    /// The box's public key, as the bureau has it on record.
+    pub key: Option<PublicKey>,
+    /// Heads of the log that the bureau signed.
+    pub heads: Vec<Countersigned>,
+    /// The bureau's public key; without it the heads' signatures are not checked.
+    pub bureau_key: Option<PublicKey>,
+}
+
+/// Why a log is not in order.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// The log itself.
+    #[error(transparent)]
+    Log(#[from] AuditError),
+    /// A head is not the bureau's.
+    #[error("line {line} of the heads: {source}: are they this bureau's?")]
+    Head {
+        /// From 1.
+        line: usize,
+        /// What the signature said.
+        source: SignatureError,
+    },
+    /// The bureau saw a record that is not there.
+    #[error(
+        "record {seq}: the bureau saw it on {seen} with hash {expected}, and {found}: the log was cut short or rewritten"
+    )]
+    Missing {
+        /// Number of the record.
+        seq: u64,
+        /// When the bureau signed for it.
+        seen: WallTime,
+        /// Hash it had then.
+        expected: Sha256,
+        /// What is there now.
+        found: String,
+    },
+}
+
+/// Reads heads as `counterproof-bureau heads --json` prints them, one a line.
+///
+/// # Errors
+/// Naming the line that is none.
+pub fn read_heads(text: &str) -> Result<Vec<Countersigned>, String> {
+    let read = |(i, line): (usize, &str)| {
+        serde_json::from_str(line).map_err(|e| format!("line {}: not a countersigned head: {e}", i + 1))
+    };
+    text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()).map(read).collect()
+}
 
 /// Checks the whole log of a state folder.
 ///
 /// # Errors
 /// Naming the first bad record.
-pub fn check(state: &Path, key: Option<&PublicKey>) -> Result<Checked, AuditError> {
-    verify(&folder(state), key)
+pub fn check(state: &Path, against: &Against) -> Result<Checked, InspectError> {
+    if let Some(key) = &against.bureau_key {
+        for (i, head) in against.heads.iter().enumerate() {
+            head.verify(key).map_err(|source| InspectError::Head { line: i + 1, source })?;
+        }
+    }
+    let mut seen: BTreeMap<u64, Sha256> = BTreeMap::new();
+    let wanted: BTreeSet<u64> = against.heads.iter().map(|h| h.audit.seq).collect();
+    let dir = folder(state);
+    let checked = walk(&dir, against.key.as_ref(), &mut |record, hash| {
+        if wanted.contains(&record.seq) {
+            seen.insert(record.seq, hash);
+        }
+    })?
+    .whole(&dir)?;
+    for head in &against.heads {
+        let audit = head.audit;
+        let found = match seen.get(&audit.seq) {
+            Some(hash) if *hash == audit.hash => continue,
+            // What reached its limit is gone by right; the log's own record says so.
+            None if audit.seq < checked.first => continue,
+            Some(hash) => format!("it has {hash} now"),
+            None => "it is missing".into(),
+        };
+        let (seq, seen, expected) = (audit.seq, head.received_at, audit.hash);
+        return Err(InspectError::Missing { seq, seen, expected, found });
+    }
+    Ok(checked)
 }
 
 /// What a check found, for people.
-pub fn told(checked: &Checked, key: Option<&PublicKey>) -> String {
+pub fn told(checked: &Checked, against: &Against) -> String {
     let Some(head) = checked.head else { return "the log is empty\n".into() };
-    let by = match key {
+    let by = match &against.key {
         Some(key) => format!("the key given ({})", key.id()),
         None => format!(
             "{}, as the log itself says: give --key with the key that the bureau has on record",
@@ -29,9 +111,27 @@ pub fn told(checked: &Checked, key: Option<&PublicKey>) -> String {
     };
     format!(
         "in order: records {} to {} in {} files, {} signed checkpoints, {} records after the last\n\
-         signed by {by}\nhead {}\n",
-        checked.first, head.seq, checked.segments, checked.checkpoints, checked.unsigned_tail, head.hash
+         signed by {by}\nhead {}\n{}",
+        checked.first,
+        head.seq,
+        checked.segments,
+        checked.checkpoints,
+        checked.unsigned_tail,
+        head.hash,
+        heads(against)
     )
+}
+
+fn heads(against: &Against) -> String {
+    match (against.heads.len(), &against.bureau_key) {
+        (0, _) => "not compared with what the bureau saw: give --heads\n".into(),
+        (n, Some(_)) => format!("{n} heads that the bureau signed are all in it\n"),
+        (n, None) => {
+            format!(
+                "{n} heads are all in it; whether the bureau signed them was not checked: give --bureau-key\n"
+            )
+        }
+    }
 }
 
 /// The report on a period; without dates, on the last 30 days.

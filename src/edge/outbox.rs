@@ -10,10 +10,10 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::crypto::Sha256;
-use crate::privacy::age::Moment;
+use crate::privacy::age::{Age, Moment};
 use crate::privacy::audit::Kind;
 use crate::protocol::alert::{
-    Content, Event, JsonType, Link, Source, SpecVersion, WithdrawalReason, Withdrawn,
+    Content, Event, Expired, JsonType, Link, Source, SpecVersion, WithdrawalReason, Withdrawn,
 };
 use crate::protocol::head::{HeadAnswer, Range};
 use crate::protocol::id::{AgentId, AlertId, SettlementId, VerificationId};
@@ -44,12 +44,12 @@ pub struct Waiting {
 }
 
 /// Box, settlement and content of an event to come.
-type Parts = (AgentId, SettlementId, Content);
+type Parts = (AgentId, Option<SettlementId>, Content);
 
 /// The withdrawal of an alert.
 fn withdrawal(agent: &AgentId, settlement: &SettlementId, alert: AlertId) -> Parts {
     let content = Content::Withdrawn(Withdrawn { alert, reason: WithdrawalReason::SettlementCancelled });
-    (agent.clone(), settlement.clone(), content)
+    (agent.clone(), Some(settlement.clone()), content)
 }
 
 /// An event, signed and sealed, ready to be committed.
@@ -102,7 +102,7 @@ impl Store {
             id: AlertId::new(),
             source: Source(agent),
             time: jiff::Timestamp::from_millisecond(now.wall.as_millis()).unwrap_or_default(),
-            subject: Some(subject),
+            subject,
             datacontenttype: JsonType::Json,
             chain: Link { epoch: self.epoch(), seq, previous },
             content,
@@ -125,9 +125,8 @@ impl Store {
         draft: Draft,
         now: Moment,
     ) -> Result<Option<AlertId>, StoreError> {
-        let parts = draft.into_parts();
-        let settlement = parts.1.clone();
-        let event = self.prepare(parts, now)?;
+        let (agent, settlement, content) = draft.into_parts();
+        let event = self.prepare((agent, Some(settlement.clone()), content), now)?;
         let tx = self.connection.transaction()?;
         if !Self::mark_alerted(&tx, verification, event.id(), now)? {
             return Ok(None);
@@ -162,6 +161,42 @@ impl Store {
         audit(&tx, now.wall, Kind::WithdrawalCommitted, &data)?;
         tx.commit()?;
         Ok(())
+    }
+
+    /// Ends events that the bureau did not take before `cutoff`: what they said
+    /// goes, and a signed word of each, with its place and digest alone, takes
+    /// its turn. Returns how many, and the mark of the oldest.
+    ///
+    /// # Errors
+    /// If it cannot be written; those done before stay done.
+    pub(super) fn expire(
+        &mut self,
+        agent: &AgentId,
+        cutoff: Age,
+        now: Moment,
+    ) -> Result<(u64, Option<Age>), StoreError> {
+        let gone: Vec<(i64, String, [u8; 32], i64)> = self
+            .connection
+            .prepare_cached(
+                "SELECT seq, id, digest, updated_at FROM outbox WHERE sealed IS NOT NULL
+                 AND state <> 'acknowledged' AND tells_of IS NULL AND updated_at < ?1 ORDER BY seq",
+            )?
+            .query_map([cutoff.as_millis()], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))?
+            .collect::<Result<_, _>>()?;
+        let oldest = gone.iter().map(|(.., at)| Age::from_millis(*at)).min();
+        for (seq, id, digest, _) in &gone {
+            let alert = id.parse().map_err(|_| StoreError::Content("a broken event number".into()))?;
+            let expired = Expired { alert, seq: *seq as u64, digest: Sha256(*digest) };
+            let event = self.prepare((agent.clone(), None, Content::Expired(expired)), now)?;
+            let tx = self.connection.transaction()?;
+            tx.execute("UPDATE outbox SET sealed = NULL, state = 'expired' WHERE seq = ?1", [seq])?;
+            event.insert(&tx, now)?;
+            tx.execute("UPDATE outbox SET tells_of = ?2 WHERE seq = ?1", params![event.seq() as i64, seq])?;
+            let data = json!({ "event": event.id(), "seq": event.seq(), "expired": id, "expired_seq": seq });
+            audit(&tx, now.wall, Kind::ExpiryCommitted, &data)?;
+            tx.commit()?;
+        }
+        Ok((gone.len() as u64, oldest))
     }
 
     /// The oldest events that wait, in their order.

@@ -14,6 +14,7 @@ use crate::privacy::age::{Age, Moment};
 use crate::privacy::audit::Kind;
 use crate::privacy::policy::{self, Limit};
 use crate::privacy::retention::{Expires, Purged};
+use crate::protocol::id::AgentId;
 
 use super::context::Context;
 use super::store::{Store, StoreError, audit};
@@ -39,9 +40,10 @@ fn place(kind: &Limit) -> Option<Place> {
         k if k == policy::ACKNOWLEDGED_ALERTS.key => {
             place("outbox WHERE sealed IS NOT NULL AND state = 'acknowledged'", "UPDATE")
         }
-        k if k == policy::WAITING_ALERTS.key => {
-            place("outbox WHERE sealed IS NOT NULL AND state <> 'acknowledged'", "UPDATE")
-        }
+        k if k == policy::WAITING_ALERTS.key => place(
+            "outbox WHERE sealed IS NOT NULL AND state <> 'acknowledged' AND tells_of IS NULL",
+            "UPDATE",
+        ),
         _ => None,
     }
 }
@@ -67,13 +69,24 @@ impl Store {
     ///
     /// # Errors
     /// If it cannot be written; then nothing is deleted.
-    pub fn purge(&mut self, kind: &Limit, cutoff: Age, now: Moment) -> Result<Purged<Age>, StoreError> {
+    pub fn purge(
+        &mut self,
+        kind: &Limit,
+        cutoff: Age,
+        now: Moment,
+        agent: &AgentId,
+    ) -> Result<Purged<Age>, StoreError> {
         let place =
             place(kind).ok_or_else(|| StoreError::Content(format!("no data of kind {}", kind.key)))?;
+        // What the bureau never took is not deleted without a word.
+        let expired = match kind.key == policy::WAITING_ALERTS.key {
+            true => self.expire(agent, cutoff, now)?,
+            false => (0, None),
+        };
         let tx = self.connection.transaction()?;
-        let oldest = place.oldest(&tx)?;
-        let deleted =
-            tx.execute(&format!("{} AND updated_at < ?1", place.sql()), [cutoff.as_millis()])? as u64;
+        let oldest = expired.1.or(place.oldest(&tx)?);
+        let deleted = expired.0
+            + tx.execute(&format!("{} AND updated_at < ?1", place.sql()), [cutoff.as_millis()])? as u64;
         let oldest_left = place.oldest(&tx)?;
         if deleted > 0 {
             let oldest_s = oldest.map(|t| now.age.since(t).as_secs());
@@ -112,8 +125,8 @@ impl Expires<Age> for Held<'_> {
     }
 
     async fn purge(&mut self, kind: &Limit, cutoff: Age, _now: Age) -> Result<Purged<Age>, StoreError> {
-        let (kind, now) = (*kind, self.now);
-        self.context.store(move |s| s.purge(&kind, cutoff, now)).await
+        let (kind, now, agent) = (*kind, self.now, self.context.config.agent.name.clone());
+        self.context.store(move |s| s.purge(&kind, cutoff, now, &agent)).await
     }
 }
 
@@ -164,9 +177,13 @@ mod tests {
         s.audit_rows(1000).unwrap().iter().filter(|r| r.kind == Kind::Purged).count()
     }
 
+    fn agent() -> AgentId {
+        "box-1".parse().unwrap()
+    }
+
     /// Deletes what is older than the kind's ceiling.
     fn at_ceiling(s: &mut Store, kind: &Limit, now: Moment) -> u64 {
-        s.purge(kind, now.age.minus(Duration::from_secs(kind.ceiling)), now).unwrap().deleted
+        s.purge(kind, now.age.minus(Duration::from_secs(kind.ceiling)), now, &agent()).unwrap().deleted
     }
 
     /// Each kind of the design's table that the box's database holds: made,
@@ -190,7 +207,7 @@ mod tests {
             }
             let ceiling = Duration::from_secs(kind.ceiling);
             assert_eq!(at_ceiling(&mut s, &kind, later(ceiling)), 0, "{}", kind.key);
-            let left = s.purge(&kind, NOW.age.minus(ceiling), NOW).unwrap().oldest_left;
+            let left = s.purge(&kind, NOW.age.minus(ceiling), NOW, &agent()).unwrap().oldest_left;
             assert_eq!(left, Some(NOW.age), "{}", kind.key);
             assert_eq!(at_ceiling(&mut s, &kind, later(ceiling + Duration::from_secs(1))), 1, "{}", kind.key);
             assert_eq!(purged(&s), 1, "{}", kind.key);
@@ -236,8 +253,7 @@ mod tests {
         assert_eq!(s.finish_purge(later(DAY * 91)).unwrap(), 1);
         let error = s.unseal(&copy, &sealed).unwrap_err();
         assert!(error.to_string().contains("destroyed"), "{error}");
-        // The next row makes a key of its own.
-        s.accept(&settlement("S2"), later(DAY * 91)).unwrap();
+        // The word of it is under a key of its own day.
         assert_eq!(s.opened().unwrap().len(), 1);
     }
 
@@ -270,6 +286,27 @@ mod tests {
         alerted(&mut s, "S2");
         let next = s.waiting(1).unwrap().pop().unwrap();
         assert_eq!(Event::from_bytes(&next.bytes).unwrap().chain.previous, Some(Sha256::of(&first.bytes)));
+    }
+
+    #[test]
+    fn an_alert_that_nobody_took_leaves_a_signed_word_which_does_not_expire() {
+        use crate::protocol::alert::Content;
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = store(dir.path());
+        let alert = alerted(&mut s, "S1");
+        let lost = s.waiting(1).unwrap().pop().unwrap();
+        assert_eq!(at_ceiling(&mut s, &policy::WAITING_ALERTS, later(DAY * 91)), 1);
+        let word = s.waiting(9).unwrap();
+        let event = Event::from_bytes(&word[0].bytes).unwrap();
+        assert_eq!((word.len(), event.chain.seq, event.subject.is_none()), (1, 2, true));
+        assert_eq!(event.chain.previous, Some(Sha256::of(&lost.bytes)));
+        let Content::Expired(expired) = event.content else { panic!() };
+        assert_eq!((expired.alert, expired.seq, expired.digest), (alert, 1, Sha256::of(&lost.bytes)));
+        // However long it takes, there is one word and not a word of a word.
+        assert_eq!(at_ceiling(&mut s, &policy::WAITING_ALERTS, later(DAY * 900)), 0);
+        assert_eq!(s.waiting(9).unwrap().len(), 1);
+        let kinds: Vec<Kind> = s.audit_rows(99).unwrap().iter().map(|r| r.kind).collect();
+        assert!(kinds.contains(&Kind::ExpiryCommitted));
     }
 
     #[test]

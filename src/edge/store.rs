@@ -84,7 +84,7 @@ const SCHEMA: &[&str] = &[
         id TEXT NOT NULL UNIQUE,
         digest BLOB NOT NULL,
         sealed BLOB,                     -- signature, newline, exact bytes
-        state TEXT NOT NULL,             -- waiting, acknowledged, set_aside
+        state TEXT NOT NULL,             -- waiting, acknowledged, set_aside, expired
         detail TEXT,
         updated_at INTEGER NOT NULL
     );
@@ -101,6 +101,7 @@ const SCHEMA: &[&str] = &[
         sealed BLOB NOT NULL,            -- under the root key
         made_at INTEGER NOT NULL         -- age
     );
+    ALTER TABLE outbox ADD COLUMN tells_of INTEGER; -- seq of the event that expired, in the word of it
 ",
 ];
 

@@ -43,6 +43,8 @@ pub struct Watch {
     pub release: Heart,
     /// Enforcing limits.
     pub purge: Heart,
+    /// Watching the clocks.
+    pub clocks: Heart,
     /// Bringing events to the bureau.
     pub delivery: Heart,
     /// Telling the bureau how the box fares.
@@ -64,6 +66,7 @@ impl Watch {
             audit_export: hearts.heart("audit_export", STORE_WORK),
             release: hearts.heart("release", STORE_WORK),
             purge: hearts.heart("purge", PURGE),
+            clocks: hearts.heart("clocks", STORE_WORK),
             delivery: hearts.heart("delivery", EXCHANGE),
             posture: hearts.heart("posture", EXCHANGE),
             hearts,

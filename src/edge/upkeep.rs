@@ -14,6 +14,7 @@ use crate::crypto::keys;
 use crate::privacy::age::{GRACE, Moment};
 use crate::privacy::audit::Kind;
 use crate::privacy::retention::{Evidence, carry_out};
+use crate::protocol::id::AlertId;
 use crate::protocol::verdict::{NotAssessed, Outcome};
 
 use super::context::Context;
@@ -67,6 +68,16 @@ pub(super) async fn release(context: Arc<Context>) {
     }
 }
 
+/// What became of a held mismatch.
+enum Released {
+    /// Its alert was committed.
+    Alerted(AlertId),
+    /// It ended without one.
+    GivenUp,
+    /// It was cancelled meanwhile.
+    Cancelled,
+}
+
 /// Releases what is due. Returns how long to wait at least before the next try.
 async fn release_due(context: &Arc<Context>) -> Duration {
     const SOON: Duration = Duration::from_millis(50);
@@ -88,15 +99,20 @@ async fn release_due(context: &Arc<Context>) -> Duration {
         let counter = draft.as_ref().ok().map(|d| d.counter().clone());
         let reason = if doubted { NotAssessed::ClockUncertain } else { NotAssessed::Fault };
         let done = match draft {
-            Ok(draft) if !doubted => context.store(move |s| s.release(id, draft, now)).await,
-            Ok(_) => context.store(move |s| s.give_up(id, reason, now)).await.map(|_| None),
-            Err(e) => {
-                error!(verification = %id, error = %e, "a held mismatch cannot be read; it ends as not assessed");
-                context.store(move |s| s.give_up(id, reason, now)).await.map(|_| None)
+            Ok(draft) if !doubted => {
+                let released = context.store(move |s| s.release(id, draft, now)).await;
+                released.map(|event| event.map_or(Released::Cancelled, Released::Alerted))
+            }
+            unusable => {
+                if let Err(e) = unusable {
+                    error!(verification = %id, error = %e, "a held mismatch cannot be read; it ends as not assessed");
+                }
+                let given_up = context.store(move |s| s.give_up(id, reason, now)).await;
+                given_up.map(|ended| if ended { Released::GivenUp } else { Released::Cancelled })
             }
         };
         match done {
-            Ok(Some(event)) => {
+            Ok(Released::Alerted(event)) => {
                 if let Some(counter) = &counter {
                     metrics::verdict(counter, Outcome::Mismatch);
                 }
@@ -105,7 +121,11 @@ async fn release_due(context: &Arc<Context>) -> Duration {
                 info!(verification = %id, verdict = "mismatch", %event, "verified");
                 context.events_wait.notify_one();
             }
-            Ok(None) => context.count(Outcome::NotAssessed(reason)),
+            Ok(Released::Cancelled) => {}
+            Ok(Released::GivenUp) => {
+                context.count(Outcome::NotAssessed(reason));
+                context.watch.places.ended(id, Outcome::NotAssessed(reason));
+            }
             Err(e) => {
                 error!(verification = %id, error = %e, "an alert could not be committed; it is tried again");
                 least = LATER;
@@ -143,7 +163,7 @@ pub(super) async fn limits(context: Arc<Context>, rings: Vec<Arc<Ring>>) {
                 Err(e) => error!(error = %e, "limits could not be enforced"),
             }
         }
-        tokio::time::sleep(RINGS_EVERY).await;
+        heart.rest(tokio::time::sleep(RINGS_EVERY)).await;
     }
 }
 
@@ -181,6 +201,7 @@ async fn evidence(context: &Arc<Context>, all: &[&Evidence], now: WallTime) {
     let worker = Arc::clone(context);
     let signed = tokio::task::spawn_blocking(move || {
         worker.export_audit().map_err(|e| e.to_string())?;
+        worker.purge_audit_log().map_err(|e| e.to_string())?;
         worker.checkpoint().map_err(|e| e.to_string())
     })
     .await;
@@ -194,9 +215,10 @@ async fn evidence(context: &Arc<Context>, all: &[&Evidence], now: WallTime) {
 
 /// Watches the clocks, and keeps the count of ages.
 pub(super) async fn clocks(context: Arc<Context>) {
+    let heart = context.watch.clocks.clone();
     let mut kept = context.clock.now().boot;
     loop {
-        tokio::time::sleep(LOOK_EVERY).await;
+        heart.rest(tokio::time::sleep(LOOK_EVERY)).await;
         match context.look_at_clocks().await {
             Ok(true) => context.clock_doubted.notify_one(),
             Ok(false) => {}

@@ -4,8 +4,8 @@
 use std::fmt::Write;
 
 use super::policy::{
-    ALTERNATIVE, ASSESSMENT, AUDIT_LOG_YEARS, BASIS, CAPTURE_REGION, CONTACT, CONTROLLER, Item, LIMITS,
-    Label, NOTICE, Policy, RETENTION,
+    ALTERNATIVE, ASSESSMENT, AUDIT_LOG_CEILING_YEARS, AUDIT_LOG_YEARS, BASIS, CAPTURE_REGION, CONTACT,
+    CONTROLLER, Item, LIMITS, Label, NOTICE, Policy, RETENTION,
 };
 use super::wording::{in_english, percent};
 
@@ -60,11 +60,11 @@ fn limits(out: &mut String, p: &Policy) {
         "  {:<10}  {:<18}  references on the box, never stored / 本设备取得的已登记特征，不存储",
         "one check", ""
     );
-    let years = format!("{AUDIT_LOG_YEARS} years");
+    let (years, most) =
+        (format!("{AUDIT_LOG_YEARS} years"), format!("ceiling {AUDIT_LOG_CEILING_YEARS} years"));
     let _ = writeln!(
         out,
-        "  {years:<10}  {:<18}  audit log, at least; settlement numbers alone / 审计记录（至少），除结算号外不含个人信息",
-        ""
+        "  {years:<10}  {most:<18}  audit log, at least; settlement numbers alone / 审计记录（至少），除结算号外不含个人信息"
     );
 }
 

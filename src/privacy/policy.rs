@@ -103,9 +103,36 @@ pub const WITHDRAWAL_LINKS: Limit = Limit {
 /// verification and never stored.)
 pub const LIMITS: [Limit; 5] = [FRAMES, JOURNAL, ACKNOWLEDGED_ALERTS, WAITING_ALERTS, WITHDRAWAL_LINKS];
 
+/// The bureau: enrolled embeddings, from enrolment.
+pub const BUREAU_REFERENCES: Limit = bureau("references_days", "已登记特征", "references", 3650);
+/// The bureau: alerts that nobody has decided, withdrawals, words of expiry.
+pub const BUREAU_OPEN_ALERTS: Limit =
+    bureau("open_alerts_days", "未决预警", "alerts that nobody has decided", 365);
+/// The bureau: countersigned audit heads, and what did not fit them.
+pub const BUREAU_AUDIT_HEADS: Limit =
+    bureau("audit_heads_days", "会签的审计链头", "countersigned audit heads", 3650);
+/// The bureau: policies, notices and calibrations that no alert names.
+pub const BUREAU_DOCUMENTS: Limit =
+    bureau("documents_days", "无预警引用的文件", "documents that no alert names", 365);
+/// The bureau: who did what there.
+pub const BUREAU_ACTS: Limit = bureau("acts_days", "操作记录", "the record of who did what", 3650);
+
+/// Every kind of data that the bureau keeps for a time. (Decided alerts and
+/// cases join with the desk that makes them.)
+pub const BUREAU_LIMITS: [Limit; 5] =
+    [BUREAU_REFERENCES, BUREAU_OPEN_ALERTS, BUREAU_AUDIT_HEADS, BUREAU_DOCUMENTS, BUREAU_ACTS];
+
+const fn bureau(key: &'static str, zh: &'static str, en: &'static str, days: u64) -> Limit {
+    Limit { key, what: Label { zh, en }, unit: DAY, ceiling: days * DAY, floor: DAY }
+}
+
 /// Years for which the audit log is kept at least (PIPL art. 56 asks it of the
 /// records of processing). It holds nothing personal but settlement numbers.
 pub const AUDIT_LOG_YEARS: u32 = 3;
+
+/// Years after which files of the audit log are deleted: settlement numbers do
+/// not stay for ever.
+pub const AUDIT_LOG_CEILING_YEARS: u32 = 10;
 
 /// Days after its review date during which an impact assessment only warns.
 pub const ASSESSMENT_GRACE_DAYS: i32 = 30;

@@ -8,6 +8,7 @@ mod canary;
 mod confined;
 mod corpus;
 mod evidence;
+mod faults;
 mod logs;
 mod metrics;
 mod opencv;

@@ -74,7 +74,7 @@ mod tests {
         let all = store.acts(10).await.unwrap();
         assert_eq!(all, [act(2, "agents suspend"), act(1, "agents add")]);
         let at = WallTime::from_millis;
-        assert_eq!(store.purge(Kind::Acts, at(2), at(9)).await.unwrap(), 1);
+        assert_eq!(store.purge(Kind::Acts, at(2), at(9)).await.unwrap().deleted, 1);
         assert_eq!(store.acts(10).await.unwrap().len(), 1);
     }
 }

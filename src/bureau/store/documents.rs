@@ -142,11 +142,11 @@ mod tests {
             (Kept::Stored, Kept::Held, Kept::NotNamed)
         );
         let digest = Sha256::of(b"p");
-        assert_eq!(store.purge(Kind::Documents, at(99), at(100)).await.unwrap(), 0);
+        assert_eq!(store.purge(Kind::Documents, at(99), at(100)).await.unwrap().deleted, 0);
         assert_eq!(store.document(digest).await.unwrap().as_deref(), Some(&b"p"[..]));
         store.purge(Kind::OpenAlerts, at(21), at(100)).await.unwrap();
-        assert_eq!(store.purge(Kind::Documents, at(10), at(100)).await.unwrap(), 0);
-        assert_eq!(store.purge(Kind::Documents, at(11), at(100)).await.unwrap(), 1);
+        assert_eq!(store.purge(Kind::Documents, at(10), at(100)).await.unwrap().deleted, 0);
+        assert_eq!(store.purge(Kind::Documents, at(11), at(100)).await.unwrap().deleted, 1);
         assert_eq!(store.document(digest).await.unwrap(), None);
     }
 }

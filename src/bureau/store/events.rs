@@ -439,9 +439,9 @@ mod tests {
         let back = withdrawal(alert, 2);
         bench.put(&back, 5).await;
         let at = WallTime::from_millis;
-        assert_eq!(bench.store.purge(Kind::OpenAlerts, at(8), at(100)).await.unwrap(), 0);
+        assert_eq!(bench.store.purge(Kind::OpenAlerts, at(8), at(100)).await.unwrap().deleted, 0);
         assert!(bench.list().await[0].withdrawn_at.is_some());
-        assert_eq!(bench.store.purge(Kind::OpenAlerts, at(11), at(101)).await.unwrap(), 3);
+        assert_eq!(bench.store.purge(Kind::OpenAlerts, at(11), at(101)).await.unwrap().deleted, 3);
         bench.store.empty_log().await.unwrap();
         assert!(bench.list().await.is_empty());
         assert_eq!(bench.put(alert, 12).await, Insertion::Duplicate);

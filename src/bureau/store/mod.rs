@@ -60,6 +60,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (2, "policies", include_str!("migrations/0002_policies.sql")),
     (3, "transforms", include_str!("migrations/0003_transforms.sql")),
     (4, "proof", include_str!("migrations/0004_proof.sql")),
+    (5, "evidence", include_str!("migrations/0005_evidence.sql")),
 ];
 
 const CANARY_LABEL: &str = "meta/canary";

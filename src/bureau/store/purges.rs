@@ -3,6 +3,7 @@
 use super::{Store, StoreError};
 use crate::bureau::retention::Kind;
 use crate::clock::WallTime;
+use crate::privacy::retention::Purged;
 
 /// What one run deleted of one kind.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -15,6 +16,8 @@ pub struct PurgeReport {
     pub cutoff: WallTime,
     /// How many rows.
     pub deleted: i64,
+    /// Mark of the oldest that stays.
+    pub oldest_left: Option<WallTime>,
 }
 
 /// A withdrawal stays as long as the alert it takes back, so that the alert
@@ -39,12 +42,33 @@ const DOCUMENTS: [&str; 1] = ["DELETE FROM documents WHERE named_at < $1 \
      AND digest NOT IN (SELECT digest FROM named_documents)"];
 const ACTS: [&str; 1] = ["DELETE FROM acts WHERE at < $1"];
 
+/// The mark of the oldest of a kind.
+const fn oldest(kind: Kind) -> &'static str {
+    match kind {
+        Kind::References => "SELECT MIN(enrolled_at) FROM enrolments",
+        // A withdrawal stays as long as its alert; the alert's age is what counts.
+        Kind::OpenAlerts => {
+            "SELECT MIN(received_at) FROM events WHERE kind = 'mismatch' AND id IN (SELECT event FROM payloads)"
+        }
+        Kind::AuditHeads => "SELECT MIN(received_at) FROM audit_heads",
+        Kind::Documents => {
+            "SELECT MIN(named_at) FROM documents WHERE digest NOT IN (SELECT digest FROM named_documents)"
+        }
+        Kind::Acts => "SELECT MIN(at) FROM acts",
+    }
+}
+
 impl Store {
     /// Deletes what is older than `cutoff`, and writes down how much that was.
     ///
     /// # Errors
     /// If the database fails; nothing of the kind is deleted then.
-    pub async fn purge(&self, kind: Kind, cutoff: WallTime, now: WallTime) -> Result<u64, StoreError> {
+    pub async fn purge(
+        &self,
+        kind: Kind,
+        cutoff: WallTime,
+        now: WallTime,
+    ) -> Result<Purged<WallTime>, StoreError> {
         let statements: &[&'static str] = match kind {
             Kind::References => &REFERENCES,
             Kind::OpenAlerts => &OPEN_ALERTS,
@@ -53,19 +77,25 @@ impl Store {
             Kind::Acts => &ACTS,
         };
         let mut tx = self.pool.begin().await?;
+        let mark = |at: Option<i64>| at.map(WallTime::from_millis);
+        let before = mark(sqlx::query_scalar(oldest(kind)).fetch_one(&mut *tx).await?);
         let mut deleted = 0;
         for sql in statements {
             deleted += sqlx::query(*sql).bind(cutoff.as_millis()).execute(&mut *tx).await?.rows_affected();
         }
-        sqlx::query("INSERT INTO purges (at, kind, cutoff, deleted) VALUES ($1, $2, $3, $4)")
-            .bind(now.as_millis())
-            .bind(kind.as_str())
-            .bind(cutoff.as_millis())
-            .bind(i64::try_from(deleted).unwrap_or(i64::MAX))
-            .execute(&mut *tx)
-            .await?;
+        let oldest_left = mark(sqlx::query_scalar(oldest(kind)).fetch_one(&mut *tx).await?);
+        sqlx::query(
+            "INSERT INTO purges (at, kind, cutoff, deleted, oldest_left) VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(now.as_millis())
+        .bind(kind.as_str())
+        .bind(cutoff.as_millis())
+        .bind(i64::try_from(deleted).unwrap_or(i64::MAX))
+        .bind(oldest_left.map(WallTime::as_millis))
+        .execute(&mut *tx)
+        .await?;
         tx.commit().await?;
-        Ok(deleted)
+        Ok(Purged { deleted, oldest_deleted: before.filter(|_| deleted > 0), oldest_left })
     }
 
     /// The latest reports, newest first.
@@ -73,16 +103,18 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn purge_reports(&self, limit: u32) -> Result<Vec<PurgeReport>, StoreError> {
-        let rows: Vec<(i64, String, i64, i64)> =
-            sqlx::query_as("SELECT at, kind, cutoff, deleted FROM purges ORDER BY at DESC, kind LIMIT $1")
-                .bind(i64::from(limit))
-                .fetch_all(&self.pool)
-                .await?;
-        let report = |(at, kind, cutoff, deleted)| PurgeReport {
+        let rows: Vec<(i64, String, i64, i64, Option<i64>)> = sqlx::query_as(
+            "SELECT at, kind, cutoff, deleted, oldest_left FROM purges ORDER BY at DESC, kind LIMIT $1",
+        )
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        let report = |(at, kind, cutoff, deleted, oldest_left): (_, _, _, _, Option<i64>)| PurgeReport {
             at: WallTime::from_millis(at),
             kind,
             cutoff: WallTime::from_millis(cutoff),
             deleted,
+            oldest_left: oldest_left.map(WallTime::from_millis),
         };
         Ok(rows.into_iter().map(report).collect())
     }

@@ -173,4 +173,28 @@ mod tests {
         assert!(held.len() == 16 && held.iter().all(|r| r.model == Sha256::of(b"m") && r.preprocessing == 1));
         assert_eq!(held[0].template.values(), [0.6, 0.8]);
     }
+
+    #[tokio::test]
+    async fn references_end_at_their_limit() {
+        use crate::bureau::retention::Kind;
+        let dir = tempfile::tempdir().unwrap();
+        let store = crate::bureau::store::tests::store(dir.path()).await;
+        let cardholder: CardholderId = "P0001".parse().unwrap();
+        let template = Template::from_raw(vec![3.0, 4.0]).unwrap();
+        let at = WallTime::from_millis;
+        for n in 1..=2 {
+            let new = NewReference {
+                cardholder: &cardholder,
+                model: Sha256::of(b"m"),
+                preprocessing: 1,
+                template: &template,
+                photo: Sha256::of(&[n]),
+            };
+            store.add_reference(&new, at(i64::from(n))).await.unwrap();
+        }
+        let done = store.purge(Kind::References, at(2), at(9)).await.unwrap();
+        assert_eq!((done.deleted, done.oldest_deleted, done.oldest_left), (1, Some(at(1)), Some(at(2))));
+        assert_eq!(store.references(&cardholder).await.unwrap().len(), 1);
+        assert_eq!(store.purge_reports(1).await.unwrap()[0].oldest_left, Some(at(2)));
+    }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::verify::{SEGMENTS_PURGED, last_segment};
 use super::{
     AuditError, CHECKPOINT_EVERY, Kind, Record, SEGMENT_BYTES, checkpoint_text, handover_text, line_of,
-    segment_path, segments,
+    read_line, segment_path, segments,
 };
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
@@ -73,20 +73,52 @@ fn sync_folder(dir: &Path) -> std::io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Removes a last file that a crash left without a whole first record.
-/// Returns how many bytes of one it held.
-fn drop_unbegun(dir: &Path) -> Result<u64, AuditError> {
+/// Cuts off a last line that is not a record, and removes a last file that is
+/// left without one. Each record is on the disk before the next is begun, so a
+/// power cut can leave one such line: cut short, or whole with sectors that were
+/// never written. What is cut off is kept beside the log as `torn-N`: if it was
+/// not a power cut, somebody will want to see it. Returns how many bytes it has.
+fn cut_torn(dir: &Path) -> Result<u64, AuditError> {
     let mut torn = 0;
     while let Some(last) = segments(dir)?.pop() {
         let bytes = std::fs::read(&last.path).map_err(io(&last.path))?;
-        if bytes.contains(&b'\n') {
+        let ended = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+        let from = ended.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
+        let (whole, tail) = bytes.split_at(from.min(bytes.len()));
+        let record = tail.strip_suffix(b"\n").is_some_and(|line| read_line(line).is_ok());
+        if record {
             break;
         }
-        torn += bytes.len() as u64;
-        std::fs::remove_file(&last.path).map_err(io(&last.path))?;
-        sync_folder(dir).map_err(io(dir))?;
+        let number = last.first + whole.iter().filter(|b| **b == b'\n').count() as u64;
+        torn += tail.len() as u64;
+        keep(dir, number, tail)?;
+        if whole.is_empty() {
+            std::fs::remove_file(&last.path).map_err(io(&last.path))?;
+            sync_folder(dir).map_err(io(dir))?;
+            continue;
+        }
+        let cut = OpenOptions::new().write(true).open(&last.path);
+        cut.and_then(|f| f.set_len(whole.len() as u64).and_then(|()| f.sync_all()))
+            .map_err(io(&last.path))?;
+        break;
     }
     Ok(torn)
+}
+
+/// Keeps what is cut off, under the number that its record would have had.
+fn keep(dir: &Path, number: u64, torn: &[u8]) -> Result<(), AuditError> {
+    if torn.is_empty() {
+        return Ok(());
+    }
+    let path = dir.join(format!("torn-{number:012}"));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(io(&path))?;
+    file.write_all(torn).and_then(|()| file.sync_all()).map_err(io(&path))
 }
 
 impl AuditLog {
@@ -111,7 +143,7 @@ impl AuditLog {
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io(dir))?;
             dir.parent().map_or(Ok(()), sync_folder).map_err(io(dir))?;
         }
-        let unbegun = drop_unbegun(dir)?;
+        let torn = cut_torn(dir)?;
         let checked = last_segment(dir)?;
         let mut log = Self {
             dir: dir.to_owned(),
@@ -135,9 +167,9 @@ impl AuditLog {
             }
             None => {}
         }
-        let torn = unbegun + checked.torn;
         if torn > 0 {
             log.append(now, Kind::TornTailRepaired, json!({ "bytes": torn }), None)?;
+            log.checkpoint(now)?;
         }
         Ok(log)
     }

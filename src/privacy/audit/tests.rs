@@ -132,10 +132,40 @@ fn a_torn_end_is_a_fault_until_a_start_cuts_it_off_and_records_it() {
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, [&bytes[..], b"{\"epoch\":\"half"].concat()).unwrap();
     assert!(matches!(w.verify(), Err(AuditError::Broken { record: 6, .. })));
+    assert_eq!(w.open().head().unwrap().seq, 7);
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.lines().nth(5).unwrap().contains("torn_tail_repaired"));
+    w.verify().unwrap();
+}
+
+#[test]
+fn a_last_record_with_a_sector_that_was_never_written_is_cut_off_and_kept() {
+    let w = written(3);
+    let path = w.last_file();
+    let whole = std::fs::read(&path).unwrap();
+    let mut bytes = whole.clone();
+    let end = bytes.len();
+    // The last record is the checkpoint, number 5; its middle never reached the disk.
+    bytes[end - 200..end - 100].fill(0);
+    std::fs::write(&path, &bytes).unwrap();
+    assert!(matches!(w.verify(), Err(AuditError::Broken { record: 5, .. })));
     assert_eq!(w.open().head().unwrap().seq, 6);
     let text = std::fs::read_to_string(&path).unwrap();
-    assert!(text.lines().last().unwrap().contains("torn_tail_repaired"));
+    assert!(text.lines().nth(4).unwrap().contains("torn_tail_repaired"));
+    let kept = std::fs::read(w.path.join("torn-000000000005")).unwrap();
+    assert!(bytes.ends_with(&kept) && kept.len() > 200);
     w.verify().unwrap();
+}
+
+#[test]
+fn a_record_before_the_last_that_was_changed_is_never_repaired() {
+    let w = written(3);
+    let path = w.last_file();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[30] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    assert!(AuditLog::open(&w.path, key(), w.epoch, NOW).is_err());
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
 }
 
 #[test]

@@ -154,7 +154,10 @@ impl Hospital {
             let photo = manifest.sample(sample).map_err(io::Error::other)?;
             fs::write(dir.join(format!("portraits/{person}.jpg")), photo)?;
         }
-        draw_cameras(dir, &manifest)?;
+        // A caller that opens many hospitals draws once, and copies.
+        if !dir.join("cameras").exists() {
+            draw_cameras(dir, &manifest)?;
+        }
         let keys = made(
             "counterproof keys",
             Command::new(&programs.agent)

@@ -2,6 +2,7 @@
 
 pub mod bureau;
 pub mod canary;
+pub mod faults;
 pub mod hospital;
 pub mod pki;
 pub mod prometheus;

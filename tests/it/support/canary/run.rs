@@ -186,6 +186,12 @@ impl Canary {
         }
     }
 
+    /// Whether somebody was looked for, or the verdict fell without.
+    fn looked(&self, verification: &str) -> bool {
+        let told = self.h.told(verification);
+        told.iter().any(|line| line["message"] == "looked" || line["message"] == "verified")
+    }
+
     /// One settlement to its verdict, which must be `expected`.
     async fn play(
         &mut self,
@@ -195,7 +201,7 @@ impl Canary {
         expected: &str,
     ) -> io::Result<String> {
         let number = self.settle(id, counter, cardholder).await?;
-        until("a look or a verdict", || !self.h.told(&number).is_empty()).await?;
+        until("a look or a verdict", || self.looked(&number)).await?;
         // While a mismatch is held, its draft is a sealed row.
         self.snapshot()?;
         until("a verdict", || self.h.verdict(&number).is_some()).await?;
@@ -220,7 +226,7 @@ impl Canary {
         self.alert("S2", "withdrawn").await?;
         out.push("S2 withdrawn".into());
         let held = self.settle("S5", "w01", "PA").await?;
-        until("a held mismatch", || !self.h.told(&held).is_empty()).await?;
+        until("a held mismatch", || self.looked(&held)).await?;
         self.snapshot()?;
         self.ask(Method::DELETE, "/v1/settlements/S5", None).await?;
         out.push("S5 cancelled while held".into());
@@ -297,8 +303,7 @@ impl Canary {
             let number = self.settle(&format!("S6-{n}"), "w01", "PA").await?;
             let enough = before + SOME_WORK + n * A_PICTURE;
             until("the worker to look", || {
-                memory::thread_cpu(pid, "worker-0").is_ok_and(|now| now > enough)
-                    || !self.h.told(&number).is_empty()
+                memory::thread_cpu(pid, "worker-0").is_ok_and(|now| now > enough) || self.looked(&number)
             })
             .await?;
             let stopped = Stopped::new(pid)?;
@@ -389,7 +394,11 @@ impl Canary {
         parts.push(("sealed", true, self.opened.into_values().flatten().collect()));
         parts.push(("log", true, log));
         let state = self.h.dir.join("state");
-        parts.push(("audit", true, std::fs::read(state.join("audit.log"))?));
+        let mut audit = Vec::new();
+        for file in std::fs::read_dir(state.join("audit"))? {
+            audit.extend(std::fs::read(file?.path())?);
+        }
+        parts.push(("audit", true, audit));
         parts.push(("database", false, self.raw));
         let mut files: [Vec<u8>; 3] = Default::default();
         for (name, bytes) in &written.files {
@@ -432,10 +441,10 @@ impl Canary {
     }
 }
 
-/// What the cameras' pictures give to look for.
 /// The search, how many needles it has, and the probe of each face.
 type Sought = (Search, usize, Vec<(String, Template)>);
 
+/// What the cameras' pictures give to look for.
 fn needles(dir: &Path, models: &Path) -> io::Result<Sought> {
     let mut eyes = Eyes::open(models)?;
     let mut needles = Needles::default();
