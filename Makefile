@@ -1,11 +1,12 @@
 # Daily work, by name. `make demo` and `make test` do all the set-up.
-.PHONY: demo test canary canary-proof leaky faults setup packages models build fmt lint clean
+.PHONY: demo test canary canary-proof leaky faults fuzz setup packages models build fmt lint clean
 
 CARGO ?= cargo
 # The inference library must not report on the machine (src/vision/telemetry.rs).
 export ORT_DISABLE_TELEMETRY = 1
 KEEP ?=
 CUTS ?= 200
+SECONDS ?= 600
 
 demo: setup build  ## six settlements through the real programs, checked
 	@target/release/examples/demo $(if $(KEEP),--keep)
@@ -27,8 +28,13 @@ leaky: build
 	@mkdir -p target/canary
 	@mv target/release/counterproof target/canary/leaky
 	$(CARGO) build --release --bin counterproof
+
 faults: setup build  ## break everything that can break, and count what was lost
 	@target/release/examples/faults --cuts $(CUTS)
+
+fuzz:  ## everything that is read, under libFuzzer, so many SECONDS for each target
+	@scripts/packages fuzz
+	@KEEP=$(KEEP) fuzz/run $(SECONDS)
 
 setup: packages models
 

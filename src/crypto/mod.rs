@@ -49,7 +49,8 @@ impl std::str::FromStr for Sha256 {
 
     fn from_str(s: &str) -> Result<Self, NotADigest> {
         let bad = || NotADigest(s.chars().take(80).collect());
-        if s.len() != 64 || !s.is_ascii() {
+        // `from_str_radix` would take a sign: `+a` for `0a`, a second spelling of one digest.
+        if s.len() != 64 || !s.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(bad());
         }
         let mut out = [0; 32];

@@ -324,7 +324,7 @@ impl Config {
         if !short.is_empty() {
             return Err(settings::refuse(path, short));
         }
-        let least = config.his.delay_ms + 2 * config.his.clock_error_ms;
+        let least = config.his.delay_ms.saturating_add(2 * config.his.clock_error_ms);
         if config.decision.hold_ms < least {
             warnings.push(format!(
                 "decision.hold_ms is {}; below {least} (delay_ms + 2 x clock_error_ms) a neighbour that the HIS names late can come after an alert was signed",
@@ -360,7 +360,11 @@ impl Config {
     /// of a settlement would be gone when its message comes.
     fn ring_problems(&self, policy: &Policy) -> Vec<Problem> {
         let keep = policy.limit(policy::FRAMES).as_millis() as u64;
-        let needed = |c: &Counter| c.before_ms + c.after_ms + self.his.delay_ms + self.his.clock_error_ms;
+        let needed = |c: &Counter| {
+            [c.after_ms, self.his.delay_ms, self.his.clock_error_ms]
+                .into_iter()
+                .fold(c.before_ms, u64::saturating_add)
+        };
         self.counters
             .iter()
             .filter(|c| needed(c) > keep)

@@ -177,7 +177,7 @@ impl Ages {
         let Some(kept) = kept else { return begin };
         if kept.boot == boot && kept.boot_ms <= now.boot.as_millis() {
             let ran = now.boot.since(BoxTime::from_millis(kept.boot_ms));
-            let step = now.wall.as_millis() - kept.wall.plus(ran).as_millis();
+            let step = now.wall.as_millis().saturating_sub(kept.wall.plus(ran).as_millis());
             let doubt = match (kept.believed, stepped(step, ran)) {
                 (_, true) => Some(Doubt::Stepped(step)),
                 (true, false) => None,
@@ -227,7 +227,7 @@ impl Ages {
     /// Looks at both clocks; says so if the wall clock was stepped.
     pub fn look(&mut self, now: Now) -> Option<Doubt> {
         let ran = now.boot.since(self.last.boot);
-        let step = now.wall.as_millis() - self.last.wall.plus(ran).as_millis();
+        let step = now.wall.as_millis().saturating_sub(self.last.wall.plus(ran).as_millis());
         self.last = now;
         if !stepped(step, ran) {
             return None;
@@ -241,7 +241,7 @@ impl Ages {
     /// `true` if the trust changed.
     pub fn hear(&mut self, bureau: WallTime, bound: Duration, now: Now) -> bool {
         let before = self.doubt;
-        let ahead = now.wall.as_millis() - bureau.as_millis();
+        let ahead = now.wall.as_millis().saturating_sub(bureau.as_millis());
         self.doubt = (ahead.unsigned_abs() > bound.as_millis() as u64).then_some(Doubt::Differs(ahead));
         let changed = before.is_none() != self.doubt.is_none();
         if changed && self.doubt.is_some() {
@@ -259,15 +259,16 @@ impl Ages {
         let gap = match bureau {
             // When the box went off is known by its own clock; if that was not believed either, nothing is.
             Some(bureau) if pending.off_believed => {
-                let back = bureau.as_millis() - millis(up);
-                Some(u64::try_from(back - pending.off_at.as_millis()).unwrap_or(0))
+                let back = bureau.as_millis().saturating_sub(millis(up));
+                Some(u64::try_from(back.saturating_sub(pending.off_at.as_millis())).unwrap_or(0))
             }
             _ if pending.on_at >= pending.off_at => {
                 Some(pending.on_at.as_millis().abs_diff(pending.off_at.as_millis()))
             }
             _ => None,
         };
-        let gap = gap.map_or(UNKNOWN_GAP, Duration::from_millis);
+        // Longer than every limit is long enough, whatever a damaged store says.
+        let gap = gap.map_or(UNKNOWN_GAP, |ms| Duration::from_millis(ms).min(UNKNOWN_GAP));
         let told = bureau.is_some() && pending.off_believed;
         match pending.counted {
             None if told || up >= GRACE => Some(Due::Older(pending.up_to, gap)),

@@ -9,6 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::id::{AgentId, AlertId, CardholderId, CounterId, Epoch, HospitalId, MedicalType, SettlementId};
+use super::json;
 use crate::clock::{HisTime, WallTime};
 use crate::crypto::Sha256;
 
@@ -149,8 +150,10 @@ pub struct Comparison {
     /// SHA-256 of the recognizer's file.
     pub model: Sha256,
     /// Mean comparison score (cosine, -1 to 1) of the best-fitting person.
+    #[serde(deserialize_with = "finite")]
     pub score: f32,
     /// At or below this mean score the verdict is mismatch.
+    #[serde(deserialize_with = "finite")]
     pub threshold: f32,
     /// Separate probes of the face that was seen best.
     pub probes: u32,
@@ -165,13 +168,25 @@ pub struct Comparison {
 #[serde(deny_unknown_fields)]
 pub struct QualitySummary {
     /// Pixels between the eyes.
+    #[serde(deserialize_with = "finite")]
     pub inter_eye_px: f32,
     /// Detector's confidence, 0 to 1.
+    #[serde(deserialize_with = "finite")]
     pub detection: f32,
     /// Turn of the head from the landmarks, 0 (facing) to 1 (profile).
+    #[serde(deserialize_with = "finite")]
     pub yaw: f32,
     /// Variance of the Laplacian of the aligned face, in grey levels squared.
+    #[serde(deserialize_with = "finite")]
     pub sharpness: f32,
+}
+
+/// JSON has no infinity, but 1e39 is read as one into 32 bits: it could be shown
+/// and compared, and not be written again.
+fn finite<'de, D: serde::Deserializer<'de>>(d: D) -> Result<f32, D::Error> {
+    let v = f32::deserialize(d)?;
+    let what = || serde::de::Error::custom(format!("found {v}; expected a finite 32-bit number"));
+    if v.is_finite() { Ok(v) } else { Err(what()) }
 }
 
 /// Digests of what was in force.
@@ -244,10 +259,7 @@ impl Event {
         if bytes.len() > MAX_BYTES {
             return Err(EventError::TooLong(bytes.len()));
         }
-        let mut de = serde_json::Deserializer::from_slice(bytes);
-        let event: Self = serde_path_to_error::deserialize(&mut de)
-            .map_err(|e| EventError::Form { field: e.path().to_string(), what: e.inner().to_string() })?;
-        de.end().map_err(|e| EventError::Form { field: "event".into(), what: e.to_string() })?;
+        let event: Self = json::read(bytes).map_err(|e| EventError::Form { field: e.field, what: e.what })?;
         event.check()?;
         Ok(event)
     }
@@ -340,6 +352,17 @@ pub(crate) mod tests {
         let bytes = event.to_bytes().unwrap();
         assert!(bytes.len() < 1800, "{}", bytes.len());
         assert_eq!(Event::from_bytes(&bytes).unwrap(), event);
+    }
+
+    #[test]
+    fn what_follows_an_event_or_cannot_be_written_again_is_refused() {
+        let text = String::from_utf8(example(1, None, Epoch::new()).to_bytes().unwrap()).unwrap();
+        assert!(Event::from_bytes(format!("{text}\n").as_bytes()).is_ok());
+        for (changed, word) in [(format!("{text}{{}}"), "trailing"), (text.replace("0.04", "1e39"), "finite")]
+        {
+            let e = Event::from_bytes(changed.as_bytes()).unwrap_err().to_string();
+            assert!(e.contains(word), "{e}");
+        }
     }
 
     #[test]

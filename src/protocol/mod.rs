@@ -10,6 +10,7 @@ pub mod countersign;
 pub mod document;
 pub mod head;
 pub mod id;
+pub mod json;
 pub mod policy;
 pub mod posture;
 pub mod reference;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::document::DocumentKind;
 use super::id::{AgentId, Epoch, HospitalId};
+use super::json::{self, Misread};
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 
@@ -48,6 +49,14 @@ pub struct Posture {
 }
 
 impl Posture {
+    /// Reads the exact bytes of a posture.
+    ///
+    /// # Errors
+    /// [`Misread`] naming the field.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Misread> {
+        json::read(bytes)
+    }
+
     /// The documents that it names.
     pub fn documents(&self) -> impl Iterator<Item = (DocumentKind, Sha256)> {
         [

@@ -164,6 +164,7 @@ pub enum ManifestError {
 impl Validate for Manifest {
     fn problems(&self) -> Vec<Problem> {
         let entries = self.models.iter().map(|m| &m.file).chain(self.runtimes.iter().map(|r| &r.file));
+        let entries = entries.chain(self.samples.iter().map(|s| &s.file));
         entries
             .filter(|e| e.file.contains('/') || e.file.starts_with('.'))
             .map(|e| {

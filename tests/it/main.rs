@@ -6,6 +6,7 @@ mod architecture;
 mod bureau;
 mod canary;
 mod confined;
+mod corpus;
 mod evidence;
 mod faults;
 mod logs;

@@ -26,9 +26,8 @@ pub(super) async fn receive(
     let now = api.clock.now().wall;
     let signed = verify(&api, &headers, &body, &agent).await?;
     let verified = signed.by_key_in_force(&agent, now).map_err(respond)?;
-    let mut json = serde_json::Deserializer::from_slice(verified.bytes());
-    let posture: Posture = serde_path_to_error::deserialize(&mut json)
-        .map_err(|e| respond(unprocessable(&e.path().to_string(), e.inner().to_string())))?;
+    let posture =
+        Posture::from_bytes(verified.bytes()).map_err(|e| respond(unprocessable(&e.field, e.what)))?;
     if posture.agent != agent.name {
         let detail = format!("found {}; the certificate is that of {}", posture.agent, agent.name);
         return Err(respond(unprocessable("agent", detail)));

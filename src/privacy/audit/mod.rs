@@ -180,7 +180,8 @@ pub struct Segment {
     pub path: PathBuf,
 }
 
-/// The log's files, oldest first.
+/// The log's files, oldest first. Another file in the folder is none of it, one
+/// with another spelling of a number neither: no two have the same number.
 ///
 /// # Errors
 /// If the folder cannot be read.
@@ -192,7 +193,7 @@ pub fn segments(dir: &Path) -> Result<Vec<Segment>, AuditError> {
         let first = path
             .file_name()
             .and_then(|n| n.to_str()?.strip_suffix(".jsonl")?.parse().ok())
-            .filter(|_| path.is_file());
+            .filter(|first| *first > 0 && path == segment_path(dir, *first) && path.is_file());
         found.extend(first.map(|first| Segment { first, path }));
     }
     found.sort_by_key(|s| s.first);

@@ -315,7 +315,8 @@ impl Reading {
         if kind.what.is_empty() {
             kind.what = key.replace('_', " ");
         }
-        kind.deleted += record.data.get("deleted").and_then(Value::as_u64).unwrap_or(0);
+        let deleted = record.data.get("deleted").and_then(Value::as_u64).unwrap_or(0);
+        kind.deleted = kind.deleted.saturating_add(deleted);
         kind.oldest_deleted_s =
             kind.oldest_deleted_s.max(record.data.get("oldest_s").and_then(Value::as_u64));
     }

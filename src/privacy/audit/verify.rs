@@ -15,6 +15,8 @@ use crate::protocol::posture::AuditHead;
 
 /// Longest line that is read, in bytes: far above any record.
 const LONGEST_LINE: u64 = 1 << 20;
+/// Greatest number that a record can have: no box writes so many.
+const LAST_NUMBER: u64 = i64::MAX as u64;
 /// The kind of data that purged segments are of, in their record.
 pub(super) const SEGMENTS_PURGED: &str = "audit_log";
 
@@ -220,6 +222,9 @@ impl Chain {
 
     fn record(&mut self, record: &Record, hash: Sha256, first: bool) -> Result<(), String> {
         let seq = self.next.unwrap_or(1);
+        if seq > LAST_NUMBER {
+            return Err(format!("records are numbered up to {LAST_NUMBER}"));
+        }
         let prev = self.expected.unwrap_or(Sha256([0; 32]));
         if record.seq != seq || record.prev != prev {
             return Err(format!(

@@ -27,6 +27,7 @@ use super::alert::Link;
 use super::countersign::{Countersigned, Receipt};
 use super::document::DocumentKind;
 use super::id::{AgentId, AlertId, HospitalId};
+use super::json;
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 use crate::crypto::sign::{PublicKey, Signature, SignatureError, SigningKey};
@@ -310,10 +311,7 @@ impl<'a> Unchecked<'a> {
         if signature.to_string() != text {
             return Err(BundleError::Frame);
         }
-        let mut json = serde_json::Deserializer::from_slice(signed);
-        let bundle = serde_path_to_error::deserialize(&mut json)
-            .map_err(|e| BundleError::Content { field: e.path().to_string(), what: e.inner().to_string() })?;
-        json.end().map_err(|e| BundleError::Content { field: ".".into(), what: e.to_string() })?;
+        let bundle = json::read(signed).map_err(|e| BundleError::Content { field: e.field, what: e.what })?;
         Ok(Self { signed, signature, bundle })
     }
 

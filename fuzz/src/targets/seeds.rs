@@ -1,0 +1,384 @@
+//! Inputs to begin with. Code makes them, from the project's own types and
+//! examples, so that they follow a change of format; no picture is of a person.
+
+use counterproof::clock::WallTime;
+use counterproof::crypto::Sha256;
+use counterproof::crypto::transform::TransformKey;
+use counterproof::protocol::countersign::{Countersigned, PostureAnswer};
+use counterproof::protocol::id::Epoch;
+use counterproof::protocol::policy::PolicyDocument;
+use counterproof::protocol::posture::{AuditHead, Posture};
+use counterproof::protocol::reference::{ReferenceSet, Template};
+use counterproof::protocol::transform::TransformGrant;
+use serde_json::{Value, json};
+
+use super::audit::EPOCH;
+use super::crypto::{pkcs8, seal_key, signing_key};
+
+const AGENT: &str = include_str!("../../../config/counterproof.example.toml");
+const BUREAU: &str = include_str!("../../../config/bureau.example.toml");
+const CALIBRATION: &str = include_str!("../../../config/calibrations/sface-2021dec.toml");
+const MODELS: &str = include_str!("../../../models/models.toml");
+const NOW: i64 = 1_795_000_000_000;
+/// What made the seeds' references.
+pub const MODEL: &[u8] = b"m";
+/// Its preprocessing.
+pub const PREPROCESSING: u32 = 257;
+
+/// The choice of a target, and what it chooses for.
+fn chosen(choice: u8, rest: impl AsRef<[u8]>) -> Vec<u8> {
+    [&[choice], rest.as_ref()].concat()
+}
+
+fn digest(of: &str) -> String {
+    Sha256::of(of.as_bytes()).to_string()
+}
+
+/// The contract's example, and one without what may be left out.
+pub fn settlement() -> Vec<Vec<u8>> {
+    let whole = json!({
+        "settlement_id": "S202611220001", "counter": "w03", "cardholder": "P0001",
+        "occurred_at": "2026-11-22T09:10:15+08:00", "amount_fen": 41250, "medical_type": "14",
+        "proxies": ["P0002"],
+    });
+    let mut least = whole.clone();
+    least.as_object_mut().unwrap().remove("proxies");
+    [whole, least].map(|v| v.to_string().into_bytes()).to_vec()
+}
+
+fn mismatch() -> Value {
+    json!({
+        "hospital": "H31010000001", "counter": "w03", "cardholder": "P0001",
+        "occurred_at": "2026-11-22T01:10:15Z", "clock_error_ms": 2000, "amount_fen": 41250,
+        "medical_type": "14", "proxies_compared": 0,
+        "comparison": {
+            "model": digest("m"), "score": 0.04, "threshold": 0.25, "probes": 5, "span_ms": 3200, "faces": 1,
+        },
+        "quality": { "inter_eye_px": 62.0, "detection": 0.93, "yaw": 0.1, "sharpness": 210.0 },
+        "settings": {
+            "agent_version": "0.1.0", "policy": digest("p"), "notice": digest("n"), "calibration": digest("c"),
+        },
+    })
+}
+
+fn cloud_event(kind: &str, data: Value) -> Value {
+    json!({
+        "specversion": "1.0", "id": EPOCH, "source": "/agents/box-1", "time": "2026-11-22T01:10:20Z",
+        "subject": "S1", "datacontenttype": "application/json",
+        "chain": { "epoch": EPOCH, "seq": 2, "previous": digest("e") },
+        "type": format!("counterproof.alert.{kind}.v1"), "data": data,
+    })
+}
+
+fn withdrawal() -> Value {
+    cloud_event("withdrawn", json!({ "alert": EPOCH, "reason": "settlement_cancelled" }))
+}
+
+/// An alert, a withdrawal, the word of an expired one, a draft.
+pub fn event() -> Vec<Vec<u8>> {
+    let mut expired = cloud_event("expired", json!({ "alert": EPOCH, "seq": 1, "digest": digest("e") }));
+    expired.as_object_mut().unwrap().remove("subject");
+    vec![
+        chosen(0, cloud_event("mismatch", mismatch()).to_string()),
+        chosen(0, withdrawal().to_string()),
+        chosen(0, expired.to_string()),
+        chosen(1, json!({ "agent": "box-1", "settlement": "S1", "data": mismatch() }).to_string()),
+    ]
+}
+
+/// One of each answer.
+pub fn answers() -> Vec<Vec<u8>> {
+    let epoch: Epoch = EPOCH.parse().unwrap();
+    let head = AuditHead { epoch, seq: 9, hash: Sha256::of(b"h") };
+    let posture = Posture {
+        agent: "box-1".parse().unwrap(),
+        hospital: "H31010000001".parse().unwrap(),
+        at: WallTime::from_millis(NOW),
+        agent_version: "0.1.0".into(),
+        models: [("recognizer".into(), Sha256::of(MODEL))].into(),
+        policy: Sha256::of(b"p"),
+        notice: Some(Sha256::of(b"n")),
+        calibration: Sha256::of(b"c"),
+        retention_s: [("frames_seconds".into(), 20)].into(),
+        verdicts: [("match".into(), 7)].into(),
+        outbox_waiting: 1,
+        outbox_set_aside: 0,
+        audit: head,
+        liveness: "off".into(),
+        troubles: vec!["the disk is full".into()],
+    };
+    let key = signing_key();
+    let countersigned = Countersigned::new(posture.agent.clone(), head, WallTime::from_millis(NOW + 5), &key);
+    let answer = PostureAnswer {
+        statement: countersigned.statement(),
+        countersigned,
+        finding: None,
+        missing: vec![Sha256::of(b"p")],
+        public_key: key.public(),
+    };
+    let transform = TransformKey::new([5; 32]);
+    let template = Template::from_raw(vec![0.6, 0.8, -1.0]).unwrap();
+    let mut set = ReferenceSet::new("P0001".parse().unwrap(), transform.id());
+    let protected = template.protect(&transform.transform(3)).unwrap();
+    assert!(set.add(Sha256::of(MODEL), PREPROCESSING, &protected));
+    let policy = PolicyDocument::of(json!({ "controller": "hospital", "regions": { "w1": [0, 1000] } }));
+    let held = json!({ "epoch": epoch, "seq": 7 });
+    let holds = json!({
+        "head": held, "greatest": held, "missing": [{ "first": 2, "last": 3 }], "truncated": false,
+        "public_key": key.public(),
+    });
+    let problem = json!({ "status": 422, "title": "Unprocessable", "detail": "chain.seq", "field": "chain" });
+    vec![
+        chosen(0, serde_json::to_vec(&posture).unwrap()),
+        chosen(1, serde_json::to_vec(&set).unwrap()),
+        chosen(2, template.to_base64().as_bytes()),
+        chosen(3, holds.to_string()),
+        chosen(4, json!({ "verification_id": epoch }).to_string()),
+        chosen(5, serde_json::to_vec(&answer).unwrap()),
+        chosen(6, serde_json::to_vec(&TransformGrant::new(3, &transform)).unwrap()),
+        chosen(7, policy.to_string()),
+        chosen(8, problem.to_string()),
+    ]
+}
+
+/// A whole bundle, and one with its parts missing.
+pub fn bundle() -> Vec<Vec<u8>> {
+    let key = signing_key().public();
+    let policy = json!({ "controller": "hospital", "notice": { "id": "N1", "sha256": digest("n") } });
+    let mut alert = cloud_event("mismatch", mismatch());
+    alert["data"]["settings"]["policy"] = digest(&policy.to_string()).into();
+    let head = |at: i64| {
+        json!({
+            "format": "counterproof.countersigned-head.v1", "agent": "box-1",
+            "audit": { "epoch": EPOCH, "seq": 7, "hash": digest("r") },
+            "received_at": at, "signature": "auto",
+        })
+    };
+    let signed = 1_795_309_820_000i64;
+    let link = json!({ "epoch": EPOCH, "seq": 3, "previous": digest(&alert.to_string()) });
+    let word = json!({ "bytes": withdrawal(), "signature": "auto" });
+    let whole = json!({
+        "format": "counterproof.bundle.v1", "algorithms": { "signature": "ed25519", "digest": "sha256" },
+        "event": EPOCH, "made_at": signed + 99_000, "bureau": { "public_key": key, "earlier_keys": [] },
+        "alert": { "bytes": alert, "signature": "auto" },
+        "box": { "name": "box-1", "hospital": "H1", "keys": [{ "public_key": key, "since": 5 }] },
+        "receipt": { "received_at": signed + 5000, "signature": "auto" },
+        "neighbours": {
+            "before": { "digest": digest("e"), "expired": false },
+            "after": { "digest": digest("f"), "link": link },
+        },
+        "later": [{ "event": word, "received_at": signed + 9000 }],
+        "documents": [{ "kind": "policy", "bytes": policy }],
+        "heads": { "before": head(signed), "after": head(signed + 60_000) },
+    });
+    let mut short = whole.clone();
+    short
+        .as_object_mut()
+        .unwrap()
+        .retain(|part, _| !["neighbours", "later", "heads"].contains(&part.as_str()));
+    let input = |mask: u8, inner: Value| [&[1, 0x80, 3, mask], inner.to_string().as_bytes()].concat();
+    vec![input(1, whole), input(0, short)]
+}
+
+/// One of each kind of name.
+pub fn names() -> Vec<Vec<u8>> {
+    let key = signing_key();
+    vec![
+        chosen(0, "S2026-11.22:0001_x"),
+        chosen(1, digest("x")),
+        chosen(2, key.sign(b"x").to_string()),
+        chosen(3, key.public().to_base64()),
+        chosen(4, EPOCH),
+        chosen(5, "/agents/box-1"),
+        chosen(6, pkcs8()),
+    ]
+}
+
+/// Marks with and without a time that was not counted yet.
+pub fn marks() -> Vec<Vec<u8>> {
+    let marks = |pending: Value| {
+        json!({
+            "age": NOW, "boot": "01010101-0101-0101-0101-010101010101", "boot_ms": 1000, "wall": NOW,
+            "believed": true, "pending": pending,
+        })
+    };
+    let pending =
+        json!({ "up_to": NOW, "off_at": NOW, "off_believed": true, "on_at": NOW + 5000, "counted": null });
+    let times: Vec<u8> =
+        [61_000, NOW as u64 + 60_000, 90_000, NOW as u64 + 150_000, NOW as u64 + 150_000, 2000]
+            .iter()
+            .flat_map(|t| t.to_le_bytes())
+            .collect();
+    [marks(Value::Null), marks(pending)]
+        .map(|m| [times.as_slice(), m.to_string().as_bytes()].concat())
+        .to_vec()
+}
+
+/// A header, and texts to be sealed.
+pub fn seal() -> Vec<Vec<u8>> {
+    let header = [b"CPS\x01".as_slice(), &seal_key().name(), &[0; 28]].concat();
+    let change = |at: u8, mask: u8| chosen(2, [&[at, mask, 3], b"P0001".as_slice()].concat());
+    vec![chosen(0, &header), chosen(1, &header), change(0, 0), change(3, 1), change(30, 0x80)]
+}
+
+/// Files of keys, made as `counterproof keys` writes them, and a certificate.
+pub fn keys() -> Vec<Vec<u8>> {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let pem = |label: &str, bytes: &[u8]| {
+        format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(bytes))
+    };
+    let mut out = vec![
+        chosen(0, STANDARD.encode([7; 32])),
+        chosen(1, STANDARD.encode(pkcs8())),
+        chosen(2, "0123456789abcdefghijklmnop\n"),
+        chosen(3, pem("PRIVATE KEY", &pkcs8())),
+        chosen(3, pem("CERTIFICATE", &[0x30, 3, 2, 1, 0])),
+    ];
+    if let Some(both) = certificate() {
+        out.push(chosen(3, both));
+    }
+    out
+}
+
+/// A certificate of the targets' own key, with the key: of use to nobody.
+fn certificate() -> Option<String> {
+    let key = rcgen::KeyPair::try_from(pkcs8().as_slice()).ok()?;
+    let certificate = rcgen::CertificateParams::new(vec!["box-1".into()]).ok()?.self_signed(&key).ok()?;
+    Some(certificate.pem() + &key.serialize_pem())
+}
+
+/// Settings without comments: a fuzzer need not learn to write those.
+fn plain(text: &str) -> String {
+    let keep = |l: &&str| !l.trim_start().starts_with('#') && !l.trim().is_empty();
+    text.lines()
+        .filter(keep)
+        .map(|l| format!("{}\n", l.split("  #").next().unwrap_or(l).trim_end()))
+        .collect()
+}
+
+/// The example.
+pub fn agent_config() -> Vec<Vec<u8>> {
+    vec![AGENT.into(), plain(AGENT).into_bytes()]
+}
+
+/// The bureau's example, the calibration that is shipped, a short manifest.
+pub fn settings() -> Vec<Vec<u8>> {
+    vec![chosen(0, plain(BUREAU)), chosen(1, plain(CALIBRATION)), chosen(2, plain(MODELS))]
+}
+
+/// Logs of one file and of two, with a checkpoint, a purge and a torn end.
+pub fn audit() -> Vec<Vec<u8>> {
+    let record = |seq: u64, kind: &str, data: Value| {
+        let at = NOW + seq as i64;
+        json!({ "epoch": EPOCH, "seq": seq, "at": at, "kind": kind, "data": data, "prev": "auto" })
+            .to_string()
+    };
+    let segment = |seq| record(seq, "segment", json!({ "public_key": "auto", "last_row": 3 }));
+    let looked = json!({ "kinds": [{ "kind": "journal_hours", "limit_s": 3600, "oldest_left_s": 20 }] });
+    let one = [
+        "#1".into(),
+        segment(1),
+        record(2, "started", json!({ "retention_s": { "journal_hours": 3600 } })),
+        record(3, "verdict", json!({ "verdict": "inconclusive", "reason": "no_face" })),
+        record(4, "purged", json!({ "kind": "journal_hours", "deleted": 3, "oldest_s": 3601 })),
+        record(5, "retention", looked),
+        record(6, "checkpoint", json!({ "signature": "auto" })),
+    ]
+    .join("\n");
+    let two = [
+        one.clone(),
+        "#7".into(),
+        segment(7),
+        record(8, "stopped", json!({})),
+        record(9, "checkpoint", json!({ "signature": "auto" })),
+    ]
+    .join("\n");
+    let late = ["#7".into(), segment(7), record(8, "clock_doubted", json!({}))].join("\n");
+    let input = |at: u16, mask: u8, files: &str, end: &str| {
+        let [low, high] = at.to_le_bytes();
+        [&[1, low, high, mask], files.as_bytes(), end.as_bytes()].concat()
+    };
+    vec![
+        input(0, 0, &one, "\n"),
+        input(700, 1, &two, "\n"),
+        input(90, 0x1b, &two, "\n{\"epoch\":"),
+        input(5, 4, &late, "\n"),
+        input(0, 0, "#1\n", ""),
+    ]
+}
+
+/// Drawn pictures: a JPEG of a gradient, grey and coloured, and a PNG.
+pub fn picture() -> Vec<Vec<u8>> {
+    let rgb: Vec<u8> = (0..24 * 16 * 3).map(|i| (i % 253) as u8).collect();
+    let small = image::RgbImage::from_raw(24, 16, rgb).unwrap();
+    let mut out = vec![jpeg(24, 16)];
+    for format in [image::ImageFormat::Jpeg, image::ImageFormat::Png] {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image::DynamicImage::from(small.clone()).to_luma8().write_to(&mut bytes, format).unwrap();
+        out.push(bytes.into_inner());
+    }
+    let mut png = std::io::Cursor::new(Vec::new());
+    small.write_to(&mut png, image::ImageFormat::Png).unwrap();
+    out.push(png.into_inner());
+    out.push(with_orientation(&jpeg(24, 16)));
+    out
+}
+
+fn jpeg(width: u16, height: u16) -> Vec<u8> {
+    let rgb: Vec<u8> = (0..usize::from(width) * usize::from(height) * 3).map(|i| (i % 253) as u8).collect();
+    let mut out = Vec::new();
+    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut out, 60)
+        .encode(&rgb, width.into(), height.into(), image::ExtendedColorType::Rgb8)
+        .unwrap();
+    out
+}
+
+/// The picture with an EXIF part that says it lies on its side.
+fn with_orientation(jpeg: &[u8]) -> Vec<u8> {
+    let tiff = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    let length = (tiff.len() as u16 + 2).to_be_bytes();
+    [&jpeg[..2], &[0xff, 0xe1], &length, tiff, &jpeg[2..]].concat()
+}
+
+/// Two pictures with a boundary between them.
+pub fn mjpeg() -> Vec<Vec<u8>> {
+    let one = jpeg(8, 8);
+    let short = [0xff, 0xd8, 0xff, 1, 2, 0xff, 0xd9];
+    vec![
+        [&short[..], b"--boundary\r\n", &short, &[0, 0xff], &short[..4]].concat(),
+        [one.clone(), one].concat(),
+    ]
+}
+
+/// A graph `y = PRelu(x, slope)` with an input `[1,3,4,4]`, for all the steps.
+pub fn onnx() -> Vec<Vec<u8>> {
+    let field = |number: u8, body: &[u8]| [&[number << 3 | 2, body.len() as u8], body].concat();
+    let number = |number: u8, v: u8| vec![number << 3, v];
+    let dim = |v: u8| field(1, &number(1, v));
+    let shape = field(2, &[dim(1), dim(3), dim(4), dim(4)].concat());
+    let value =
+        |name: &[u8]| [field(1, name), field(2, &field(1, &[number(1, 1), shape.clone()].concat()))].concat();
+    let slopes: Vec<u8> = [0.5f32, 0.25, 1.5].iter().flat_map(|v| v.to_le_bytes()).collect();
+    let slope = [number(1, 3), number(2, 1), field(8, b"slope"), field(9, &slopes)].concat();
+    let node = [field(1, b"x"), field(1, b"slope"), field(2, b"y"), field(4, b"PRelu")].concat();
+    let graph = [
+        field(1, &node),
+        field(5, &slope),
+        field(11, &value(b"x")),
+        field(11, &value(b"slope")),
+        field(12, &value(b"y")),
+        field(13, &value(b"h")),
+    ]
+    .concat();
+    let length = [graph.len() as u8 & 0x7f | 0x80, (graph.len() >> 7) as u8];
+    let model = [&[8, 7, 7 << 3 | 2][..], &length, &graph].concat();
+    (1..8).map(|choice| chosen(choice, &model)).collect()
+}
+
+/// A list of photographs, and one of pairs.
+pub fn lists() -> Vec<Vec<u8>> {
+    vec![
+        chosen(0, "\u{feff}cardholder,photo\r\nP0001,a, b.jpg\r\n\r\nP0002,c.png\n"),
+        chosen(1, "\u{feff}left,right,same,fold\r\na.jpg,b.jpg,1,1\r\n\r\nb.jpg,c.jpg,False,-7\n"),
+    ]
+}
