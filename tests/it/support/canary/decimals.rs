@@ -3,7 +3,9 @@
 //! Any numbers with a fraction that follow each other, with up to [`GAP`] other
 //! bytes between them, are taken for a list. How many must fit in a row depends
 //! on how many digits each was written with: two with six digits or more, three
-//! with four or five, four with three. Fewer digits than three say nothing.
+//! with four or five, four with three. Fewer digits than three say nothing. A
+//! number with twelve or more is an f32 written as f64: one that is exactly a
+//! value of ours says enough, in whatever order they stand.
 
 use std::collections::HashMap;
 
@@ -69,14 +71,27 @@ impl Decimals {
                 Some(4..=5) => 3,
                 _ => 4,
             };
-            let Some(run) = chain.len().checked_sub(needed).and_then(|at| chain.get(at..)) else { continue };
-            if let Some(list) = self.fits(run) {
+            let run = chain.len().checked_sub(needed).and_then(|at| chain.get(at..)).unwrap_or_default();
+            let alone = chain.last().and_then(|n| self.is_exactly(n));
+            if let Some(list) = self.fits(run).or(alone) {
                 found(list.class, list.form, list.of);
             }
             if chain.len() > 8 {
                 chain.drain(..4);
             }
         }
+    }
+
+    fn is_exactly(&self, number: &Written) -> Option<&List> {
+        if number.digits < 12 {
+            return None;
+        }
+        // A value on the edge of two thousandths rounds alike, being the same number.
+        self.index.get(&thousandths(number.value))?.iter().find_map(|(list, place)| {
+            let list = self.lists.get(*list as usize)?;
+            let value = list.values.get(usize::from(*place))?;
+            ((number.value - value).abs() <= 1e-12).then_some(list)
+        })
     }
 
     fn fits(&self, run: &[Written]) -> Option<&List> {

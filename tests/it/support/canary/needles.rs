@@ -408,6 +408,10 @@ mod tests {
             ("probe-decimal", list(&|v| format!("{v:.4}")).into_bytes()),
             ("probe-decimal", list(&|v| format!("{v:.3}")).into_bytes()),
             ("probe-decimal", list(&|v| format!("{v:e}")).into_bytes()),
+            (
+                "probe-decimal",
+                v.iter().rev().map(|v| format!("x {}\n", f64::from(*v))).collect::<String>().into_bytes(),
+            ),
             ("jpeg", noise(4000, 5)[500..3000].to_vec()),
             ("jpeg-base64", STANDARD.encode(noise(4000, 5)).into_bytes()),
             ("pixels", noise(300, 6)),

@@ -219,7 +219,7 @@ impl Run {
         self.world.start_bureau(&only(&bureau_trace, BUREAU_CALLS)).await?;
         let took = self.world.start_agent(&only(&agent_trace, AGENT_CALLS)).await?;
         let slower = took.as_secs_f64() / USUAL_START.as_secs_f64();
-        self.life = LIFE.mul_f64(slower.clamp(1.0, 6.0));
+        self.life = LIFE.mul_f64(slower.clamp(1.0, 3.0));
         let desk = self.world.desk()?;
         let begun = Instant::now();
         while begun.elapsed() < self.life {

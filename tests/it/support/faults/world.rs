@@ -283,6 +283,13 @@ impl World {
 
     /// Starts what does not run, lets everything come to its end, and checks.
     pub async fn peace(&mut self) -> io::Result<Findings> {
+        // Whatever ended meanwhile, or would still end at a planted call, is started anew.
+        for program in [&mut self.bureau, &mut self.agent] {
+            let gone = program.as_mut().map(|p| p.ended().map(|e| e.is_some() || p.trace.is_some()));
+            if gone.transpose()?.unwrap_or_default() {
+                *program = None;
+            }
+        }
         if self.bureau.is_none() {
             self.start_bureau(&Wrap::default()).await?;
         }
