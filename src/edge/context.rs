@@ -27,6 +27,16 @@ use super::supervisor::Watch;
 /// Rows that are moved to the audit log at a time.
 const EXPORT_BATCH: usize = 256;
 
+/// What lies in the state folder, opened.
+pub struct State {
+    /// The database.
+    pub store: Store,
+    /// The audit log.
+    pub audit: AuditLog,
+    /// The count of ages, resumed.
+    pub ages: Ages,
+}
+
 /// Shared by all tasks of one agent.
 pub struct Context {
     /// The configuration.
@@ -90,10 +100,9 @@ impl Context {
         calibration: Calibration,
         in_force: InForce,
         clock: Arc<dyn Clock>,
-        store: Store,
-        audit: AuditLog,
-        ages: Ages,
+        state: State,
     ) -> Self {
+        let State { store, audit, ages } = state;
         Self {
             watch: Watch::new(Arc::clone(&clock)),
             config,
@@ -414,7 +423,7 @@ pub(super) mod tests {
         let clock = Arc::new(SystemClock);
         let ages = Ages::resume(None, BootId::of_this_boot(), clock.now());
         let Effective { config, policy, .. } = effective;
-        Arc::new(Context::new(config, policy, calibration, in_force, clock, store, audit, ages))
+        Arc::new(Context::new(config, policy, calibration, in_force, clock, State { store, audit, ages }))
     }
 
     pub(in crate::edge) fn context(dir: &Path) -> Arc<Context> {
