@@ -234,11 +234,21 @@ impl Context {
         f: impl FnOnce(&mut Store) -> Result<R, StoreError> + Send + 'static,
     ) -> Result<R, StoreError> {
         let store = Arc::clone(&self.store);
-        let done = tokio::task::spawn_blocking(move || f(&mut lock(&store))).await;
-        let result =
-            done.unwrap_or_else(|e| Err(StoreError::Content(format!("a call that did not return: {e}"))));
-        let database_failed = matches!(result, Err(StoreError::Database(_)));
-        self.store_ok.store(!database_failed, Ordering::Relaxed);
+        let work = move || {
+            let mut store = lock(&store);
+            let before = store.changes();
+            let result = f(&mut store);
+            (result, store.changes() > before)
+        };
+        let (result, wrote) = tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| {
+            (Err(StoreError::Content(format!("a call that did not return: {e}"))), false)
+        });
+        // A disk that is full can still be read: only a write shows that it is well again.
+        match &result {
+            Err(StoreError::Database(_)) => self.store_ok.store(false, Ordering::Relaxed),
+            Ok(_) if wrote => self.store_ok.store(true, Ordering::Relaxed),
+            _ => {}
+        }
         result
     }
 
