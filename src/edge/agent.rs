@@ -37,7 +37,7 @@ use crate::vision::model::ModelError;
 use super::alerts::InForce;
 use super::cameras;
 use super::config::{Config, Effective};
-use super::context::{Context, ExportError};
+use super::context::{Context, ExportError, State};
 use super::counter::{Counters, Tools};
 use super::delivery::Delivery;
 use super::gauges::Gauges;
@@ -174,8 +174,8 @@ async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) ->
             calibration: calibration_digest,
         },
     };
-    let (store, audit, ages, root_replaced) = open_state(&config, &*clock)?;
-    let context = Arc::new(Context::new(config, policy, calibration, in_force, clock, store, audit, ages));
+    let (state, root_replaced) = open_state(&config, &*clock)?;
+    let context = Arc::new(Context::new(config, policy, calibration, in_force, clock, state));
     let started = Started { models: digests.clone(), configuration: digest, root_replaced };
     begin(&context, started).await?;
 
@@ -229,11 +229,8 @@ async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) ->
     Ok(())
 }
 
-/// The store, the audit log, the count of ages, and whether the root key was
-/// replaced.
-type State = (Store, AuditLog, Ages, bool);
-
-fn open_state(config: &Config, clock: &dyn Clock) -> Result<State, AgentError> {
+/// Opens the state folder. `true` beside it if the root key was replaced.
+fn open_state(config: &Config, clock: &dyn Clock) -> Result<(State, bool), AgentError> {
     let keys = &config.keys;
     let previous = keys.root_previous.as_deref().map(keys::read_root_key).transpose()?;
     let roots = Roots { current: keys::read_root_key(&keys.root)?, previous };
@@ -244,7 +241,7 @@ fn open_state(config: &Config, clock: &dyn Clock) -> Result<State, AgentError> {
     let now = clock.now();
     let audit = AuditLog::open(&audit::folder(&config.agent.state), audit_keys, store.epoch(), now.wall)?;
     let ages = Ages::resume(store.marks()?, BootId::of_this_boot(), now);
-    Ok((store, audit, ages, replaced))
+    Ok((State { store, audit, ages }, replaced))
 }
 
 /// Ends what a stop interrupted and writes the first records; if the audit log

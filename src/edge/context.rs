@@ -27,6 +27,16 @@ use super::supervisor::Watch;
 /// Rows that are moved to the audit log at a time.
 const EXPORT_BATCH: usize = 256;
 
+/// What lies in the state folder, opened.
+pub struct State {
+    /// The database.
+    pub store: Store,
+    /// The audit log.
+    pub audit: AuditLog,
+    /// The count of ages, resumed.
+    pub ages: Ages,
+}
+
 /// Shared by all tasks of one agent.
 pub struct Context {
     /// The configuration.
@@ -90,10 +100,9 @@ impl Context {
         calibration: Calibration,
         in_force: InForce,
         clock: Arc<dyn Clock>,
-        store: Store,
-        audit: AuditLog,
-        ages: Ages,
+        state: State,
     ) -> Self {
+        let State { store, audit, ages } = state;
         Self {
             watch: Watch::new(Arc::clone(&clock)),
             config,
@@ -225,11 +234,21 @@ impl Context {
         f: impl FnOnce(&mut Store) -> Result<R, StoreError> + Send + 'static,
     ) -> Result<R, StoreError> {
         let store = Arc::clone(&self.store);
-        let done = tokio::task::spawn_blocking(move || f(&mut lock(&store))).await;
-        let result =
-            done.unwrap_or_else(|e| Err(StoreError::Content(format!("a call that did not return: {e}"))));
-        let database_failed = matches!(result, Err(StoreError::Database(_)));
-        self.store_ok.store(!database_failed, Ordering::Relaxed);
+        let work = move || {
+            let mut store = lock(&store);
+            let before = store.changes();
+            let result = f(&mut store);
+            (result, store.changes() > before)
+        };
+        let (result, wrote) = tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| {
+            (Err(StoreError::Content(format!("a call that did not return: {e}"))), false)
+        });
+        // A disk that is full can still be read: only a write shows that it is well again.
+        match &result {
+            Err(StoreError::Database(_)) => self.store_ok.store(false, Ordering::Relaxed),
+            Ok(_) if wrote => self.store_ok.store(true, Ordering::Relaxed),
+            _ => {}
+        }
         result
     }
 
@@ -414,7 +433,7 @@ pub(super) mod tests {
         let clock = Arc::new(SystemClock);
         let ages = Ages::resume(None, BootId::of_this_boot(), clock.now());
         let Effective { config, policy, .. } = effective;
-        Arc::new(Context::new(config, policy, calibration, in_force, clock, store, audit, ages))
+        Arc::new(Context::new(config, policy, calibration, in_force, clock, State { store, audit, ages }))
     }
 
     pub(in crate::edge) fn context(dir: &Path) -> Arc<Context> {

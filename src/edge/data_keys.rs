@@ -109,24 +109,4 @@ impl Store {
         unused.iter().for_each(|name| self.ring.forget(*name));
         Ok(unused.len() as u64)
     }
-
-    /// Every sealed row, opened: its label and its content. For inspection: the
-    /// agent itself opens only what it needs.
-    ///
-    /// # Errors
-    /// For the first row that cannot be opened.
-    pub fn opened(&self) -> Result<Vec<(String, Zeroizing<Vec<u8>>)>, StoreError> {
-        let mut statement = self.connection.prepare(
-            "SELECT 'settlements/' || verification || '/payload', payload FROM settlements WHERE payload IS NOT NULL
-             UNION ALL SELECT 'settlements/' || verification || '/draft', draft FROM settlements WHERE draft IS NOT NULL
-             UNION ALL SELECT 'outbox/' || seq, sealed FROM outbox WHERE sealed IS NOT NULL",
-        )?;
-        let rows = statement.query_map([], |r| Ok((r.get::<_, String>(0)?, r.get::<_, Vec<u8>>(1)?)))?;
-        rows.map(|row| {
-            let (label, sealed) = row?;
-            let plain = self.unseal(&label, &sealed)?;
-            Ok((label, plain))
-        })
-        .collect()
-    }
 }

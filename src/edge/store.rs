@@ -236,6 +236,11 @@ impl Store {
         Ok(())
     }
 
+    /// Rows written since the store was opened.
+    pub(super) fn changes(&self) -> u64 {
+        self.connection.total_changes()
+    }
+
     /// Empties the write-ahead log, in which deleted rows may still stand.
     pub(super) fn empty_log(&self) -> Result<(), StoreError> {
         self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;

@@ -17,7 +17,7 @@ use crate::privacy::retention::{Evidence, carry_out};
 use crate::protocol::id::AlertId;
 use crate::protocol::verdict::{NotAssessed, Outcome};
 
-use super::context::Context;
+use super::context::{Context, Trouble};
 use super::metrics;
 use super::purge::{Held, Rings};
 use super::store::StoreError;
@@ -225,7 +225,8 @@ pub(super) async fn clocks(context: Arc<Context>) {
             Err(e) => error!(error = %e, "a step of the clock could not be recorded"),
         }
         let now = context.clock.now().boot;
-        if now.since(kept) >= KEEP_EVERY {
+        // While the database is ill, this write is what shows that it is well again.
+        if now.since(kept) >= KEEP_EVERY || context.trouble() == Some(Trouble::Store) {
             kept = now;
             if let Err(e) = context.keep_marks().await {
                 error!(error = %e, "the count of ages could not be kept");

@@ -10,7 +10,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -262,6 +264,7 @@ impl Run {
                     self.count(plan, "agent");
                     return Ok(None);
                 }
+                Ok(Started::Died(status)) if told_to_end(status) => return Ok(None),
                 Ok(Started::Died(status)) => return Err(self.world.died("agent", status)),
                 Err(still) => still,
             };
@@ -286,6 +289,7 @@ impl Run {
             if agent.held_after_a_call() || agent.ended()?.is_some() {
                 agent.kill();
                 match agent.ended()? {
+                    Some(status) if told_to_end(status) => {}
                     Some(status) if !was_killed(status) => return Err(self.world.died("agent", status)),
                     _ => self.count(plan, "agent"),
                 }
@@ -324,13 +328,16 @@ impl Run {
                         self.world.bureau = Some(process);
                         return Ok(plan);
                     }
-                    Ok(Started::Died(status)) if was_killed(status) => break,
+                    Ok(Started::Died(status)) if was_killed(status) => {
+                        self.count(&plan, "bureau");
+                        break;
+                    }
+                    Ok(Started::Died(status)) if told_to_end(status) => break,
                     Ok(Started::Died(status)) => return Err(self.world.died("bureau", status)),
                     Err(still) => still,
                 };
                 tokio::time::sleep(Duration::from_millis(4)).await;
             }
-            self.count(&plan, "bureau");
         }
         self.world.start_bureau(&Wrap::default()).await?;
         Ok(Plan::Moment(self.life))
@@ -342,6 +349,7 @@ impl Run {
         if time || bureau.held_after_a_call() || bureau.ended()?.is_some() {
             bureau.kill();
             return match bureau.ended()? {
+                Some(status) if told_to_end(status) => Ok(false),
                 Some(status) if !was_killed(status) => Err(self.world.died("bureau", status)),
                 _ => Ok(true),
             };
@@ -378,6 +386,12 @@ impl Run {
         let desk = desk.clone();
         self.requests.spawn(async move { _ = desk.settle(body).await });
     }
+}
+
+/// A tracer that gives up (strace does, on two delays at once) tells its program
+/// to end with SIGTERM. That is no cut, and not counted as one.
+fn told_to_end(status: ExitStatus) -> bool {
+    status.success() || status.signal() == Some(15)
 }
 
 /// Counts a trace's calls: the most of one kind by one thread.
