@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use counterproof::vision::telemetry;
 use faults::cuts::{self, Campaign};
 use faults::oracle::Findings;
 use faults::power::{self, PowerCuts};
@@ -61,6 +62,10 @@ struct Harness {
 }
 
 fn main() -> ExitCode {
+    if let Err(e) = telemetry::switch_off() {
+        eprintln!("faults: {e}");
+        return ExitCode::FAILURE;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match runtime.map(|r| r.block_on(run(Arguments::parse()))) {
         Ok(Ok(true)) => ExitCode::SUCCESS,

@@ -137,13 +137,19 @@ impl Context {
     }
 
     /// Why the wall clock is not believed, if it is not.
+    /// Looks before it answers: a step a moment ago counts.
     pub fn doubt(&self) -> Option<Doubt> {
-        lock(&self.ages).doubt()
+        let now = self.clock.now();
+        lock(&self.ages).look(now)
     }
 
-    /// A number that changes with each step of the wall clock.
+    /// A number that changes with each step of the wall clock, the last moment's
+    /// included.
     pub fn clock_turns(&self) -> u64 {
-        lock(&self.ages).turns()
+        let now = self.clock.now();
+        let mut ages = lock(&self.ages);
+        ages.look(now);
+        ages.turns()
     }
 
     /// Looks at the clocks, and records a step. `true` if there was one.
@@ -152,7 +158,12 @@ impl Context {
     /// If the record cannot be written.
     pub async fn look_at_clocks(&self) -> Result<bool, StoreError> {
         let now = self.clock.now();
-        let Some(doubt) = lock(&self.ages).look(now) else { return Ok(false) };
+        let untold = {
+            let mut ages = lock(&self.ages);
+            ages.look(now);
+            ages.take_untold()
+        };
+        let Some(doubt) = untold else { return Ok(false) };
         warn!(%doubt, "the wall clock is not believed");
         self.record(now.wall, Kind::ClockDoubted, json!({ "why": doubt.to_string() })).await?;
         Ok(true)

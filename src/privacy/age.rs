@@ -158,6 +158,7 @@ pub struct Ages {
     doubt: Option<Doubt>,
     /// Raised with each step and each change of trust.
     turns: u64,
+    untold: Option<Doubt>,
     pending: Option<Pending>,
 }
 
@@ -172,6 +173,7 @@ impl Ages {
             last: now,
             doubt: Some(Doubt::Unconfirmed),
             turns: 0,
+            untold: None,
             pending: None,
         };
         let Some(kept) = kept else { return begin };
@@ -224,17 +226,24 @@ impl Ages {
         self.turns
     }
 
-    /// Looks at both clocks; says so if the wall clock was stepped.
+    /// Looks at both clocks; why the wall clock is not believed, if it is not. To
+    /// be asked before anything is decided by a time: a step that nobody has
+    /// looked for is not known.
     pub fn look(&mut self, now: Now) -> Option<Doubt> {
         let ran = now.boot.since(self.last.boot);
         let step = now.wall.as_millis().saturating_sub(self.last.wall.plus(ran).as_millis());
         self.last = now;
-        if !stepped(step, ran) {
-            return None;
+        if stepped(step, ran) {
+            self.turns += 1;
+            self.doubt = Some(Doubt::Stepped(step));
+            self.untold = self.doubt;
         }
-        self.turns += 1;
-        self.doubt = Some(Doubt::Stepped(step));
         self.doubt
+    }
+
+    /// A step that was seen and not yet written down, once.
+    pub fn take_untold(&mut self) -> Option<Doubt> {
+        self.untold.take()
     }
 
     /// The bureau's word: its time when it answered, believed to `bound`.
@@ -353,10 +362,11 @@ mod tests {
     fn a_step_is_doubted_until_the_bureau_agrees_and_a_slew_is_not() {
         let (mut ages, now) = believed();
         let slewed = at(now.boot.as_millis() + 10_000, now.wall.as_millis() + 10_005);
-        assert_eq!(ages.look(slewed), None);
+        assert_eq!((ages.look(slewed), ages.take_untold()), (None, None));
         let turns = ages.turns();
         let stepped = at(slewed.boot.as_millis() + 1000, slewed.wall.as_millis() + 400_000);
-        assert_eq!(ages.look(stepped), Some(Doubt::Stepped(399_000)));
+        let doubt = Some(Doubt::Stepped(399_000));
+        assert_eq!((ages.look(stepped), ages.take_untold(), ages.take_untold()), (doubt, doubt, None));
         assert_ne!(ages.turns(), turns);
         let bureau = WallTime::from_millis(slewed.wall.as_millis() + 1000);
         ages.hear(bureau, BOUND, stepped);
