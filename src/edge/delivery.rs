@@ -163,7 +163,16 @@ impl Delivery {
         if !*connected {
             *connected = self.compare_heads().await?;
         }
-        let batch = self.context.store(|s| s.waiting(BATCH)).await.map_err(stored)?;
+        let batch = match self.context.store(|s| s.waiting(BATCH)).await {
+            Err(StoreError::Seal(_) | StoreError::Content(_)) => {
+                let now = self.context.moment();
+                let aside = self.context.store(move |s| s.set_unreadable_aside(now)).await.map_err(stored)?;
+                error!(events = aside, "events in the outbox cannot be read; they are set aside");
+                self.context.audit_waits.notify_one();
+                self.context.store(|s| s.waiting(BATCH)).await.map_err(stored)?
+            }
+            batch => batch.map_err(stored)?,
+        };
         if batch.is_empty() {
             return Ok(false);
         }
