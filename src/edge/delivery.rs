@@ -92,6 +92,17 @@ enum Sent {
     Later(Option<Duration>, String),
 }
 
+/// An acknowledgement in the bureau's own form. A proxy before it that answers
+/// 200 with a page of its own has stored nothing.
+fn acknowledged(status: StatusCode, body: reqwest::Result<impl AsRef<[u8]>>) -> Option<Stored> {
+    let body = body.ok()?;
+    match body.as_ref() {
+        // Seen before.
+        [] if status == StatusCode::OK => Some(Stored::default()),
+        body => serde_json::from_slice(body).ok(),
+    }
+}
+
 /// What a refusal says that may be kept: its field and its request, but not its
 /// words, which can repeat what stands in the event.
 fn refusal(status: StatusCode, body: &[u8]) -> String {
@@ -223,8 +234,10 @@ impl Delivery {
         let status = answer.status();
         let retry_after = retry_after(&answer);
         match status {
-            // The answer's body is a hint; without one the event is stored all the same.
-            StatusCode::OK | StatusCode::CREATED => Sent::Stored(answer.json().await.unwrap_or_default()),
+            StatusCode::OK | StatusCode::CREATED => match acknowledged(status, answer.bytes().await) {
+                Some(stored) => Sent::Stored(stored),
+                None => Sent::Later(None, format!("the answer {status} is not the bureau's own: a page of something before it?")),
+            },
             StatusCode::UNAUTHORIZED
             | StatusCode::FORBIDDEN
             | StatusCode::REQUEST_TIMEOUT
@@ -282,6 +295,14 @@ impl Delivery {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_an_answer_in_the_bureau_s_own_form_acknowledges() {
+        let stored = |status, body: &[u8]| acknowledged(status, Ok(body.to_vec())).is_some();
+        assert!(stored(StatusCode::CREATED, br#"{"gap":false}"#) && stored(StatusCode::OK, b""));
+        assert!(!stored(StatusCode::OK, b"<html>maintenance</html>"));
+        assert!(!stored(StatusCode::CREATED, b"") && !stored(StatusCode::CREATED, b"<html>"));
+    }
 
     #[test]
     fn a_refusal_is_kept_without_its_words() {

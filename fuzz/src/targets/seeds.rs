@@ -163,7 +163,7 @@ pub fn bundle() -> Vec<Vec<u8>> {
         "format": "counterproof.bundle.v1", "algorithms": { "signature": "ed25519", "digest": "sha256" },
         "event": EPOCH, "made_at": signed + 99_000, "bureau": { "public_key": key, "earlier_keys": [] },
         "alert": { "bytes": alert, "signature": "auto" },
-        "box": { "name": "box-1", "hospital": "H1", "keys": [{ "public_key": key, "since": 5 }] },
+        "box": { "name": "box-1", "hospital": "H31010000001", "keys": [{ "public_key": key, "since": 5 }] },
         "receipt": { "received_at": signed + 5000, "signature": "auto" },
         "neighbours": {
             "before": { "digest": digest("e"), "expired": false },
