@@ -245,7 +245,11 @@ fn verify_bundle(
     } else {
         print!("{}", report.table());
     }
-    if report.passed { Ok(()) } else { Err("a check failed: this bundle proves nothing".into()) }
+    match (report.passed, report.anchored) {
+        (true, true) => Ok(()),
+        (true, false) => Err("nothing failed, but whose file it is was not checked: give --bureau-key with the key that the bureau publishes".into()),
+        (false, _) => Err("a check failed: this bundle proves nothing".into()),
+    }
 }
 
 fn run_keys(out: &std::path::Path, name: &str) -> Result<(), String> {

@@ -46,8 +46,9 @@ pub fn sample(sample: &Sample) -> Result<Frame, DecodeError> {
     }
 }
 
-/// Decodes a JPEG to RGB. A picture that ends early is refused, since its
-/// lower part would be grey.
+/// Decodes a JPEG to RGB. A picture whose bytes end early is refused, since its
+/// lower part would be grey. (One with an end mark before its last rows is not:
+/// the decoder does not tell.)
 ///
 /// # Errors
 /// [`DecodeError::Jpeg`] with the decoder's reason.
@@ -59,9 +60,20 @@ pub fn jpeg(bytes: &[u8]) -> Result<Frame, DecodeError> {
         .set_max_height(MAX_SIDE)
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    let rgb = decoder.decode().map_err(|e| bad(format!("{e:?}")))?;
+    decoder.decode_headers().map_err(|e| bad(format!("{e:?}")))?;
     let info = decoder.info().ok_or_else(|| bad("no header".into()))?;
+    if !could_hold(bytes.len(), usize::from(info.width), usize::from(info.height)) {
+        return Err(bad(format!("its header claims {} x {} pixels", info.width, info.height)));
+    }
+    let rgb = decoder.decode().map_err(|e| bad(format!("{e:?}")))?;
     Frame::from_rgb(u32::from(info.width), u32::from(info.height), rgb).map_err(|e| bad(e.to_string()))
+}
+
+/// Whether so many bytes of JPEG can hold so many pixels: each block of 8 x 8
+/// takes at least a bit. A few forged ones would cost seconds and hundreds of
+/// megabytes otherwise.
+fn could_hold(bytes: usize, width: usize, height: usize) -> bool {
+    width.div_ceil(8) * height.div_ceil(8) <= bytes.saturating_mul(8)
 }
 
 /// Decodes a still photograph (JPEG or PNG), turned upright as its EXIF says.
@@ -129,6 +141,17 @@ mod tests {
             assert!(jpeg(&bytes[..part]).is_err(), "{part} of {} bytes", bytes.len());
             assert!(still(&bytes[..part]).is_err(), "still: {part} of {} bytes", bytes.len());
         }
+    }
+
+    #[test]
+    fn a_picture_that_claims_to_be_larger_than_its_bytes_is_refused() {
+        let mut bytes = picture();
+        let header = bytes.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+        bytes[header + 5..header + 9].copy_from_slice(&[8, 0, 8, 0]);
+        let e = jpeg(&bytes).err().unwrap().to_string();
+        assert!(e.contains("claims 2048 x 2048"), "{e}");
+        assert!(still(&bytes).is_err());
+        assert!(could_hold(1, 64, 8) && !could_hold(1, 65, 8));
     }
 
     proptest! {

@@ -68,7 +68,9 @@ pub fn read_secret(place: &str) -> Result<(PathBuf, Zeroizing<Vec<u8>>), KeyErro
     };
     let io = |source| KeyError::Io { path: path.clone(), source };
     let mode = fs::metadata(&path).map_err(io)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
+    // systemd (254 and later) shows a credential as 0440 where an access list lets the service's user read it.
+    let others = if place.starts_with("credential:") { 0o037 } else { 0o077 };
+    if mode & others != 0 {
         return Err(KeyError::Exposed { path, mode });
     }
     let bytes = Zeroizing::new(fs::read(&path).map_err(io)?);
@@ -260,6 +262,14 @@ mod tests {
         let key = read_signing_key(&dir.path().join("signing.key").to_string_lossy()).unwrap();
         assert_eq!(key.public(), made.public);
         assert!(make_bureau_keys(dir.path(), &["localhost".into()]).is_err());
+    }
+
+    #[test]
+    fn what_others_may_do_with_a_credential_is_refused_but_for_the_group_s_reading() {
+        // The folder comes from the environment: the same rule, asked of the modes.
+        for (mode, credential, file) in [(0o400, true, true), (0o440, true, false), (0o444, false, false)] {
+            assert_eq!((mode & 0o037 == 0, mode & 0o077 == 0), (credential, file), "{mode:o}");
+        }
     }
 
     #[test]

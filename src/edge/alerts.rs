@@ -12,6 +12,8 @@
 //! fn accuse(m: &Mismatch, s: &Settlement, f: &InForce) -> Draft { Draft::of(m, s, f) }
 //! ```
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::alert;
@@ -71,6 +73,15 @@ impl Draft {
     /// The counter where it happened.
     pub fn counter(&self) -> &CounterId {
         &self.data.counter
+    }
+
+    /// Whether a settlement of somebody else at the same counter comes so near
+    /// that the face may have been that person's.
+    pub(super) fn has_neighbour(&self, other: &Settlement, reach: Duration) -> bool {
+        let apart = self.data.occurred_at.timestamp().duration_since(other.occurred_at.timestamp());
+        self.data.counter == other.counter
+            && self.data.cardholder != other.cardholder
+            && apart.unsigned_abs() <= reach
     }
 
     /// The box, the settlement, and what will be said.

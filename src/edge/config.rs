@@ -379,6 +379,13 @@ impl Config {
             .collect()
     }
 
+    /// How near, by the HIS's times, a settlement of somebody else may come
+    /// before the face in a counter's window may have been that person's: windows
+    /// are cut at the middle between two settlements, less the clocks' error.
+    pub fn neighbour_reach(&self, counter: &Counter) -> Duration {
+        Duration::from_millis(2 * (counter.before_ms.max(counter.after_ms) + self.his.clock_error_ms))
+    }
+
     /// How HIS times are placed on this box's time line.
     pub fn clock_map(&self) -> ClockMap {
         ClockMap {

@@ -286,16 +286,19 @@ impl Context {
         lock(&self.verdicts).clone()
     }
 
+    /// Tells that a verification ended, once its verdict is in the store.
+    pub fn ended(&self, verification: VerificationId, outcome: Outcome) {
+        self.count(outcome);
+        self.watch.places.ended(verification, outcome);
+        self.audit_waits.notify_one();
+        info!(%verification, verdict = outcome.verdict(), reason = outcome.reason(), "verified");
+    }
+
     /// Ends a verification with a verdict other than mismatch.
     pub async fn end(&self, verification: VerificationId, settlement: &SettlementId, outcome: Outcome) {
         let (id, now) = (settlement.clone(), self.moment());
         match self.store(move |s| s.end(verification, &id, outcome, now)).await {
-            Ok(true) => {
-                self.count(outcome);
-                self.watch.places.ended(verification, outcome);
-                self.audit_waits.notify_one();
-                info!(%verification, verdict = outcome.verdict(), reason = outcome.reason(), "verified");
-            }
+            Ok(true) => self.ended(verification, outcome),
             Ok(false) => {
                 self.watch.places.forget(verification);
                 debug!(%verification, "cancelled before its verdict");

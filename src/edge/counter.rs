@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
 use crate::camera::ring::Ring;
-use crate::clock::BoxTime;
+use crate::clock::{BoxTime, HisTime};
 use crate::frame::Sample;
 use crate::heart::Heart;
 use crate::protocol::id::{CardholderId, CounterId, SettlementId, VerificationId};
@@ -139,6 +139,8 @@ struct Open {
     moment: BoxTime,
     /// Steps of the clock until the moment was placed.
     clock_turns: u64,
+    /// A neighbour without a place on this box's time line came near.
+    cut: bool,
     references: JoinHandle<Result<Subjects, NotAssessed>>,
 }
 
@@ -146,6 +148,7 @@ struct Open {
 struct Judged {
     settlement: SettlementId,
     cardholder: CardholderId,
+    occurred_at: HisTime,
     moment: BoxTime,
     window: (BoxTime, BoxTime),
     /// Its mismatch is held; before that it has no verdict yet.
@@ -174,6 +177,8 @@ impl Actor {
     async fn run(mut self, mut mailbox: mpsc::Receiver<Order>) {
         let heart = self.heart.clone();
         loop {
+            // First what is due: orders that come without a pause must not keep a window open.
+            self.close_due();
             let now = self.now();
             let next = self.open.iter().map(|o| o.moment.plus(self.after())).min();
             let wait = next.map_or(Duration::from_secs(3600), |t| t.since(now));
@@ -183,7 +188,7 @@ impl Actor {
                 Some(Some(Order::Verify(id, settlement))) => self.begin(id, *settlement).await,
                 Some(Some(Order::Stop(id))) => self.stop(id),
                 Some(None) => return,
-                None => self.close_due(),
+                None => {}
             }
         }
     }
@@ -212,6 +217,7 @@ impl Actor {
                 return self.give_up(id, &settlement, refuse(NotAssessed::OutOfScope)).await;
             }
             Err(doubt) => {
+                self.cut_unplaced(&settlement);
                 warn!(verification = %id, %doubt, "a settlement cannot be placed in time");
                 return self.give_up(id, &settlement, refuse(NotAssessed::ClockUncertain)).await;
             }
@@ -228,7 +234,7 @@ impl Actor {
         }
         let (references, copy) = (self.tools.references.clone(), settlement.clone());
         let references = tokio::spawn(async move { references.subjects(&copy).await });
-        self.open.push(Open { id, settlement, moment, clock_turns, references });
+        self.open.push(Open { id, settlement, moment, clock_turns, cut: false, references });
     }
 
     async fn give_up(&self, id: VerificationId, settlement: &Settlement, outcome: Outcome) {
@@ -258,6 +264,23 @@ impl Actor {
         for (id, settlement) in late {
             let outcome = Outcome::Inconclusive(Inconclusive::NeighbourNamedLate);
             self.context().end(id, &settlement, outcome).await;
+        }
+    }
+
+    /// A settlement of somebody else that has no place on this box's time line
+    /// cuts by the HIS's own times alone.
+    fn cut_unplaced(&mut self, other: &Settlement) {
+        let reach = self.context().config.neighbour_reach(&self.settings);
+        let near = |at: HisTime, cardholder: &CardholderId| {
+            let apart = at.timestamp().duration_since(other.occurred_at.timestamp());
+            *cardholder != other.cardholder && apart.unsigned_abs() <= reach
+        };
+        for o in &mut self.open {
+            o.cut |= near(o.settlement.occurred_at, &o.settlement.cardholder);
+        }
+        // What is held was ended when the message was journalled.
+        for j in lock(&self.judged).values_mut() {
+            j.cut |= near(j.occurred_at, &j.cardholder);
         }
     }
 
@@ -297,10 +320,11 @@ impl Actor {
             let entry = Judged {
                 settlement: o.settlement.settlement_id.clone(),
                 cardholder: o.settlement.cardholder.clone(),
+                occurred_at: o.settlement.occurred_at,
                 moment: o.moment,
                 window,
                 held: false,
-                cut: false,
+                cut: o.cut,
             };
             lock(&self.judged).insert(o.id, entry);
             let samples = self.ring.between(window.0, window.1);
@@ -367,7 +391,7 @@ impl Closed {
     /// Whether the verdict is a mismatch that is now held.
     async fn decide(self) -> bool {
         let Self { open, window, samples, rules, tools, judged } = self;
-        let Open { id, settlement, moment, clock_turns, references } = open;
+        let Open { id, settlement, moment, clock_turns, references, .. } = open;
         let context = &tools.context;
         let end = async |outcome| {
             context.end(id, &settlement.settlement_id, outcome).await;

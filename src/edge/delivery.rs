@@ -92,6 +92,24 @@ enum Sent {
     Later(Option<Duration>, String),
 }
 
+/// What a refusal says that may be kept: its field and its request, but not its
+/// words, which can repeat what stands in the event.
+fn refusal(status: StatusCode, body: &[u8]) -> String {
+    #[derive(Default, serde::Deserialize)]
+    struct Told {
+        #[serde(default)]
+        field: Option<String>,
+        #[serde(default)]
+        instance: Option<String>,
+    }
+    let told: Told = serde_json::from_slice(body).unwrap_or_default();
+    let plain = |text: Option<String>| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._:-[]".contains(c);
+        text.filter(|t| t.len() <= 80 && t.chars().all(fits)).unwrap_or_else(|| "not said".into())
+    };
+    format!("{status}, field {}, {}", plain(told.field), plain(told.instance))
+}
+
 /// How long the bureau asks to be left alone.
 fn retry_after(answer: &reqwest::Response) -> Option<Duration> {
     let seconds = answer.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
@@ -145,7 +163,16 @@ impl Delivery {
         if !*connected {
             *connected = self.compare_heads().await?;
         }
-        let batch = self.context.store(|s| s.waiting(BATCH)).await.map_err(stored)?;
+        let batch = match self.context.store(|s| s.waiting(BATCH)).await {
+            Err(StoreError::Seal(_) | StoreError::Content(_)) => {
+                let now = self.context.moment();
+                let aside = self.context.store(move |s| s.set_unreadable_aside(now)).await.map_err(stored)?;
+                error!(events = aside, "events in the outbox cannot be read; they are set aside");
+                self.context.audit_waits.notify_one();
+                self.context.store(|s| s.waiting(BATCH)).await.map_err(stored)?
+            }
+            batch => batch.map_err(stored)?,
+        };
         if batch.is_empty() {
             return Ok(false);
         }
@@ -205,8 +232,7 @@ impl Delivery {
                 Sent::Later(retry_after, format!("the bureau answered {status}"))
             }
             s if s.is_client_error() => {
-                let text = answer.text().await.unwrap_or_default();
-                Sent::RefusedForGood(format!("{status}: {}", text.chars().take(500).collect::<String>()))
+                Sent::RefusedForGood(refusal(status, &answer.bytes().await.unwrap_or_default()))
             }
             _ => {
                 Sent::Later(retry_after, format!("the bureau answered {status}, which is no acknowledgement"))
@@ -256,6 +282,15 @@ impl Delivery {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_is_kept_without_its_words() {
+        let body =
+            br#"{"title":"x","detail":"found `P0001`","field":"data.cardholder","instance":"urn:uuid:1"}"#;
+        let kept = refusal(StatusCode::UNPROCESSABLE_ENTITY, body);
+        assert_eq!(kept, "422 Unprocessable Entity, field data.cardholder, urn:uuid:1");
+        assert!(!refusal(StatusCode::BAD_REQUEST, b"P0001 is wrong").contains("P0001"));
+    }
 
     #[test]
     fn the_bound_doubles_up_to_a_minute() {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use jiff::civil::Date;
+use serde::Serialize;
 
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
@@ -12,6 +13,7 @@ use crate::crypto::sign::{PublicKey, SignatureError};
 use crate::privacy::audit::report::Report;
 use crate::privacy::audit::{AuditError, Checked, folder, walk};
 use crate::protocol::countersign::Countersigned;
+use crate::protocol::id::{AgentId, Epoch};
 
 /// What a log is held against.
 #[derive(Default)]
@@ -38,6 +40,18 @@ pub enum InspectError {
         /// What the signature said.
         source: SignatureError,
     },
+    /// A head of another box.
+    #[error(
+        "line {line} of the heads is of {found}; the others are of {expected}: give the heads of one box"
+    )]
+    OtherBox {
+        /// From 1.
+        line: usize,
+        /// Whose it is.
+        found: AgentId,
+        /// Whose the others are.
+        expected: AgentId,
+    },
     /// The bureau saw a record that is not there.
     #[error(
         "record {seq}: the bureau saw it on {seen} with hash {expected}, and {found}: the log was cut short or rewritten"
@@ -52,6 +66,18 @@ pub enum InspectError {
         /// What is there now.
         found: String,
     },
+}
+
+/// What was found.
+#[derive(Debug, Serialize)]
+pub struct Inspected {
+    /// What checking the log found.
+    #[serde(flatten)]
+    pub log: Checked,
+    /// Heads that the bureau has of this log; all of them are in it.
+    pub heads: usize,
+    /// Heads of logs that this box had before it was begun anew.
+    pub heads_of_other_logs: usize,
 }
 
 /// Reads heads as `counterproof-bureau heads --json` prints them, one a line.
@@ -69,22 +95,34 @@ pub fn read_heads(text: &str) -> Result<Vec<Countersigned>, String> {
 ///
 /// # Errors
 /// Naming the first bad record.
-pub fn check(state: &Path, against: &Against) -> Result<Checked, InspectError> {
+pub fn check(state: &Path, against: &Against) -> Result<Inspected, InspectError> {
     if let Some(key) = &against.bureau_key {
         for (i, head) in against.heads.iter().enumerate() {
             head.verify(key).map_err(|source| InspectError::Head { line: i + 1, source })?;
         }
     }
+    if let Some(first) = against.heads.first() {
+        let expected = &first.agent;
+        if let Some(i) = against.heads.iter().position(|h| h.agent != *expected) {
+            let found = against.heads.get(i).map_or_else(|| expected.clone(), |h| h.agent.clone());
+            return Err(InspectError::OtherBox { line: i + 1, found, expected: expected.clone() });
+        }
+    }
     let mut seen: BTreeMap<u64, Sha256> = BTreeMap::new();
+    let mut epochs: BTreeSet<Epoch> = BTreeSet::new();
     let wanted: BTreeSet<u64> = against.heads.iter().map(|h| h.audit.seq).collect();
     let dir = folder(state);
     let checked = walk(&dir, against.key.as_ref(), &mut |record, hash| {
+        epochs.insert(record.epoch);
         if wanted.contains(&record.seq) {
             seen.insert(record.seq, hash);
         }
     })?
     .whole(&dir)?;
-    for head in &against.heads {
+    // A box that was begun anew has another log: heads of the former are not about this one.
+    let (here, elsewhere): (Vec<_>, Vec<_>) =
+        against.heads.iter().partition(|h| epochs.contains(&h.audit.epoch));
+    for head in &here {
         let audit = head.audit;
         let found = match seen.get(&audit.seq) {
             Some(hash) if *hash == audit.hash => continue,
@@ -96,11 +134,12 @@ pub fn check(state: &Path, against: &Against) -> Result<Checked, InspectError> {
         let (seq, seen, expected) = (audit.seq, head.received_at, audit.hash);
         return Err(InspectError::Missing { seq, seen, expected, found });
     }
-    Ok(checked)
+    Ok(Inspected { log: checked, heads: here.len(), heads_of_other_logs: elsewhere.len() })
 }
 
 /// What a check found, for people.
-pub fn told(checked: &Checked, against: &Against) -> String {
+pub fn told(found: &Inspected, against: &Against) -> String {
+    let checked = &found.log;
     let Some(head) = checked.head else { return "the log is empty\n".into() };
     let by = match &against.key {
         Some(key) => format!("the key given ({})", key.id()),
@@ -118,20 +157,25 @@ pub fn told(checked: &Checked, against: &Against) -> String {
         checked.checkpoints,
         checked.unsigned_tail,
         head.hash,
-        heads(against)
+        heads(found, against)
     )
 }
 
-fn heads(against: &Against) -> String {
-    match (against.heads.len(), &against.bureau_key) {
-        (0, _) => "not compared with what the bureau saw: give --heads\n".into(),
+fn heads(found: &Inspected, against: &Against) -> String {
+    let others = match found.heads_of_other_logs {
+        0 => String::new(),
+        n => format!("{n} heads are of logs that this box had before it was begun anew\n"),
+    };
+    let told = match (found.heads, &against.bureau_key) {
+        (0, _) => "not compared with what the bureau saw: give --heads of this box\n".into(),
         (n, Some(_)) => format!("{n} heads that the bureau signed are all in it\n"),
         (n, None) => {
             format!(
                 "{n} heads are all in it; whether the bureau signed them was not checked: give --bureau-key\n"
             )
         }
-    }
+    };
+    told + &others
 }
 
 /// The report on a period; without dates, on the last 30 days.

@@ -15,6 +15,7 @@
 //! queued, so that the time to an answer stays bounded.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -34,12 +35,13 @@ use crate::http::problem::Problem;
 use crate::http::request::{self, Routes};
 use crate::protocol::id::{CounterId, SettlementId};
 use crate::protocol::settlement::{self, MAX_BODY, Settlement, SettlementError};
-use crate::protocol::verdict::{NotAssessed, Outcome};
+use crate::protocol::verdict::{Inconclusive, NotAssessed, Outcome};
 
 use super::context::Context;
 use super::counter::Counters;
 use super::journal::{Accepted, Cancelled};
 use super::metrics;
+use super::store::Store;
 
 /// As logs and metrics name them.
 const ROUTES: Routes = Routes(&["/v1/settlements", "/v1/settlements/{id}", "/healthz", "/readyz"]);
@@ -179,10 +181,21 @@ async fn to_its_end<T: Send + 'static>(
 /// Journals a settlement and begins its verification.
 async fn take(intake: Intake, settlement: Settlement) -> Result<Response, Problem> {
     let (copy, now) = (settlement.clone(), intake.context.moment());
-    let accepted = intake.context.store(move |s| s.accept(&copy, now)).await.map_err(|e| {
+    let config = &intake.context.config;
+    let counter = config.counters.iter().find(|c| c.id == settlement.counter);
+    let reach = counter.map_or(Duration::ZERO, |c| config.neighbour_reach(c));
+    let journal = move |s: &mut Store| {
+        // A neighbour counts even if it cannot be accepted: a doubt is never an accusation.
+        let cut = s.cut_held(&copy, reach, now)?;
+        Ok((cut, s.accept(&copy, now)?))
+    };
+    let (cut, accepted) = intake.context.store(journal).await.map_err(|e| {
         error!(error = %e, "a settlement could not be journalled");
         unavailable(&intake, &settlement.counter, e)
     })?;
+    for verification in cut {
+        intake.context.ended(verification, Outcome::Inconclusive(Inconclusive::NeighbourNamedLate));
+    }
     intake.context.audit_waits.notify_one();
     let answer = |status: StatusCode, verification_id| {
         (status, Json(settlement::Accepted { verification_id })).into_response()

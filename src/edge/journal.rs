@@ -6,6 +6,8 @@
 //! one to the next, and each move that ends a verification writes its one
 //! verdict in the same transaction.
 
+use std::time::Duration;
+
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde_json::json;
 
@@ -13,7 +15,7 @@ use crate::privacy::age::{Age, Moment};
 use crate::privacy::audit::Kind;
 use crate::protocol::id::{AgentId, AlertId, SettlementId, VerificationId};
 use crate::protocol::settlement::Settlement;
-use crate::protocol::verdict::{NotAssessed, Outcome};
+use crate::protocol::verdict::{Inconclusive, NotAssessed, Outcome};
 
 use super::alerts::Draft;
 use super::store::{Store, StoreError, audit, audit_verdict};
@@ -107,6 +109,34 @@ impl Store {
         audit_accepted(&tx, settlement, id, now)?;
         tx.commit()?;
         Ok(Accepted::New(id))
+    }
+
+    /// Ends held mismatches in whose reach a settlement of somebody else came that
+    /// is named only now, by the HIS's own times: whatever this box's clock says,
+    /// and over a restart. Returns those that ended.
+    ///
+    /// # Errors
+    /// If they cannot be read or ended.
+    pub fn cut_held(
+        &mut self,
+        settlement: &Settlement,
+        reach: Duration,
+        now: Moment,
+    ) -> Result<Vec<VerificationId>, StoreError> {
+        // Named before, it has cut their windows already.
+        if self.row(&self.hash(&settlement.settlement_id))?.is_some() {
+            return Ok(Vec::new());
+        }
+        let held = self.due(Age::from_millis(i64::MAX))?;
+        let mut ended = Vec::new();
+        for (id, draft) in held {
+            let Ok(draft) = draft else { continue };
+            let outcome = Outcome::Inconclusive(Inconclusive::NeighbourNamedLate);
+            if draft.has_neighbour(settlement, reach) && self.end(id, draft.settlement(), outcome, now)? {
+                ended.push(id);
+            }
+        }
+        Ok(ended)
     }
 
     fn accept_cancelled(
@@ -342,7 +372,6 @@ pub(super) mod tests {
     use super::*;
     use crate::crypto::seal::RootKey;
     use crate::crypto::sign::SigningKey;
-    use crate::protocol::verdict::Inconclusive;
 
     pub(in crate::edge) const NOW: Moment = Moment {
         wall: crate::clock::WallTime::from_millis(1_795_000_000_000),
@@ -410,6 +439,50 @@ pub(super) mod tests {
             verdicts(&s),
             [r#""S1" "not_assessed" "cancelled""#, r#""S2" "not_assessed" "cancelled""#]
         );
+    }
+
+    #[test]
+    fn a_neighbour_named_late_ends_a_held_mismatch_over_a_restart_too() {
+        use crate::edge::outbox::tests::draft;
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = store(dir.path());
+        let Accepted::New(held) = s.accept(&settlement("S1"), NOW).unwrap() else { panic!() };
+        // It is about P0001 at w03, 2026-11-22T01:10:15Z.
+        assert!(s.hold(held, &draft("S1"), NOW.age, NOW).unwrap());
+        drop(s);
+        let mut s = store(dir.path());
+        let other = |id: &str, cardholder: &str, counter: &str, second: u8| {
+            let mut n = settlement(id);
+            n.cardholder = cardholder.parse().unwrap();
+            n.counter = counter.parse().unwrap();
+            n.occurred_at =
+                crate::clock::HisTime::new(format!("2026-11-22T01:10:{second}Z").parse().unwrap());
+            n
+        };
+        let reach = Duration::from_secs(8);
+        for far in
+            [other("S2", "P0001", "w03", 17), other("S3", "P2", "w04", 17), other("S4", "P2", "w03", 24)]
+        {
+            assert_eq!(s.cut_held(&far, reach, NOW).unwrap(), []);
+        }
+        let near = other("S5", "P2", "w03", 17);
+        assert_eq!(s.cut_held(&near, reach, NOW).unwrap(), [held]);
+        assert_eq!(verdicts(&s), [r#""S1" "inconclusive" "neighbour_named_late""#]);
+        assert!(s.due(NOW.age).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_neighbour_that_was_named_before_ends_nothing_when_it_is_repeated() {
+        use crate::edge::outbox::tests::draft;
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = store(dir.path());
+        let mut near = settlement("S5");
+        near.cardholder = "P2".parse().unwrap();
+        near.counter = "w03".parse().unwrap();
+        s.accept(&near, NOW).unwrap();
+        let Accepted::New(held) = s.accept(&settlement("S1"), NOW).unwrap() else { panic!() };
+        assert!(s.hold(held, &draft("S1"), NOW.age, NOW).unwrap());
+        assert_eq!(s.cut_held(&near, Duration::from_secs(8), NOW).unwrap(), []);
     }
 
     #[test]

@@ -152,8 +152,9 @@ impl Store {
         let event = self.prepare(parts, now)?;
         let tx = self.connection.transaction()?;
         tx.execute(
-            "UPDATE settlements SET alert_state = 'withdrawn', updated_at = ?2 WHERE id_hash = ?1",
-            params![hash, now.age.as_millis()],
+            // Its limit goes on: a withdrawal is no reason to keep the link longer.
+            "UPDATE settlements SET alert_state = 'withdrawn' WHERE id_hash = ?1",
+            params![hash],
         )?;
         event.insert(&tx, now)?;
         let data =
@@ -226,6 +227,30 @@ impl Store {
         .collect()
     }
 
+    /// Sets aside events that cannot be read any more, as after damage to the
+    /// disk: one must not keep the others. Returns how many.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn set_unreadable_aside(&mut self, now: Moment) -> Result<u64, StoreError> {
+        let rows: Vec<(i64, String, Vec<u8>)> = self
+            .connection
+            .prepare_cached(
+                "SELECT seq, id, sealed FROM outbox WHERE state = 'waiting' AND sealed IS NOT NULL",
+            )?
+            .query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?
+            .collect::<Result<_, _>>()?;
+        let mut aside = 0;
+        for (seq, id, sealed) in rows {
+            let Err(e) = self.unseal(&label(seq as u64), &sealed) else { continue };
+            let why = format!("cannot be read: {e}");
+            let data = json!({ "event": id, "seq": seq, "why": why });
+            self.settle(seq as u64, "set_aside", Some(&why), (Kind::EventSetAside, data), now)?;
+            aside += 1;
+        }
+        Ok(aside)
+    }
+
     /// The bureau has the event.
     ///
     /// # Errors
@@ -254,9 +279,9 @@ impl Store {
     ) -> Result<(), StoreError> {
         let tx = self.connection.transaction()?;
         let changed = tx.execute(
-            // Sent again, an event keeps the time of its first acknowledgement: its limit goes by that.
+            // The first acknowledgement begins another limit. Sent again, or refused, an event keeps its time.
             "UPDATE outbox SET state = ?2, detail = ?3,
-             updated_at = CASE WHEN detail = 'again' THEN updated_at ELSE ?4 END
+             updated_at = CASE WHEN ?2 = 'acknowledged' AND detail IS NOT 'again' THEN ?4 ELSE updated_at END
              WHERE seq = ?1 AND state = 'waiting'",
             params![seq as i64, state, detail, now.age.as_millis()],
         )?;
@@ -322,7 +347,7 @@ pub(super) mod tests {
     use crate::crypto::sign::{Signature, Unverified};
     use crate::protocol::alert::{self, Head};
 
-    fn draft(id: &str) -> Draft {
+    pub(in crate::edge) fn draft(id: &str) -> Draft {
         // A draft is made by the rule only; a test reads one as the store does.
         let event = alert::tests::example(1, None, crate::protocol::id::Epoch::new());
         let Content::Mismatch(data) = event.content else { panic!() };
@@ -373,6 +398,48 @@ pub(super) mod tests {
             Content::Withdrawn(w) => assert_eq!(w.alert, alert),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn an_event_that_cannot_be_read_does_not_keep_the_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = store(dir.path());
+        alerted(&mut s, "S1");
+        alerted(&mut s, "S2");
+        s.connection.execute("UPDATE outbox SET sealed = zeroblob(90) WHERE seq = 1", []).unwrap();
+        assert!(s.waiting(9).is_err());
+        assert_eq!(s.set_unreadable_aside(NOW).unwrap(), 1);
+        assert_eq!(s.waiting(9).unwrap().iter().map(|o| o.seq).collect::<Vec<_>>(), [2]);
+        assert_eq!(s.outbox().unwrap(), Waiting { waiting: 1, set_aside: 1 });
+    }
+
+    #[test]
+    fn only_the_first_acknowledgement_begins_another_limit() {
+        use crate::privacy::age::Age;
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = store(dir.path());
+        let later = Moment { age: Age::from_millis(NOW.age.as_millis() + 1000), ..NOW };
+        let mark = |s: &Store, seq: i64| -> i64 {
+            s.connection
+                .query_row("SELECT updated_at FROM outbox WHERE seq = ?1", [seq], |r| r.get(0))
+                .unwrap()
+        };
+        alerted(&mut s, "S1");
+        alerted(&mut s, "S2");
+        let all = s.waiting(9).unwrap();
+        s.set_aside(&all[0], "refused", later).unwrap();
+        s.delivered(&all[1], later).unwrap();
+        assert_eq!((mark(&s, 1), mark(&s, 2)), (NOW.age.as_millis(), later.age.as_millis()));
+        let link = |s: &Store| -> i64 {
+            s.connection
+                .query_row("SELECT updated_at FROM settlements WHERE alert_state = 'withdrawn'", [], |r| {
+                    r.get(0)
+                })
+                .unwrap()
+        };
+        let agent: AgentId = "box-1".parse().unwrap();
+        s.cancel(&settlement("S2").settlement_id, &agent, later).unwrap();
+        assert_eq!(link(&s), NOW.age.as_millis());
     }
 
     #[test]

@@ -80,6 +80,21 @@ async fn an_inspector_checks_and_reads_the_log_and_one_changed_byte_is_found() {
     let told: Value = serde_json::from_slice(&early.stdout).unwrap();
     assert_eq!((&told["records"], &told["verdicts"]), (&0.into(), &serde_json::json!({})));
 
+    // What the bureau signed is in it; a log cut short is no longer the one the bureau saw.
+    let heads = h.dir.join("heads.jsonl");
+    let told = h.bureau_command(&["heads", "box-1", "--json"]).unwrap();
+    assert!(told.lines().count() >= 1, "{told}");
+    std::fs::write(&heads, &told).unwrap();
+    let bureau_key = h.bureau_command(&["show-key"]).unwrap();
+    let against = ["verify", "--heads", heads.to_str().unwrap(), "--bureau-key", bureau_key.trim()];
+    let good = audit(h, &against);
+    let said = String::from_utf8_lossy(&good.stdout).into_owned();
+    assert!(good.status.success() && said.contains("heads that the bureau signed are all in it"), "{said}");
+    let another = told.replacen("box-1", "box-2", 1);
+    std::fs::write(&heads, another).unwrap();
+    assert!(!audit(h, &against).status.success());
+    std::fs::write(&heads, &told).unwrap();
+
     let file = segments(&h.dir.join("state/audit")).unwrap().remove(0).path;
     let whole = std::fs::read(&file).unwrap();
     let lines: Vec<usize> = whole.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i).collect();
@@ -93,6 +108,11 @@ async fn an_inspector_checks_and_reads_the_log_and_one_changed_byte_is_found() {
         assert!(!bad.status.success() && said.contains(&format!("record {record} ")), "{said}");
         assert!(!audit(h, &["report"]).status.success());
     }
+    std::fs::write(&file, &whole[..=lines[0]]).unwrap();
+    assert!(audit(h, &["verify"]).status.success());
+    let cut = audit(h, &against);
+    let said = String::from_utf8_lossy(&cut.stderr).into_owned();
+    assert!(!cut.status.success() && said.contains("cut short"), "{said}");
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ pub fn pkcs8() -> Vec<u8> {
     [PKCS8.as_slice(), &[7; 32]].concat()
 }
 
-/// The name in the headers of what the targets' key seals.
+/// The key that seals in targets.
 pub fn seal_key() -> SealKey {
     RootKey::new([7; 32]).derive("fuzz").unwrap()
 }

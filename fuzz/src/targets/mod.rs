@@ -45,7 +45,7 @@ pub const ALL: &[Target] = &[
     Target { name: "marks", longest: 1024, run: protocol::marks, seeds: seeds::marks },
     Target { name: "seal", longest: 512, run: crypto::seal, seeds: seeds::seal },
     Target { name: "keys", longest: 4096, run: crypto::keys, seeds: seeds::keys },
-    Target { name: "agent_config", longest: 8192, run: settings::agent, seeds: seeds::agent_config },
+    Target { name: "agent_config", longest: 2048, run: settings::agent, seeds: seeds::agent_config },
     Target { name: "settings", longest: 8192, run: settings::others, seeds: seeds::settings },
     Target { name: "audit", longest: 8192, run: audit::folder, seeds: seeds::audit },
     Target { name: "picture", longest: 8192, run: pictures::picture, seeds: seeds::picture },

@@ -12,9 +12,12 @@ use super::{choose, refused};
 /// A camera's JPEG picture and a still photograph for enrolment. Both decoders
 /// get the same bytes: a JPEG that the agent would refuse is not enrolled.
 pub fn picture(data: &[u8]) -> bool {
-    // A few bytes may claim 8192 x 8192 pixels. That is allowed and slow; one in a while is enough.
     let jpeg = match decode::sample(&Sample::new(BoxTime::from_millis(0), Codec::Jpeg, data.to_vec())) {
-        Ok(frame) => Some(checked(&frame)),
+        Ok(frame) => {
+            // A block of 8 x 8 pixels takes at least a bit.
+            assert!(frame.rgb().len() / 3 <= 512 * data.len(), "{} bytes became a huge picture", data.len());
+            Some(checked(&frame))
+        }
         Err(e) => {
             refused(e, data.len());
             None

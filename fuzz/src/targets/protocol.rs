@@ -8,6 +8,7 @@ use counterproof::clock::{BootId, BoxTime, Now, WallTime};
 use counterproof::crypto::Sha256;
 use counterproof::crypto::sign::{PublicKey, Signature, SigningKey, Unverified};
 use counterproof::edge::alerts::Draft;
+use counterproof::edge::inspect::read_heads;
 use counterproof::http::problem::Problem;
 use counterproof::privacy::age::{Ages, Due, Marks};
 use counterproof::protocol::alert::{Event, EventError, MAX_BYTES, Source};
@@ -61,7 +62,7 @@ pub fn event(data: &[u8]) -> bool {
 
 /// What box and bureau say to each other besides.
 pub fn answers(data: &[u8]) -> bool {
-    let Some((choice, data)) = choose(data, 9) else { return false };
+    let Some((choice, data)) = choose(data, 10) else { return false };
     match choice {
         0 => match Posture::from_bytes(data) {
             Ok(posture) => {
@@ -85,6 +86,11 @@ pub fn answers(data: &[u8]) -> bool {
                 true
             }
             Err(e) => refused(e, data.len()),
+        },
+        8 => match std::str::from_utf8(data).map(read_heads) {
+            Ok(Ok(heads)) => !heads.is_empty(),
+            Ok(Err(e)) => refused(e, data.len()),
+            Err(_) => false,
         },
         _ => match serde_json::from_slice::<Problem>(data) {
             Ok(problem) => {

@@ -109,6 +109,7 @@ pub fn answers() -> Vec<Vec<u8>> {
     };
     let key = signing_key();
     let countersigned = Countersigned::new(posture.agent.clone(), head, WallTime::from_millis(NOW + 5), &key);
+    let heads = serde_json::to_string(&countersigned).unwrap();
     let answer = PostureAnswer {
         statement: countersigned.statement(),
         countersigned,
@@ -137,7 +138,8 @@ pub fn answers() -> Vec<Vec<u8>> {
         chosen(5, serde_json::to_vec(&answer).unwrap()),
         chosen(6, serde_json::to_vec(&TransformGrant::new(3, &transform)).unwrap()),
         chosen(7, policy.to_string()),
-        chosen(8, problem.to_string()),
+        chosen(8, heads + "\n"),
+        chosen(9, problem.to_string()),
     ]
 }
 
@@ -258,7 +260,7 @@ fn plain(text: &str) -> String {
 
 /// The example.
 pub fn agent_config() -> Vec<Vec<u8>> {
-    vec![AGENT.into(), plain(AGENT).into_bytes()]
+    vec![plain(AGENT).into_bytes()]
 }
 
 /// The bureau's example, the calibration that is shipped, a short manifest.

@@ -41,6 +41,9 @@ pub const CHECKPOINT_EVERY: u64 = 256;
 /// A segment that has grown to this is followed by another, in bytes.
 pub const SEGMENT_BYTES: u64 = 8 << 20;
 
+/// Greatest number that a record can have: no box writes so many.
+const LAST_NUMBER: u64 = i64::MAX as u64;
+
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -193,7 +196,7 @@ pub fn segments(dir: &Path) -> Result<Vec<Segment>, AuditError> {
         let first = path
             .file_name()
             .and_then(|n| n.to_str()?.strip_suffix(".jsonl")?.parse().ok())
-            .filter(|first| *first > 0 && path == segment_path(dir, *first) && path.is_file());
+            .filter(|n| (1..=LAST_NUMBER).contains(n) && path == segment_path(dir, *n) && path.is_file());
         found.extend(first.map(|first| Segment { first, path }));
     }
     found.sort_by_key(|s| s.first);

@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{AuditError, Kind, Record, Segment, check, checkpoint_text, handover_text, read_line, segments};
+use super::{
+    AuditError, Kind, LAST_NUMBER, Record, Segment, check, checkpoint_text, handover_text, read_line,
+    segments,
+};
 use crate::crypto::Sha256;
 use crate::crypto::sign::PublicKey;
 use crate::protocol::posture::AuditHead;
 
 /// Longest line that is read, in bytes: far above any record.
 const LONGEST_LINE: u64 = 1 << 20;
-/// Greatest number that a record can have: no box writes so many.
-const LAST_NUMBER: u64 = i64::MAX as u64;
 /// The kind of data that purged segments are of, in their record.
 pub(super) const SEGMENTS_PURGED: &str = "audit_log";
 

@@ -164,6 +164,12 @@ fn read_alert(bundle: &Bundle) -> Result<(Event, Mismatch), (Outcome, String)> {
     match &event.content {
         Content::Mismatch(data) => {
             let data = data.as_ref().clone();
+            if let Some(agent) = bundle.agent.as_ref().filter(|a| a.hospital != data.hospital) {
+                return fail(format!(
+                    "the alert names the hospital {}, the bureau has {} on record for its box",
+                    data.hospital, agent.hospital
+                ));
+            }
             Ok((event, data))
         }
         Content::Withdrawn(_) | Content::Expired(_) => {

@@ -11,6 +11,9 @@ pub const NOT_PROVEN: [&str; 5] = [
     "that the bureau holds no other event about this settlement than those it put into the file",
 ];
 
+/// The check on which all others stand: whose file it is.
+pub(super) const BUREAU_KEY: &str = "bureau_key";
+
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -41,6 +44,9 @@ pub struct Check {
 pub struct Report {
     /// Whether none failed.
     pub passed: bool,
+    /// Whether the bureau's key was given and is the one in the file. Without
+    /// that the file is consistent with itself, which anybody's file can be.
+    pub anchored: bool,
     /// The checks, in the order in which a reader needs them.
     pub checks: Vec<Check>,
     /// What it does not prove.
@@ -51,7 +57,8 @@ impl Report {
     /// Sums up.
     pub(super) fn of(checks: Vec<Check>) -> Self {
         let passed = checks.iter().all(|c| c.outcome != Outcome::Fail);
-        Self { passed, checks, not_proven: NOT_PROVEN }
+        let anchored = checks.iter().any(|c| c.name == BUREAU_KEY && c.outcome == Outcome::Pass);
+        Self { passed, anchored, checks, not_proven: NOT_PROVEN }
     }
 
     /// The report for people.

@@ -67,7 +67,7 @@ fn bench() -> Bench {
         bureau: BureauPart { public_key: bureau.public(), earlier_keys: vec![] },
         agent: Some(BoxPart {
             name: event.source.0.clone(),
-            hospital: "H1".parse().unwrap(),
+            hospital: "H31010000001".parse().unwrap(),
             keys: vec![RegisteredKey { public_key: agent.public(), since: at(5), until: None }],
         }),
         receipt: Some(Receipt::new(received, RECEIVED, &bureau)),

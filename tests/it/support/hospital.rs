@@ -248,6 +248,18 @@ impl Hospital {
 
     /// Posts the notice that the configuration makes: writes its digest there. A
     /// configuration that makes none stays as it is, for the agent to refuse.
+    pub fn post_notice_anew(&self) -> io::Result<()> {
+        let path = self.agent_config();
+        let text = fs::read_to_string(&path)?;
+        let changed = |line: &str| match line.trim_start().starts_with("sha256 = ") {
+            true => format!("sha256 = \"{NO_DIGEST}\"\n"),
+            false => format!("{line}\n"),
+        };
+        fs::write(&path, text.lines().map(changed).collect::<String>())?;
+        self.post_notice()
+    }
+
+    /// Writes the digest of the notice that the policy makes.
     pub fn post_notice(&self) -> io::Result<()> {
         let path = self.agent_config();
         let Ok(policy) = Config::read_draft(&path, counterproof::edge::agent::today()) else { return Ok(()) };

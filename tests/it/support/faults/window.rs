@@ -37,7 +37,7 @@ fn verdicts(world: &World) -> io::Result<BTreeMap<String, (String, String)>> {
 /// A camera more, by its pictures and what else stands in its table.
 fn camera(world: &World, id: &str, path: &str, more: &str, ring_mb: u32, rate: u32) -> io::Result<()> {
     let counter = format!(
-        "[[counters]]\nid = \"{id}\"\nbefore_ms = 600\nafter_ms = 200\nring_mb = {ring_mb}\n[counters.camera]\nkind = \"replay\"\npath = \"cameras/{path}\"\nframes_per_second = {rate}\n{more}\n[privacy]\n"
+        "[[counters]]\nid = \"{id}\"\nbefore_ms = 600\nafter_ms = 200\nring_mb = {ring_mb}\nregion = {{ x = 0, y = 0, w = 1, h = 1 }}\n[counters.camera]\nkind = \"replay\"\npath = \"cameras/{path}\"\nframes_per_second = {rate}\n{more}\n[privacy]\n"
     );
     world.edit("counterproof.toml", "[privacy]\n", &counter)
 }
@@ -67,6 +67,7 @@ pub async fn sick_cameras(dir: &Path, place: &Place, _: Extent) -> io::Result<Ou
     camera(&world, "frozen", "frozen", "", 8, 15)?;
     camera(&world, "black", "black", "", 8, 15)?;
     camera(&world, "flooding", "w01", "", 1, 240)?;
+    world.hospital.post_notice_anew()?;
     world.start_agent(&Wrap::default()).await?;
     fs::remove_dir_all(world.path("cameras/vanishing"))?;
     // Until the pictures that were played are older than a window.
