@@ -172,8 +172,13 @@ async fn a_bundle_is_checked_without_a_network_and_one_changed_byte_is_noticed()
     for check in report["checks"].as_array().unwrap() {
         assert_eq!(check["outcome"], "pass", "{check}");
     }
-    let table = said(verify_bundle(&file, &[]));
+    let table = said(verify_bundle(&file, &keys[..2]));
     assert!(table.contains("What this does not prove") && table.contains("WITHDRAWN"), "{table}");
+
+    // Without the bureau's key nothing fails, and nothing is proven.
+    let adrift = verify_bundle(&file, &[]);
+    let why = String::from_utf8_lossy(&adrift.stderr).into_owned();
+    assert!(!adrift.status.success() && why.contains("give --bureau-key"), "{why}");
 
     let whole = std::fs::read(&file).unwrap();
     for position in (0..whole.len()).step_by(whole.len() / 60) {
@@ -247,7 +252,8 @@ async fn a_rotated_key_overlaps_and_what_it_signed_stays_provable() {
     let file = bureau.dir.path().join("bundle.json");
     said(bureau.command(&["bundle", &first, "--out", file.to_str().unwrap()]).output().unwrap());
     let key = old.key.public().to_base64();
-    said(verify_bundle(&file, &["--agent-key", &key]));
+    let bureau_key = bureau_key(&bureau).to_base64();
+    said(verify_bundle(&file, &["--agent-key", &key, "--bureau-key", &bureau_key]));
     let acts: Value =
         serde_json::from_str(&said(bureau.command(&["acts", "--json"]).output().unwrap())).unwrap();
     let what: Vec<_> = acts.as_array().unwrap().iter().rev().map(|a| a["what"].as_str().unwrap()).collect();
