@@ -166,7 +166,14 @@ fn make(dir: &Path, names: &[String], more: &[(&str, Zeroizing<String>)]) -> Res
     let pkcs8 = SigningKey::generate_pkcs8().map_err(|e| content(e.to_string()))?;
     let public = SigningKey::from_pkcs8(&pkcs8).map_err(|e| content(e.to_string()))?.public();
     let tls = rcgen::KeyPair::generate().map_err(|e| content(e.to_string()))?;
+    let common_name = names.first().cloned().unwrap_or_default();
     let request = rcgen::CertificateParams::new(names)
+        .map(|mut p| {
+            // The library's own default names itself.
+            p.distinguished_name = rcgen::DistinguishedName::new();
+            p.distinguished_name.push(rcgen::DnType::CommonName, common_name.as_str());
+            p
+        })
         .and_then(|p| p.serialize_request(&tls))
         .and_then(|r| r.pem())
         .map_err(|e| content(e.to_string()))?;

@@ -236,7 +236,10 @@ impl Delivery {
         match status {
             StatusCode::OK | StatusCode::CREATED => match acknowledged(status, answer.bytes().await) {
                 Some(stored) => Sent::Stored(stored),
-                None => Sent::Later(None, format!("the answer {status} is not the bureau's own: a page of something before it?")),
+                None => Sent::Later(
+                    None,
+                    format!("the answer {status} is not the bureau's own: a page of something before it?"),
+                ),
             },
             StatusCode::UNAUTHORIZED
             | StatusCode::FORBIDDEN

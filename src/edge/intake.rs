@@ -156,7 +156,9 @@ async fn settle(
         return Err(unavailable(&intake, &settlement.counter, trouble));
     }
     let Ok(place) = Arc::clone(&intake.journal).try_acquire_owned() else {
-        intake.context.count(Outcome::NotAssessed(NotAssessed::Overload));
+        let overload = Outcome::NotAssessed(NotAssessed::Overload);
+        intake.context.count(overload);
+        metrics::verdict(&settlement.counter, overload);
         let detail = format!("{MOST_WAITING} settlements wait for the journal already: too many at once");
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
     };

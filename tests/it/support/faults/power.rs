@@ -384,6 +384,10 @@ async fn record(dir: &Path, place: &Place) -> io::Result<Recording> {
     if let Some(bureau) = world.bureau.as_mut() {
         bureau.terminate()?;
     }
+    // A bureau that was told to end while it was busy leaves its last words in the write-ahead log.
+    rusqlite::Connection::open(world.path("bureau.db"))
+        .and_then(|c| c.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))
+        .map_err(io::Error::other)?;
     fs::copy(world.path("bureau.db"), world.path("bureau.empty"))?;
     world.start_bureau(&Wrap::default()).await?;
     let _ = fs::remove_dir_all(world.state());
