@@ -70,6 +70,8 @@ pub enum Kind {
     ConfigurationChanged,
     /// The privacy policy differs from that of the last start.
     PolicyChanged,
+    /// A new epoch began without a new database, and why.
+    EpochBegun,
     /// The root key was replaced; what it sealed is sealed under the new one.
     RootKeyReplaced,
     /// A settlement was accepted for verification.
