@@ -174,9 +174,9 @@ async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) ->
             calibration: calibration_digest,
         },
     };
-    let (state, root_replaced) = open_state(&config, &*clock)?;
+    let state = open_state(&config, &*clock)?;
     let context = Arc::new(Context::new(config, policy, calibration, in_force, clock, state));
-    let started = Started { models: digests.clone(), configuration: digest, root_replaced };
+    let started = Started { models: digests.clone(), configuration: digest };
     begin(&context, started).await?;
 
     let config = &context.config;
@@ -229,19 +229,51 @@ async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) ->
     Ok(())
 }
 
-/// Opens the state folder. `true` beside it if the root key was replaced.
-fn open_state(config: &Config, clock: &dyn Clock) -> Result<(State, bool), AgentError> {
+/// Opens the state folder.
+fn open_state(config: &Config, clock: &dyn Clock) -> Result<State, AgentError> {
     let keys = &config.keys;
     let previous = keys.root_previous.as_deref().map(keys::read_root_key).transpose()?;
     let roots = Roots { current: keys::read_root_key(&keys.root)?, previous };
     let signer = || keys::read_signing_key(&keys.signing);
-    let (store, replaced) = Store::open(&config.agent.state, roots, signer()?)?;
+    let now = clock.now();
+    let mut store = Store::open(&config.agent.state, roots, signer()?, now.wall)?;
     let previous = keys.signing_previous.as_deref().map(keys::read_signing_key).transpose()?;
     let audit_keys = audit::Keys { signing: signer()?, previous };
-    let now = clock.now();
-    let audit = AuditLog::open(&audit::folder(&config.agent.state), audit_keys, store.epoch(), now.wall)?;
+    let folder = audit::folder(&config.agent.state);
+    let mut audit = AuditLog::open(&folder, audit_keys, store.epoch(), now.wall)?;
+    leave_a_restored_epoch(&mut store, &mut audit, now.wall)?;
     let ages = Ages::resume(store.marks()?, BootId::of_this_boot(), now);
-    Ok((State { store, audit, ages }, replaced))
+    Ok(State { store, audit, ages })
+}
+
+/// Begins a new epoch if the database is older than the log, as one that was
+/// restored alone from a backup. In its own epoch it would number rows again
+/// that stand in the log, and they would be taken for those; and events again
+/// that the bureau may hold. What waited in the backup goes into the log once
+/// more, under the new epoch.
+fn leave_a_restored_epoch(store: &mut Store, audit: &mut AuditLog, now: WallTime) -> Result<(), StoreError> {
+    let Some(head) = audit.head() else { return Ok(()) };
+    let former = store.epoch();
+    let older = if head.epoch == former {
+        store.rows_found() < audit.last_row()
+    } else {
+        // A database made anew has given out no row; another is of an epoch that the log has left.
+        store.rows_found() > 0
+    };
+    if !older {
+        return Ok(());
+    }
+    let data = json!({
+        "reason": "database_older_than_log",
+        "former": former,
+        "log_epoch": head.epoch,
+        "log_row": audit.last_row(),
+        "database_row": store.rows_found(),
+    });
+    store.begin_epoch(now, &data)?;
+    audit.begin_epoch(store.epoch());
+    warn!(why = %data, "the database is older than the audit log, as one from a backup: a new epoch begins");
+    Ok(())
 }
 
 /// Ends what a stop interrupted and writes the first records; if the audit log
@@ -265,16 +297,13 @@ async fn begin(context: &Arc<Context>, started: Started) -> Result<(), AgentErro
     let (policy, configuration) = (settings.policy.to_string(), started.configuration.to_string());
     context
         .store(move |s| {
-            if started.root_replaced {
-                s.record(now.wall, Kind::RootKeyReplaced, &json!({}))?;
-            }
             s.record(now.wall, Kind::Started, &data)?;
             changed(s, "configuration", &configuration, Kind::ConfigurationChanged, now.wall)?;
             changed(s, "policy", &policy, Kind::PolicyChanged, now.wall)
         })
         .await?;
     context.keep_marks().await?;
-    context.export_audit()?;
+    context.export_audit(&context.watch.audit_export)?;
     context.checkpoint()?;
     Ok(())
 }
@@ -285,8 +314,6 @@ struct Started {
     models: BTreeMap<String, Sha256>,
     /// SHA-256 of the configuration file.
     configuration: Sha256,
-    /// Whether another root key took over.
-    root_replaced: bool,
 }
 
 /// Records that a digest differs from that of the last start, once.
@@ -341,7 +368,7 @@ async fn finish(context: &Arc<Context>, handle: &Handle, stop: &AtomicBool) {
         })
         .await;
     let marked = context.keep_marks().await;
-    let exported = context.export_audit();
+    let exported = context.export_audit(&context.watch.audit_export);
     let signed = context.checkpoint();
     for e in [
         recorded.err().map(|e| e.to_string()),
@@ -355,4 +382,110 @@ async fn finish(context: &Arc<Context>, handle: &Handle, stop: &AtomicBool) {
         error!(error = e, "the stop could not be recorded; the next start repairs it");
     }
     info!(interrupted = left, "stopped");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::journal::tests::{NOW, store};
+    use super::super::outbox::tests::alerted;
+    use super::*;
+    use crate::crypto::sign::SigningKey;
+    use crate::protocol::alert::Event;
+
+    fn log(dir: &Path, store: &Store) -> AuditLog {
+        let key = SigningKey::from_pkcs8(&std::fs::read(dir.join("key.der")).unwrap()).unwrap();
+        AuditLog::open(&audit::folder(dir), key, store.epoch(), NOW.wall).unwrap()
+    }
+
+    /// A start: rows go to the log as the running agent moves them.
+    fn start(dir: &Path) -> (Store, AuditLog) {
+        let mut store = store(dir);
+        let mut log = log(dir, &store);
+        leave_a_restored_epoch(&mut store, &mut log, NOW.wall).unwrap();
+        export(&mut store, &mut log);
+        (store, log)
+    }
+
+    fn export(store: &mut Store, log: &mut AuditLog) {
+        for row in store.audit_rows(100).unwrap() {
+            if row.row > log.last_row() {
+                log.append(NOW.wall, row.kind, row.data, Some(row.row)).unwrap();
+            }
+        }
+        store.exported(i64::MAX).unwrap();
+    }
+
+    fn verdict(store: &mut Store, name: &str) {
+        store.record(NOW.wall, Kind::Verdict, &json!({ "settlement": name })).unwrap();
+    }
+
+    fn in_the_log(dir: &Path, kind: Kind) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut see = |r: &audit::Record, _| {
+            if r.kind == kind {
+                found.push(r.data["settlement"].as_str().or(r.data["reason"].as_str()).unwrap().to_owned());
+            }
+        };
+        audit::walk(&audit::folder(dir), None, &mut see).unwrap();
+        found
+    }
+
+    fn links(store: &Store) -> Vec<(crate::protocol::id::Epoch, u64)> {
+        let link = |bytes: &[u8]| Event::from_bytes(bytes).unwrap().chain;
+        store.waiting(9).unwrap().iter().map(|o| link(&o.bytes)).map(|l| (l.epoch, l.seq)).collect()
+    }
+
+    #[test]
+    fn a_database_from_a_backup_begins_a_new_epoch_and_loses_no_row() {
+        let dir = tempfile::tempdir().unwrap();
+        let (db, backup) = (dir.path().join("agent.db"), dir.path().join("backup.db"));
+        let (mut s, mut l) = start(dir.path());
+        verdict(&mut s, "before");
+        export(&mut s, &mut l);
+        s.empty_log().unwrap();
+        std::fs::copy(&db, &backup).unwrap();
+        ["lost", "too"].iter().for_each(|name| verdict(&mut s, name));
+        alerted(&mut s, "S1");
+        export(&mut s, &mut l);
+        let (former, sent) = (s.epoch(), links(&s));
+        drop((s, l));
+
+        // Nothing is amiss: the epoch goes on.
+        assert_eq!(start(dir.path()).0.epoch(), former);
+
+        for round in 1..=2 {
+            ["agent.db-wal", "agent.db-shm"].iter().for_each(|f| {
+                let _ = std::fs::remove_file(dir.path().join(f));
+            });
+            std::fs::copy(&backup, &db).unwrap();
+            let (mut s, mut l) = start(dir.path());
+            assert_ne!(s.epoch(), former);
+            assert_eq!(l.head().unwrap().epoch, s.epoch());
+            assert_eq!(in_the_log(dir.path(), Kind::EpochBegun), vec!["database_older_than_log"; round]);
+            verdict(&mut s, "after");
+            alerted(&mut s, "S2");
+            export(&mut s, &mut l);
+            let told = in_the_log(dir.path(), Kind::Verdict);
+            assert_eq!(told.iter().filter(|name| *name == "after").count(), round, "{told:?}");
+            // No number of the former chain is given out again.
+            assert!(links(&s).iter().all(|link| !sent.contains(link)));
+            let epoch = s.epoch();
+            drop((s, l));
+            assert_eq!(start(dir.path()).0.epoch(), epoch);
+        }
+    }
+
+    #[test]
+    fn a_database_made_anew_beside_a_log_keeps_the_epoch_it_was_made_with() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut s, mut l) = start(dir.path());
+        verdict(&mut s, "S1");
+        export(&mut s, &mut l);
+        drop((s, l));
+        ["agent.db", "agent.db-wal", "agent.db-shm"].iter().for_each(|f| {
+            let _ = std::fs::remove_file(dir.path().join(f));
+        });
+        start(dir.path());
+        assert!(in_the_log(dir.path(), Kind::EpochBegun).is_empty());
+    }
 }

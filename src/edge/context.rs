@@ -11,9 +11,10 @@ use tokio::sync::Notify;
 use tracing::{debug, error, info, warn};
 
 use crate::clock::{Clock, WallTime};
+use crate::heart::Heart;
 use crate::privacy::age::{Age, Ages, Doubt, Due, Marks, Moment};
-use crate::privacy::audit::{AuditError, AuditLog, Kind};
-use crate::privacy::policy::{self, Policy};
+use crate::privacy::audit::{AuditError, AuditLog, CEILING, Kind};
+use crate::privacy::policy::Policy;
 use crate::protocol::id::{SettlementId, VerificationId};
 use crate::protocol::posture::AuditHead;
 use crate::protocol::verdict::{NotAssessed, Outcome};
@@ -63,6 +64,8 @@ pub struct Context {
     pub watch: Watch,
     store: Arc<Mutex<Store>>,
     audit: Mutex<AuditLog>,
+    /// Of the log, beside it: whoever asks never waits for a disk.
+    audit_head: Mutex<Option<AuditHead>>,
     ages: Mutex<Ages>,
     audit_ok: AtomicBool,
     store_ok: AtomicBool,
@@ -116,6 +119,7 @@ impl Context {
             mismatch_held: Notify::new(),
             in_flight: AtomicU64::new(0),
             store: Arc::new(Mutex::new(store)),
+            audit_head: Mutex::new(audit.head()),
             audit: Mutex::new(audit),
             ages: Mutex::new(ages),
             audit_ok: AtomicBool::new(true),
@@ -338,33 +342,48 @@ impl Context {
         }
     }
 
-    /// Moves waiting audit rows to the log, in order, once.
+    /// Moves waiting audit rows to the log, in order, once; beats the heart of
+    /// whoever does it with each.
     ///
     /// # Errors
     /// If the log cannot be written; the rows then wait, and nothing is verified.
-    pub fn export_audit(&self) -> Result<(), ExportError> {
-        let done = self.move_audit_rows();
+    pub fn export_audit(&self, heart: &Heart) -> Result<(), ExportError> {
+        let done = self.move_audit_rows(heart);
         self.audit_ok.store(done.is_ok(), Ordering::Relaxed);
         done
     }
 
-    fn move_audit_rows(&self) -> Result<(), ExportError> {
+    fn move_audit_rows(&self, heart: &Heart) -> Result<(), ExportError> {
         loop {
-            self.watch.audit_export.beat();
+            heart.beat();
             let rows = lock(&self.store).audit_rows(EXPORT_BATCH)?;
             let Some(last) = rows.last().map(|r| r.row) else {
                 return Ok(());
             };
-            let mut log = lock(&self.audit);
             for row in rows {
-                // A crash between log and database leaves rows that stand in the log already.
-                if row.row > log.last_row() {
-                    log.append(row.at, row.kind, row.data, Some(row.row))?;
-                }
+                heart.beat();
+                // Each append waits for the disk: others get the log between two.
+                self.with_log(|log| {
+                    // A crash between log and database, or another who moves rows, leaves some
+                    // that stand in the log already.
+                    let stands = row.row <= log.last_row();
+                    if stands {
+                        Ok(())
+                    } else {
+                        log.append(row.at, row.kind, row.data, Some(row.row)).map(|_| ())
+                    }
+                })?;
             }
-            drop(log);
             lock(&self.store).exported(last)?;
         }
+    }
+
+    /// Works on the log, and keeps its head where everybody may read it.
+    fn with_log<R>(&self, work: impl FnOnce(&mut AuditLog) -> R) -> R {
+        let mut log = lock(&self.audit);
+        let done = work(&mut log);
+        *lock(&self.audit_head) = log.head();
+        done
     }
 
     /// Signs the head of the audit log.
@@ -372,7 +391,7 @@ impl Context {
     /// # Errors
     /// If it cannot be written.
     pub fn checkpoint(&self) -> Result<AuditHead, AuditError> {
-        lock(&self.audit).checkpoint(self.wall())
+        self.with_log(|log| log.checkpoint(self.wall()))
     }
 
     /// Deletes files of the audit log that are older than the program allows;
@@ -385,13 +404,12 @@ impl Context {
             return Ok(0);
         }
         let now = self.wall();
-        let years = Duration::from_secs(u64::from(policy::AUDIT_LOG_CEILING_YEARS) * 365 * 86_400);
-        lock(&self.audit).purge(now.minus(years), now)
+        self.with_log(|log| log.purge(now.minus(CEILING), now))
     }
 
-    /// The last record of the audit log.
+    /// The last record of the audit log. Never waits for a disk.
     pub fn audit_head(&self) -> Option<AuditHead> {
-        lock(&self.audit).head()
+        *lock(&self.audit_head)
     }
 }
 
@@ -467,8 +485,13 @@ pub(super) mod tests {
                 .record(NOW.wall, Kind::Verdict, &serde_json::json!({ "settlement": i }))
                 .unwrap();
         }
-        context.export_audit().unwrap();
-        context.export_audit().unwrap();
+        // However many move rows at a time.
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| context.export_audit(&context.watch.audit_export).unwrap());
+            }
+        });
+        context.export_audit(&context.watch.audit_export).unwrap();
         let files = segments(&folder(dir.path())).unwrap();
         let text: String = files.iter().map(|f| std::fs::read_to_string(&f.path).unwrap()).collect();
         let numbers: Vec<u64> = text
@@ -478,5 +501,21 @@ pub(super) mod tests {
             .map(|v| v["data"]["settlement"].as_u64().unwrap())
             .collect();
         assert_eq!(numbers, (0..600).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_head_is_told_while_the_log_waits_for_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let context = context(dir.path());
+        context.export_audit(&context.watch.audit_export).unwrap();
+        let writing = lock(&context.audit);
+        let expected = writing.head();
+        let (tell, told) = std::sync::mpsc::channel();
+        let asked = Arc::clone(&context);
+        std::thread::spawn(move || tell.send(asked.audit_head()));
+        assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(expected));
+        drop(writing);
+        let signed = context.checkpoint().unwrap();
+        assert_eq!(context.audit_head(), Some(signed));
     }
 }

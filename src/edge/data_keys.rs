@@ -11,6 +11,7 @@ use rusqlite::params;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use crate::clock::WallTime;
 use crate::crypto::seal::{RootKey, sealed_by};
 use crate::privacy::age::{Age, Moment};
 use crate::privacy::audit::Kind;
@@ -21,12 +22,12 @@ use super::store::{Store, StoreError, audit, meta_key, over_key, read_meta, writ
 const DATA_KEY_LIFE: Duration = Duration::from_secs(86_400);
 
 impl Store {
-    /// Seals the data keys, and what stands in `meta`, under another root key.
-    /// No row is touched, and the store goes on meanwhile.
+    /// Seals the data keys, and what stands in `meta`, under another root key,
+    /// and records it, at once. No row is touched, and the store goes on meanwhile.
     ///
     /// # Errors
     /// If it cannot be written; the former root key is then still the one.
-    pub fn replace_root(&mut self, root: &RootKey) -> Result<(), StoreError> {
+    pub fn replace_root(&mut self, root: &RootKey, at: WallTime) -> Result<(), StoreError> {
         let meta = meta_key(root)?;
         let plain: Vec<(&str, Zeroizing<Vec<u8>>)> = ["epoch", "hash key"]
             .into_iter()
@@ -43,6 +44,7 @@ impl Store {
         for (name, sealed) in keys {
             tx.execute("UPDATE data_keys SET sealed = ?2 WHERE name = ?1", params![name, sealed])?;
         }
+        audit(&tx, at, Kind::RootKeyReplaced, &json!({}))?;
         tx.commit()?;
         self.meta = meta;
         self.ring.stand_on(over_key(root)?);
@@ -108,5 +110,28 @@ impl Store {
         tx.commit()?;
         unused.iter().for_each(|name| self.ring.forget(*name));
         Ok(unused.len() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::journal::tests::{NOW, store};
+    use super::*;
+
+    #[test]
+    fn a_root_key_is_replaced_with_its_record_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = store(dir.path());
+        let (former, next) = (RootKey::new([7; 32]), RootKey::new([8; 32]));
+        let hide = "ALTER TABLE audit_rows RENAME TO hidden";
+        s.connection.execute_batch(hide).unwrap();
+        assert!(s.replace_root(&next, NOW.wall).is_err());
+        assert!(s.stands_on(&former).unwrap());
+        s.connection.execute_batch("ALTER TABLE hidden RENAME TO audit_rows").unwrap();
+        drop(s);
+        let mut s = store(dir.path());
+        s.replace_root(&next, NOW.wall).unwrap();
+        let kinds: Vec<Kind> = s.audit_rows(9).unwrap().iter().map(|r| r.kind).collect();
+        assert_eq!((s.stands_on(&next).unwrap(), kinds), (true, vec![Kind::RootKeyReplaced]));
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
 use jiff::civil::Date;
 use serde::Serialize;
@@ -11,7 +12,7 @@ use crate::clock::WallTime;
 use crate::crypto::Sha256;
 use crate::crypto::sign::{PublicKey, SignatureError};
 use crate::privacy::audit::report::Report;
-use crate::privacy::audit::{AuditError, Checked, folder, walk};
+use crate::privacy::audit::{AuditError, CEILING, Checked, folder, walk};
 use crate::protocol::countersign::Countersigned;
 use crate::protocol::id::{AgentId, Epoch};
 
@@ -74,11 +75,17 @@ pub struct Inspected {
     /// What checking the log found.
     #[serde(flatten)]
     pub log: Checked,
-    /// Heads that the bureau has of this log; all of them are in it.
+    /// Heads that the bureau has of this log and that are in it.
     pub heads: usize,
+    /// Heads of records that reached the log's own limit and are gone by right.
+    pub heads_below: usize,
     /// Heads of logs that this box had before it was begun anew.
     pub heads_of_other_logs: usize,
 }
+
+/// A file of the log goes by its last record, the bureau's head is of any
+/// record in it: within a day of each other.
+const A_DAY: Duration = Duration::from_secs(86_400);
 
 /// Reads heads as `counterproof-bureau heads --json` prints them, one a line.
 ///
@@ -122,19 +129,33 @@ pub fn check(state: &Path, against: &Against) -> Result<Inspected, InspectError>
     // A box that was begun anew has another log: heads of the former are not about this one.
     let (here, elsewhere): (Vec<_>, Vec<_>) =
         against.heads.iter().partition(|h| epochs.contains(&h.audit.epoch));
+    let newest = against.heads.iter().map(|h| h.received_at).max();
+    let old = |seen: WallTime| newest.is_some_and(|newest| newest.minus(CEILING - A_DAY) >= seen);
+    let mut heads_below = 0;
     for head in &here {
         let audit = head.audit;
         let found = match seen.get(&audit.seq) {
             Some(hash) if *hash == audit.hash => continue,
-            // What reached its limit is gone by right; the log's own record says so.
-            None if audit.seq < checked.first => continue,
+            // What reached its limit by the bureau's time is gone by right.
+            None if audit.seq < checked.first && old(head.received_at) => {
+                heads_below += 1;
+                continue;
+            }
+            None if audit.seq < checked.first => {
+                format!("the log begins with record {} before ten years were over", checked.first)
+            }
             Some(hash) => format!("it has {hash} now"),
             None => "it is missing".into(),
         };
         let (seq, seen, expected) = (audit.seq, head.received_at, audit.hash);
         return Err(InspectError::Missing { seq, seen, expected, found });
     }
-    Ok(Inspected { log: checked, heads: here.len(), heads_of_other_logs: elsewhere.len() })
+    Ok(Inspected {
+        log: checked,
+        heads: here.len() - heads_below,
+        heads_below,
+        heads_of_other_logs: elsewhere.len(),
+    })
 }
 
 /// What a check found, for people.
@@ -175,7 +196,11 @@ fn heads(found: &Inspected, against: &Against) -> String {
             )
         }
     };
-    told + &others
+    let below = match found.heads_below {
+        0 => String::new(),
+        n => format!("{n} heads are of records that are gone: they reached the log's limit of ten years\n"),
+    };
+    told + &below + &others
 }
 
 /// The report on a period; without dates, on the last 30 days.
@@ -192,4 +217,59 @@ pub fn report(
     let to = to.unwrap_or(today);
     let from = from.unwrap_or_else(|| to.saturating_sub(jiff::Span::new().days(30)));
     Report::read(&folder(state), key, from, to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::sign::SigningKey;
+    use crate::privacy::audit::{AuditLog, Kind, segments};
+    use serde_json::json;
+
+    const NOW: WallTime = WallTime::from_millis(1_795_000_000_000);
+
+    fn key() -> SigningKey {
+        SigningKey::from_pkcs8(&SigningKey::generate_pkcs8().unwrap()).unwrap()
+    }
+
+    /// A box whose log has two files, and a bureau that saw one record of each,
+    /// the second so long after the first.
+    fn seen(apart: Duration) -> (tempfile::TempDir, Against, AuditLog) {
+        let state = tempfile::tempdir().unwrap();
+        let (bureau, agent): (_, AgentId) = (key(), "box-1".parse().unwrap());
+        let mut log = AuditLog::open(&folder(state.path()), key(), Epoch::new(), NOW).unwrap();
+        let mut heads = Vec::new();
+        for at in [NOW, NOW.plus(apart)] {
+            log.append(at, Kind::Verdict, json!({}), None).unwrap();
+            let head = log.checkpoint(at).unwrap();
+            heads.push(Countersigned::new(agent.clone(), head, at, &bureau));
+        }
+        let against = Against { key: None, heads, bureau_key: Some(bureau.public()) };
+        assert_eq!(segments(&folder(state.path())).unwrap().len(), 2);
+        (state, against, log)
+    }
+
+    #[test]
+    fn heads_below_the_log_are_excused_only_when_they_are_as_old_as_its_limit() {
+        let young = CEILING - A_DAY - Duration::from_secs(1);
+        for (apart, excused) in [(CEILING - A_DAY, true), (young, false), (A_DAY, false)] {
+            let (state, against, mut log) = seen(apart);
+            let whole = check(state.path(), &against).unwrap();
+            assert_eq!((whole.heads, whole.heads_below), (2, 0));
+            // The box deletes by its own clock, which may have been set forward.
+            assert_eq!(log.purge(NOW.plus(CEILING * 10), NOW.plus(apart)).unwrap(), 1);
+            match (check(state.path(), &against), excused) {
+                (Ok(found), true) => {
+                    assert_eq!((found.heads, found.heads_below), (1, 1));
+                    let said = told(&found, &against);
+                    assert!(said.contains("1 heads are of records that are gone"), "{said}");
+                }
+                (Err(InspectError::Missing { seq, found, .. }), false) => {
+                    assert_eq!(seq, 3);
+                    assert!(found.contains("before ten years were over"), "{found}");
+                }
+                (other, _) => panic!("{apart:?}: {other:?}"),
+            }
+        }
+    }
 }

@@ -309,7 +309,7 @@ mod tests {
 
         let dir = tempfile::tempdir().unwrap();
         let context = context_with_broken_audit_log(dir.path());
-        assert!(context.export_audit().is_err());
+        assert!(context.export_audit(&context.watch.audit_export).is_err());
         let counters = Arc::new(Counters::deaf(Arc::clone(&context), "w1".parse().unwrap()));
         let app = Intake::new(Arc::clone(&context), counters, &Zeroizing::new(TOKEN.to_owned())).router();
         let answer = app.clone().oneshot(settlement()).await.unwrap();

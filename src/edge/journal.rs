@@ -384,7 +384,7 @@ pub(super) mod tests {
             std::fs::write(&der, SigningKey::generate_pkcs8().unwrap().as_slice()).unwrap();
         }
         let signer = SigningKey::from_pkcs8(&std::fs::read(&der).unwrap()).unwrap();
-        Store::open(dir, RootKey::new([7; 32]), signer).unwrap().0
+        Store::open(dir, RootKey::new([7; 32]), signer, NOW.wall).unwrap()
     }
 
     pub(in crate::edge) fn settlement(id: &str) -> Settlement {
@@ -511,7 +511,7 @@ pub(super) mod tests {
             assert!(!bytes.windows(13).any(|w| w == b"CARDHOLDER-99"));
         }
         let signer = SigningKey::from_pkcs8(&SigningKey::generate_pkcs8().unwrap()).unwrap();
-        let error = Store::open(dir.path(), RootKey::new([8; 32]), signer).err().unwrap();
+        let error = Store::open(dir.path(), RootKey::new([8; 32]), signer, NOW.wall).err().unwrap();
         assert!(error.to_string().contains("root key"), "{error}");
     }
 }

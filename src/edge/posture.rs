@@ -268,7 +268,7 @@ mod tests {
             .store(|s| s.record(WallTime::from_millis(1), Kind::Started, &serde_json::json!({})))
             .await
             .unwrap();
-        context.export_audit().unwrap();
+        context.export_audit(&context.watch.audit_export).unwrap();
         crate::crypto::tls::install_provider();
         let reporter = Reporter::new(context, reqwest::Client::new(), key(), BTreeMap::new());
         let posture = reporter.posture().await.unwrap();

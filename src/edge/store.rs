@@ -115,6 +115,7 @@ pub struct Store {
     hash_key: hmac::Key,
     pub(super) signer: SigningKey,
     epoch: Epoch,
+    rows_found: i64,
 }
 
 /// The root key, and the one before it until the store has changed over.
@@ -153,8 +154,8 @@ pub struct AuditRow {
 }
 
 impl Store {
-    /// Opens or makes the database in the state folder. `true` beside it if
-    /// the root key was replaced.
+    /// Opens or makes the database in the state folder; `now` is when, for the
+    /// record of a root key that was replaced.
     ///
     /// # Errors
     /// If it cannot be made, belongs to another root key, or is newer.
@@ -162,7 +163,8 @@ impl Store {
         state: &Path,
         roots: impl Into<Roots>,
         signer: SigningKey,
-    ) -> Result<(Self, bool), StoreError> {
+        now: WallTime,
+    ) -> Result<Self, StoreError> {
         let roots = roots.into();
         std::fs::create_dir_all(state).map_err(|source| StoreError::Io { path: state.to_owned(), source })?;
         let connection = Connection::open(state.join("agent.db"))?;
@@ -189,15 +191,16 @@ impl Store {
             ring: KeyRing::new(over_key(root)?),
             newest_made: Age::from_millis(i64::MIN),
             hash_key: hmac::Key::new(hmac::HMAC_SHA256, &[]),
+            rows_found: greatest_row(&connection)?,
             connection,
             signer,
             epoch: Epoch::new(),
         };
         store.begin(root)?;
         if former.is_some() {
-            store.replace_root(&roots.current)?;
+            store.replace_root(&roots.current, now)?;
         }
-        Ok((store, former.is_some()))
+        Ok(store)
     }
 
     /// Reads what is sealed in `meta`, or makes it in a new store.
@@ -256,6 +259,27 @@ impl Store {
     /// The box's life between two re-imagings.
     pub fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// Number of the last audit row that this database had given out when it was
+    /// opened; 0 if none.
+    pub fn rows_found(&self) -> i64 {
+        self.rows_found
+    }
+
+    /// Begins a new epoch and records why: this database goes back behind what
+    /// the box has done, so numbers of the former epoch may be given out already.
+    ///
+    /// # Errors
+    /// If it cannot be written; the former epoch is then still the one.
+    pub fn begin_epoch(&mut self, at: WallTime, why: &serde_json::Value) -> Result<(), StoreError> {
+        let epoch = Epoch::new();
+        let tx = self.connection.transaction()?;
+        write_meta(&tx, &self.meta, "epoch", epoch.to_string().as_bytes())?;
+        audit(&tx, at, Kind::EpochBegun, why)?;
+        tx.commit()?;
+        self.epoch = epoch;
+        Ok(())
     }
 
     pub(super) fn hash(&self, id: &SettlementId) -> Vec<u8> {
@@ -324,6 +348,12 @@ fn migrate(connection: &Connection) -> Result<(), StoreError> {
         tx.commit()?;
     }
     Ok(())
+}
+
+/// Number of the last audit row that was ever given out: it stays when rows go.
+fn greatest_row(connection: &Connection) -> Result<i64, StoreError> {
+    let seq = "SELECT seq FROM sqlite_sequence WHERE name = 'audit_rows'";
+    Ok(connection.query_row(seq, [], |r| r.get(0)).optional()?.unwrap_or(0))
 }
 
 /// Whether the store was begun under some root key.

@@ -39,8 +39,8 @@ const DATE_ERROR: Duration = Duration::from_millis(1000);
 pub(super) async fn export(context: Arc<Context>) {
     let heart = context.watch.audit_export.clone();
     loop {
-        let worker = Arc::clone(&context);
-        let done = tokio::task::spawn_blocking(move || worker.export_audit()).await;
+        let (worker, beating) = (Arc::clone(&context), heart.clone());
+        let done = tokio::task::spawn_blocking(move || worker.export_audit(&beating)).await;
         match done {
             Ok(Ok(())) => heart.rest(context.audit_waits.notified()).await,
             Ok(Err(e)) => {
@@ -200,7 +200,7 @@ async fn evidence(context: &Arc<Context>, all: &[&Evidence], now: WallTime) {
         .await;
     let worker = Arc::clone(context);
     let signed = tokio::task::spawn_blocking(move || {
-        worker.export_audit().map_err(|e| e.to_string())?;
+        worker.export_audit(&worker.watch.purge).map_err(|e| e.to_string())?;
         worker.purge_audit_log().map_err(|e| e.to_string())?;
         worker.checkpoint().map_err(|e| e.to_string())
     })
@@ -263,8 +263,7 @@ pub(super) async fn reload_root_key(context: &Arc<Context>) {
             if s.stands_on(&root)? {
                 return Ok(false);
             }
-            s.replace_root(&root)?;
-            s.record(now, Kind::RootKeyReplaced, &json!({}))?;
+            s.replace_root(&root, now)?;
             Ok(true)
         })
         .await;

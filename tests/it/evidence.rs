@@ -115,6 +115,68 @@ async fn an_inspector_checks_and_reads_the_log_and_one_changed_byte_is_found() {
     assert!(!cut.status.success() && said.contains("cut short"), "{said}");
 }
 
+/// How often a text stands in any file of the log's folder.
+fn found(h: &Hospital, text: &str) -> usize {
+    let files = std::fs::read_dir(h.dir.join("state/audit")).unwrap();
+    let read = |f: std::io::Result<std::fs::DirEntry>| std::fs::read(f.unwrap().path()).unwrap();
+    files.map(read).map(|bytes| bytes.windows(text.len()).filter(|w| *w == text.as_bytes()).count()).sum()
+}
+
+#[tokio::test]
+async fn the_log_holds_settlement_numbers_and_neither_cardholder_nor_amount() {
+    let mut o = hospital();
+    let h = &mut o.h;
+    h.start_agent().unwrap();
+    let settlements = [("ZHENGJU-0001", "KAHAO-70011"), ("ZHENGJU-0002", "KAHAO-70022")];
+    let proxy = "DAIBAN-90099";
+    for (id, cardholder) in settlements {
+        let mut settlement = Hospital::settlement(id, "w02", cardholder, &[proxy]);
+        settlement["amount_fen"] = 987_654_321_u64.into();
+        let (status, body) = h.settle(&settlement).await.unwrap();
+        assert_eq!(status, 202, "{body}");
+        let verification = body["verification_id"].as_str().unwrap().to_owned();
+        wait_for("a verdict", || h.verdict(&verification));
+    }
+    // A cancellation is told as well.
+    assert_eq!(h.cancel("ZHENGJU-0003").await.unwrap(), 204);
+    assert!(h.agent.as_mut().unwrap().terminate().unwrap().success());
+
+    // The search finds what is there: each settlement as accepted and with its verdict.
+    for (id, cardholder) in settlements {
+        assert!(found(h, id) >= 2, "{id}");
+        assert_eq!(found(h, cardholder), 0, "{cardholder}");
+    }
+    // As written, in yuan, and with its thousands.
+    for amount in ["987654321", "9876543.21", "9,876,543.21", "987_654_321", proxy] {
+        assert_eq!(found(h, amount), 0, "{amount}");
+    }
+}
+
+#[tokio::test]
+async fn verdicts_are_counted_in_the_log_and_a_changed_policy_is_told() {
+    let mut o = hospital();
+    let h = &mut o.h;
+    h.start_agent().unwrap();
+    settled(h, "S1").await;
+    settled(h, "S2").await;
+    assert!(h.agent.as_mut().unwrap().terminate().unwrap().success());
+    let counts = h.audit("verdict_counts").pop().unwrap();
+    assert_eq!(counts["data"], serde_json::json!({ "not_assessed(no_reference)": 2 }));
+    assert!(h.audit("policy_changed").is_empty());
+    let before = h.audit("started").pop().unwrap()["data"]["policy"].clone();
+
+    let config = std::fs::read_to_string(h.agent_config()).unwrap();
+    let line = config.lines().find(|l| l.starts_with("journal_hours")).unwrap();
+    std::fs::write(h.agent_config(), config.replacen(line, "journal_hours = 23", 1)).unwrap();
+    h.post_notice_anew().unwrap();
+    h.start_agent().unwrap();
+    let after = h.audit("started").pop().unwrap()["data"]["policy"].clone();
+    let changed = h.audit("policy_changed");
+    assert_eq!(changed.len(), 1);
+    assert_eq!(changed[0]["data"], serde_json::json!({ "from": before, "to": after }));
+    assert_ne!(before, after);
+}
+
 #[tokio::test]
 async fn keys_are_replaced_without_losing_a_row() {
     let mut o = hospital();

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::verify::{SEGMENTS_PURGED, last_segment};
+use super::torn;
+use super::verify::{SEGMENTS_PURGED, first_key, last_record, last_segment};
 use super::{
     AuditError, CHECKPOINT_EVERY, Kind, Record, SEGMENT_BYTES, checkpoint_text, handover_text, line_of,
-    read_line, segment_path, segments,
+    segment_path, segments,
 };
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
@@ -47,6 +48,8 @@ pub struct AuditLog {
     since_checkpoint: u64,
     last_row: i64,
     healthy: bool,
+    #[cfg(test)]
+    no_checkpoints: bool,
 }
 
 /// The file at hand.
@@ -63,67 +66,19 @@ fn day(at: WallTime) -> i64 {
     at.as_millis().div_euclid(DAY_MS)
 }
 
-fn io(path: &Path) -> impl FnOnce(std::io::Error) -> AuditError + use<> {
+pub(super) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> AuditError + use<> {
     let path = path.to_owned();
     move |source| AuditError::Io { path, source }
 }
 
 /// Makes a change of a folder's entries durable.
-fn sync_folder(dir: &Path) -> std::io::Result<()> {
+pub(super) fn sync_folder(dir: &Path) -> std::io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Cuts off a last line that is not a record, and removes a last file that is
-/// left without one. Each record is on the disk before the next is begun, so a
-/// power cut can leave one such line: cut short, or whole with sectors that were
-/// never written. What is cut off is kept beside the log as `torn-N`: if it was
-/// not a power cut, somebody will want to see it. Returns how many bytes it has.
-fn cut_torn(dir: &Path) -> Result<u64, AuditError> {
-    let mut torn = 0;
-    while let Some(last) = segments(dir)?.pop() {
-        let bytes = std::fs::read(&last.path).map_err(io(&last.path))?;
-        let ended = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-        let from = ended.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
-        let (whole, tail) = bytes.split_at(from.min(bytes.len()));
-        let record = tail.strip_suffix(b"\n").is_some_and(|line| read_line(line).is_ok());
-        if record {
-            break;
-        }
-        let number = last.first + whole.iter().filter(|b| **b == b'\n').count() as u64;
-        torn += tail.len() as u64;
-        keep(dir, number, tail)?;
-        if whole.is_empty() {
-            std::fs::remove_file(&last.path).map_err(io(&last.path))?;
-            sync_folder(dir).map_err(io(dir))?;
-            continue;
-        }
-        let cut = OpenOptions::new().write(true).open(&last.path);
-        cut.and_then(|f| f.set_len(whole.len() as u64).and_then(|()| f.sync_all()))
-            .map_err(io(&last.path))?;
-        break;
-    }
-    Ok(torn)
-}
-
-/// Keeps what is cut off, under the number that its record would have had.
-fn keep(dir: &Path, number: u64, torn: &[u8]) -> Result<(), AuditError> {
-    if torn.is_empty() {
-        return Ok(());
-    }
-    let path = dir.join(format!("torn-{number:012}"));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(io(&path))?;
-    file.write_all(torn).and_then(|()| file.sync_all()).map_err(io(&path))
-}
-
 impl AuditLog {
-    /// Opens or begins the log in the folder, checks its last file, and cuts
-    /// off a torn end (which is then recorded).
+    /// Opens or begins the log in the folder, checks its last file, cuts off a
+    /// torn end, and records each end that was cut off and is not yet recorded.
     ///
     /// # Errors
     /// If it cannot be read or written, was changed, or another key signed it
@@ -143,7 +98,17 @@ impl AuditLog {
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io(dir))?;
             dir.parent().map_or(Ok(()), sync_folder).map_err(io(dir))?;
         }
-        let torn = cut_torn(dir)?;
+        // Before anything is cut: whoever has another key changes nothing here.
+        let ours = keys.signing.public();
+        let found = segments(dir)?.iter().rev().find_map(|s| first_key(&s.path));
+        let same = found.as_ref().is_none_or(|key| *key == ours);
+        if let Some(found) = found.filter(|key| {
+            *key != ours && keys.previous.as_ref().is_none_or(|previous| previous.public() != *key)
+        }) {
+            let (found, ours) = (found.to_base64(), ours.to_base64());
+            return Err(AuditError::OtherKey { path: dir.to_owned(), found, ours });
+        }
+        torn::cut(dir)?;
         let checked = last_segment(dir)?;
         let mut log = Self {
             dir: dir.to_owned(),
@@ -155,23 +120,28 @@ impl AuditLog {
             since_checkpoint: checked.unsigned_tail,
             last_row: if checked.head.is_some_and(|h| h.epoch == epoch) { checked.last_row } else { 0 },
             healthy: true,
+            #[cfg(test)]
+            no_checkpoints: false,
         };
-        let ours = log.keys.signing.public().to_base64();
-        match checked.keys.last() {
-            Some(key) if *key == ours => log.reopen(checked.bytes, now)?,
-            Some(key) => {
-                let previous = log.keys.previous.as_ref().map(|k| k.public().to_base64());
-                if previous.as_deref() != Some(key.as_str()) {
-                    return Err(AuditError::OtherKey { path: dir.to_owned(), found: key.clone(), ours });
-                }
-            }
-            None => {}
+        if same {
+            log.keys.previous = None;
+            log.reopen(checked.bytes, now)?;
         }
-        if torn > 0 {
-            log.append(now, Kind::TornTailRepaired, json!({ "bytes": torn }), None)?;
-            log.checkpoint(now)?;
-        }
+        log.record_torn(now)?;
         Ok(log)
+    }
+
+    /// Records what was cut off and is not recorded yet: at this start, or at one
+    /// that ended before it could.
+    fn record_torn(&mut self, now: WallTime) -> Result<(), AuditError> {
+        for path in torn::unrecorded(&self.dir)? {
+            let bytes = std::fs::metadata(&path).map_err(io(&path))?.len();
+            let kept = path.file_name().map(|n| n.to_string_lossy().into_owned());
+            self.append(now, Kind::TornTailRepaired, json!({ "bytes": bytes, "kept": kept }), None)?;
+            self.checkpoint(now)?;
+            torn::set_recorded(&path)?;
+        }
+        Ok(())
     }
 
     /// Goes on writing in the last file.
@@ -186,7 +156,9 @@ impl AuditLog {
     /// Appends a record and waits until it is on the disk.
     ///
     /// # Errors
-    /// If it could not be written; nothing of it then counts.
+    /// If it could not be written; nothing of it then counts. Or if the
+    /// checkpoint that is due after it could not: the record counts, its row is
+    /// [`AuditLog::last_row`], and nothing more is written before it is signed.
     pub fn append(
         &mut self,
         at: WallTime,
@@ -194,6 +166,9 @@ impl AuditLog {
         data: Value,
         row: Option<i64>,
     ) -> Result<AuditHead, AuditError> {
+        if self.since_checkpoint >= CHECKPOINT_EVERY {
+            self.checkpoint(at)?;
+        }
         self.make_room(at)?;
         let head = self.write(at, kind, data, row)?;
         if self.since_checkpoint >= CHECKPOINT_EVERY { self.checkpoint(at) } else { Ok(head) }
@@ -257,10 +232,16 @@ impl AuditLog {
             data["handover"] = former.sign(text.as_bytes()).to_string().into();
         }
         let before = self.file.replace(Open { path, file, length: 0, day: day(at) });
+        let handed = data.get("handover").is_some();
         if let Err(e) = self.write(at, Kind::Segment, data, None) {
-            // Without its first record the file does not count.
-            self.file = before;
+            // Without its first record the file does not count, and is made anew.
+            if let Some(begun) = std::mem::replace(&mut self.file, before) {
+                let _ = std::fs::remove_file(begun.path);
+            }
             return Err(e);
+        }
+        if handed {
+            self.since_checkpoint = 1;
         }
         self.keys.previous = None;
         Ok(())
@@ -280,6 +261,11 @@ impl AuditLog {
         let (seq, prev) = self.next();
         let record = Record { epoch: self.epoch, seq, at, kind, data, row, prev };
         let (line, hash) = line_of(&record);
+        #[cfg(test)]
+        if self.no_checkpoints && kind == Kind::Checkpoint {
+            self.healthy = false;
+            return Err(AuditError::Io { path: self.dir.clone(), source: std::io::Error::other("full") });
+        }
         let Some(open) = self.file.as_mut() else {
             let source = std::io::Error::other("no file is open");
             return Err(AuditError::Io { path: self.dir.clone(), source });
@@ -303,11 +289,12 @@ impl AuditLog {
     }
 
     /// Deletes files whose last record is older than `cutoff`, never the one
-    /// at hand, and records it. Returns how many.
+    /// at hand, and recorded torn ends as old; records it first. Returns how many
+    /// files of the log.
     ///
     /// # Errors
-    /// If the record cannot be written (then nothing is deleted), or a file
-    /// cannot be deleted.
+    /// If the record cannot be written and signed (then nothing is deleted), or a
+    /// file cannot be deleted.
     pub fn purge(&mut self, cutoff: WallTime, now: WallTime) -> Result<u64, AuditError> {
         let all = segments(&self.dir)?;
         // A file's last change is its last record; the next file's name tells its number.
@@ -316,24 +303,41 @@ impl AuditLog {
             let changed = jiff::Timestamp::try_from(changed).map_or(i64::MAX, |t| t.as_millisecond());
             Ok(changed < cutoff.as_millis())
         };
-        let mut gone = 0;
+        let mut gone = Vec::new();
         for pair in all.windows(2) {
             let [segment, next] = pair else { break };
             if !old(&segment.path)? {
                 break;
             }
             let up_to = next.first - 1;
-            let hash = super::verify::last_hash(&segment.path)?;
+            let (_, hash) = last_record(&segment.path)?;
             let data = json!({ "kind": SEGMENTS_PURGED, "deleted": 1, "up_to": up_to, "hash": hash });
             self.append(now, Kind::Purged, data, None)?;
-            std::fs::remove_file(&segment.path).map_err(io(&segment.path))?;
+            gone.push(&segment.path);
+        }
+        let mut torn = torn::recorded(&self.dir)?;
+        torn.retain(|path| old(path).unwrap_or(false));
+        if !torn.is_empty() {
+            let data = json!({ "kind": "audit_log_torn_ends", "deleted": torn.len() });
+            self.append(now, Kind::Purged, data, None)?;
+        }
+        if gone.is_empty() && torn.is_empty() {
+            return Ok(0);
+        }
+        // Only a signed record excuses what is gone: the signature comes first. The
+        // oldest goes first, so that a power cut leaves a log that begins where a record says.
+        self.checkpoint(now)?;
+        for path in gone.iter().copied().chain(&torn) {
+            std::fs::remove_file(path).map_err(io(path))?;
             sync_folder(&self.dir).map_err(io(&self.dir))?;
-            gone += 1;
         }
-        if gone > 0 {
-            self.checkpoint(now)?;
-        }
-        Ok(gone)
+        Ok(gone.len() as u64)
+    }
+
+    /// Makes every further checkpoint fail, as a disk that is full just there does.
+    #[cfg(test)]
+    pub(super) fn fail_checkpoints_for_tests(&mut self, fail: bool) {
+        self.no_checkpoints = fail;
     }
 
     /// Makes every further write fail, as a full or read-only disk does.
@@ -361,6 +365,12 @@ impl AuditLog {
     /// Whether the last attempt to write succeeded.
     pub fn healthy(&self) -> bool {
         self.healthy
+    }
+
+    /// Goes on under another epoch, whose rows are numbered anew.
+    pub fn begin_epoch(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
+        self.last_row = 0;
     }
 
     /// The last record.

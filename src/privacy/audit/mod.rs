@@ -6,13 +6,18 @@
 //! of the line before. Changing any byte breaks the chain at that record.
 //! Every [`CHECKPOINT_EVERY`] records, at each new file and at each close, a
 //! `checkpoint` signs the head, so that nobody without the box's key can write
-//! the chain anew. Cutting it short is seen by the bureau, which countersigns
-//! its head with each posture.
+//! the chain anew; more than [`UNSIGNED_AT_MOST`] records after the last one are
+//! a fault. Cutting it short is seen by the bureau, which countersigns its head
+//! with each posture.
 //!
 //! Files (segments) lie in one folder and are named by the number of their
 //! first record; a new one begins with each day and after [`SEGMENT_BYTES`].
 //! Its first record, `segment`, names the key that signs it; a key is followed
-//! by another only with the former key's signature.
+//! by another only with the former key's signature, which covers the chain up to
+//! there as a checkpoint does.
+//!
+//! A log may begin late only if a signed record in it says that what is gone
+//! reached its limit, [`CEILING`].
 //!
 //! [`AuditLog`] writes, [`verify`] checks, [`report`] reads for people. No
 //! personal data beyond settlement numbers; what is written is for the callers
@@ -20,9 +25,11 @@
 
 mod log;
 pub mod report;
+mod torn;
 mod verify;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -30,6 +37,7 @@ use serde_json::Value;
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 use crate::crypto::sign::{PublicKey, Signature, Unverified};
+use crate::privacy::policy::AUDIT_LOG_CEILING_YEARS;
 use crate::protocol::id::Epoch;
 use crate::protocol::posture::AuditHead;
 
@@ -38,6 +46,13 @@ pub use verify::{Checked, Visit, folder, verify, walk};
 
 /// Records between two signed checkpoints.
 pub const CHECKPOINT_EVERY: u64 = 256;
+/// Most records that may follow the last signature. A writer signs before it
+/// would go beyond [`CHECKPOINT_EVERY`]; the rest is slack for logs of earlier
+/// versions, which added one record with each signature that failed.
+pub const UNSIGNED_AT_MOST: u64 = CHECKPOINT_EVERY + 64;
+/// The log's own limit: files whose last record is older are deleted. Years of
+/// 365 days.
+pub const CEILING: Duration = Duration::from_secs(AUDIT_LOG_CEILING_YEARS as u64 * 365 * 86_400);
 /// A segment that has grown to this is followed by another, in bytes.
 pub const SEGMENT_BYTES: u64 = 8 << 20;
 
@@ -58,6 +73,8 @@ pub enum Kind {
     ConfigurationChanged,
     /// The privacy policy differs from that of the last start.
     PolicyChanged,
+    /// A new epoch began without a new database, and why.
+    EpochBegun,
     /// The root key was replaced; what it sealed is sealed under the new one.
     RootKeyReplaced,
     /// A settlement was accepted for verification.

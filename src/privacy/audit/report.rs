@@ -193,12 +193,13 @@ fn brief(data: &Value) -> String {
 }
 
 /// What the diary tells.
-const DIARY: [Kind; 12] = [
+const DIARY: [Kind; 13] = [
     Kind::Segment,
     Kind::Started,
     Kind::Stopped,
     Kind::ConfigurationChanged,
     Kind::PolicyChanged,
+    Kind::EpochBegun,
     Kind::RootKeyReplaced,
     Kind::Purged,
     Kind::ClockDoubted,

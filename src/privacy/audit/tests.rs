@@ -152,7 +152,7 @@ fn a_last_record_with_a_sector_that_was_never_written_is_cut_off_and_kept() {
     assert_eq!(w.open().head().unwrap().seq, 6);
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(text.lines().nth(4).unwrap().contains("torn_tail_repaired"));
-    let kept = std::fs::read(w.path.join("torn-000000000005")).unwrap();
+    let kept = std::fs::read(w.path.join("torn-000000000005.recorded")).unwrap();
     assert!(bytes.ends_with(&kept) && kept.len() > 200);
     w.verify().unwrap();
 }
@@ -227,6 +227,191 @@ fn a_key_follows_another_only_with_its_word() {
     std::fs::write(&path, line_of(&record).0).unwrap();
     let error = verify(&w.path, None).unwrap_err();
     assert!(error.to_string().contains("without its word"), "{error}");
+}
+
+/// A log's files as they stand, with their records.
+fn forged(path: &std::path::Path, epoch: Epoch, records: &[(Kind, Value)]) {
+    let file = segments(path).unwrap().pop().unwrap().path;
+    let mut bytes = std::fs::read(&file).unwrap();
+    let last = bytes.strip_suffix(b"\n").unwrap().rsplit(|b| *b == b'\n').next().unwrap();
+    let (record, mut prev) = read_line(last).unwrap();
+    for (seq, (kind, data)) in (record.seq + 1..).zip(records) {
+        let record = Record { epoch, seq, at: NOW, kind: *kind, data: data.clone(), row: None, prev };
+        let (line, hash) = line_of(&record);
+        bytes.extend_from_slice(&line);
+        prev = hash;
+    }
+    std::fs::write(&file, bytes).unwrap();
+}
+
+#[test]
+fn a_deleted_history_is_not_excused_by_a_record_that_nobody_signed() {
+    let w = rotated();
+    let files = segments(&w.path).unwrap();
+    let up_to = files[1].first - 1;
+    let hash = super::verify::last_record(&files[0].path).unwrap().1;
+    std::fs::remove_file(&files[0].path).unwrap();
+    let claim = json!({ "kind": "audit_log", "deleted": 1, "up_to": up_to, "hash": hash });
+    forged(&w.path, w.epoch, &[(Kind::Purged, claim)]);
+    for trusted in [None, Some(key().public())] {
+        let error = verify(&w.path, trusted.as_ref()).unwrap_err();
+        assert!(error.to_string().contains("no signed record says"), "{error}");
+    }
+    // A start does not sign it either: the box deletes only after the signature.
+    let refused = AuditLog::open(&w.path, key(), w.epoch, NOW).err().unwrap();
+    assert!(refused.to_string().contains("is not signed"), "{refused}");
+}
+
+#[test]
+fn what_reached_its_limit_is_deleted_only_once_a_signed_record_excuses_it() {
+    let w = rotated();
+    let mut log = w.open();
+    let first = segments(&w.path).unwrap().remove(0).path;
+    log.break_for_tests();
+    assert!(log.purge(NOW.plus(DAY * 36_500), NOW).is_err());
+    log.mend_for_tests();
+    assert!(first.exists());
+    log.purge(NOW.plus(DAY * 36_500), NOW).unwrap();
+    assert!(!first.exists());
+    w.verify().unwrap();
+}
+
+#[test]
+fn a_tail_without_a_signature_is_a_fault_when_it_is_longer_than_any_box_leaves() {
+    let add = |n: u64| {
+        let w = written(1);
+        forged(&w.path, w.epoch, &vec![(Kind::Verdict, json!({})); n as usize]);
+        w
+    };
+    assert_eq!(add(UNSIGNED_AT_MOST).verify().unwrap().unsigned_tail, UNSIGNED_AT_MOST);
+    let w = add(UNSIGNED_AT_MOST + 1);
+    let at = 3 + UNSIGNED_AT_MOST + 1;
+    match w.verify() {
+        Err(AuditError::Broken { record, what, .. }) => {
+            assert_eq!(record, at);
+            assert!(what.contains("without a signature"), "{what}");
+        }
+        other => panic!("{other:?}"),
+    }
+    // A start does not sign it.
+    assert!(AuditLog::open(&w.path, key(), w.epoch, NOW).is_err());
+}
+
+#[test]
+fn a_file_begins_only_after_a_signature() {
+    let w = written(1);
+    forged(&w.path, w.epoch, &[(Kind::Verdict, json!({}))]);
+    let (record, prev) = super::verify::last_record(&w.last_file()).unwrap();
+    let seq = record.seq + 1;
+    let data = json!({ "public_key": key().public().to_base64(), "last_row": 0 });
+    let next = Record { epoch: w.epoch, seq, at: NOW, kind: Kind::Segment, data, row: None, prev };
+    std::fs::write(segment_path(&w.path, seq), line_of(&next).0).unwrap();
+    let named = |e: AuditError| match e {
+        AuditError::Broken { record, what, .. } => (record, what.contains("ends with a checkpoint")),
+        other => panic!("{other}"),
+    };
+    assert_eq!(named(w.verify().unwrap_err()), (seq, true));
+    assert_eq!(named(AuditLog::open(&w.path, key(), w.epoch, NOW).err().unwrap()), (seq, true));
+}
+
+#[test]
+fn a_checkpoint_that_failed_comes_before_the_next_record() {
+    let w = written(0);
+    let mut log = w.open();
+    (0..CHECKPOINT_EVERY - 1).for_each(|i| append(&mut log, NOW, i));
+    // The one that brings the tail to its length is written; its checkpoint is not.
+    log.fail_checkpoints_for_tests(true);
+    for i in 0..9 {
+        assert!(log.append(NOW, Kind::Verdict, json!({ "settlement": i }), Some(1_000 + i)).is_err());
+    }
+    assert_eq!((log.last_row(), log.healthy()), (1_000, false));
+    assert_eq!(w.verify().unwrap().unsigned_tail, CHECKPOINT_EVERY);
+    log.fail_checkpoints_for_tests(false);
+    log.append(NOW, Kind::Verdict, json!({}), Some(1_001)).unwrap();
+    assert_eq!(w.verify().unwrap().unsigned_tail, 1);
+    assert!(log.healthy());
+}
+
+#[test]
+fn a_hand_over_signs_what_the_former_key_left_unsigned() {
+    let w = written(1);
+    append(&mut w.open(), NOW, 7);
+    let keys = Keys { signing: other_key(), previous: Some(key()) };
+    let next = keys.signing.public();
+    let mut log = AuditLog::open(&w.path, keys, w.epoch, NOW).unwrap();
+    append(&mut log, NOW, 8);
+    // Two records follow it: the file's own, and this one.
+    assert_eq!(verify(&w.path, Some(&key().public())).unwrap().unsigned_tail, 2);
+    drop(log);
+    let mut log = AuditLog::open(&w.path, Keys { signing: other_key(), previous: None }, w.epoch, NOW);
+    assert!(matches!(log, Err(AuditError::OtherKey { .. })));
+    log = AuditLog::open(&w.path, key(), w.epoch, NOW);
+    assert!(matches!(log, Err(AuditError::OtherKey { found, .. }) if found == next.to_base64()));
+}
+
+fn torn(w: &Written) -> Vec<u8> {
+    let path = w.last_file();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes.extend_from_slice(b"{\"epoch\":\"half");
+    std::fs::write(&path, &bytes).unwrap();
+    bytes
+}
+
+fn repairs(w: &Written) -> Vec<Value> {
+    let mut found = Vec::new();
+    let mut see = |record: &Record, _| {
+        if record.kind == Kind::TornTailRepaired {
+            found.push(record.data.clone());
+        }
+    };
+    walk(&w.path, None, &mut see).unwrap();
+    found
+}
+
+#[test]
+fn whoever_has_another_key_cuts_nothing() {
+    let w = written(3);
+    let bytes = torn(&w);
+    let refused = AuditLog::open(&w.path, other_key(), w.epoch, NOW).err().unwrap();
+    assert!(matches!(refused, AuditError::OtherKey { .. }), "{refused}");
+    assert_eq!(std::fs::read(w.last_file()).unwrap(), bytes);
+    assert!(repairs(&w).is_empty());
+    w.open();
+    assert_eq!(repairs(&w).len(), 1);
+}
+
+#[test]
+fn a_torn_end_that_a_start_cut_off_and_could_not_record_is_recorded_by_the_next() {
+    let w = written(3);
+    torn(&w);
+    // A start that is killed here has cut, and recorded nothing.
+    super::torn::cut(&w.path).unwrap();
+    w.verify().unwrap();
+    assert!(repairs(&w).is_empty());
+    for _ in 0..3 {
+        w.open();
+        assert_eq!(repairs(&w), [json!({ "bytes": 14, "kept": "torn-000000000006" })]);
+    }
+    assert!(w.path.join("torn-000000000006.recorded").exists());
+    // It goes with the files of its time.
+    w.open().purge(NOW.plus(DAY * 36_500), NOW).unwrap();
+    assert!(!w.path.join("torn-000000000006.recorded").exists());
+    w.verify().unwrap();
+}
+
+#[test]
+fn a_torn_end_never_takes_the_place_of_another() {
+    let w = written(3);
+    for _ in 0..2 {
+        torn(&w);
+        super::torn::cut(&w.path).unwrap();
+    }
+    let path = w.last_file();
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, [&bytes[..], b"another"].concat()).unwrap();
+    w.open();
+    let names: Vec<Value> = repairs(&w).iter().map(|d| d["kept"].clone()).collect();
+    assert_eq!(names, ["torn-000000000006", "torn-000000000006-2"]);
 }
 
 proptest! {

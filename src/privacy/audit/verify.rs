@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    AuditError, Kind, LAST_NUMBER, Record, Segment, check, checkpoint_text, handover_text, read_line,
-    segments,
+    AuditError, Kind, LAST_NUMBER, Record, Segment, UNSIGNED_AT_MOST, check, checkpoint_text, handover_text,
+    read_line, segments,
 };
 use crate::crypto::Sha256;
 use crate::crypto::sign::PublicKey;
@@ -32,7 +32,7 @@ pub struct Checked {
     pub segments: u64,
     /// Checkpoints whose signature was verified.
     pub checkpoints: u64,
-    /// Records after the last checkpoint: not yet signed.
+    /// Records after the last checkpoint or hand-over: not yet signed.
     pub unsigned_tail: u64,
     /// The keys that signed it, oldest first, as base64.
     pub keys: Vec<String>,
@@ -101,23 +101,42 @@ pub(super) fn last_segment(dir: &Path) -> Result<Checked, AuditError> {
     let all = segments(dir)?;
     let mut chain = Chain::begin();
     if let [.., before, _] = all.as_slice() {
-        chain.expected = Some(last_hash(&before.path)?);
+        let (record, hash) = last_record(&before.path)?;
+        chain.expected = Some(hash);
+        chain.key = first_key(&before.path);
+        chain.checked.unsigned_tail = u64::from(record.kind != Kind::Checkpoint);
     }
     if let Some(last) = all.last() {
         chain.segment(last, true, &mut |_, _| {})?;
     }
     chain.checked.segments = all.len() as u64;
+    // The box deletes nothing before the record of it is signed.
+    if let (Some(up_to), Some(oldest)) = (chain.unsigned_claim, all.first())
+        && oldest.first > up_to
+    {
+        let what = format!("records up to {up_to} are gone, and the record that says so is not signed");
+        return Err(AuditError::Broken { path: dir.to_owned(), record: up_to, line: 0, what });
+    }
     Ok(chain.checked)
 }
 
-/// Hash of the last record of a file, by its last line alone.
-pub(super) fn last_hash(path: &Path) -> Result<Sha256, AuditError> {
+/// The key that the first record of a file names, unchecked. `None` if it does
+/// not begin with a whole one.
+pub(super) fn first_key(path: &Path) -> Option<PublicKey> {
+    let mut line = Vec::new();
+    BufReader::new(File::open(path).ok()?.take(LONGEST_LINE)).read_until(b'\n', &mut line).ok()?;
+    let (record, _) = read_line(line.strip_suffix(b"\n")?).ok()?;
+    PublicKey::from_base64(record.text("public_key")?).ok()
+}
+
+/// The last record of a file and its hash, by its last line alone.
+pub(super) fn last_record(path: &Path) -> Result<(Record, Sha256), AuditError> {
     let io = |source| AuditError::Io { path: path.to_owned(), source };
     let bytes = std::fs::read(path).map_err(io)?;
     let whole = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let from = whole.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
     let line = whole.get(from..).unwrap_or_default();
-    read_line(line).map(|(_, hash)| hash).map_err(|what| AuditError::Broken {
+    read_line(line).map_err(|what| AuditError::Broken {
         path: path.to_owned(),
         record: 0,
         line: 0,
@@ -134,6 +153,10 @@ struct Chain {
     /// Number and hash of the last record that is gone, if the log begins late.
     gone: Option<(u64, Sha256)>,
     /// Whether a record says that those reached their limit.
+    claimed: bool,
+    /// Up to which number records are gone, as the last unsigned record of it says.
+    unsigned_claim: Option<u64>,
+    /// Whether such a record is signed: without that, anybody could have added it.
     excused: bool,
     signed_by: Vec<String>,
     checked: Checked,
@@ -146,6 +169,8 @@ impl Chain {
             next: None,
             key: None,
             gone: None,
+            claimed: false,
+            unsigned_claim: None,
             excused: false,
             signed_by: Vec::new(),
             checked: Checked {
@@ -236,15 +261,22 @@ impl Chain {
         if seq == 1 && record.prev != Sha256([0; 32]) {
             return Err("the first record names one before it".into());
         }
+        let unsigned = self.checked.unsigned_tail;
         self.checked.unsigned_tail += 1;
         match record.kind {
-            Kind::Segment if first => self.key(record)?,
+            Kind::Segment if first => self.key(record, unsigned)?,
             Kind::Segment => {
                 return Err("a record of kind `segment` stands at the beginning of a file only".into());
             }
             Kind::Checkpoint => self.checkpoint(record)?,
             Kind::Purged if record.text("kind") == Some(SEGMENTS_PURGED) => self.excuse(record),
             _ => {}
+        }
+        if self.checked.unsigned_tail > UNSIGNED_AT_MOST {
+            return Err(format!(
+                "more than {UNSIGNED_AT_MOST} records without a signature after them; the box signs every {}",
+                super::CHECKPOINT_EVERY
+            ));
         }
         // A database made anew counts its rows from 1 again, under an epoch of its own.
         if self.checked.head.is_some_and(|h| h.epoch != record.epoch) && record.kind != Kind::Segment {
@@ -257,14 +289,22 @@ impl Chain {
         Ok(())
     }
 
-    fn key(&mut self, record: &Record) -> Result<(), String> {
+    /// A file begins, `unsigned` records after the last signature.
+    fn key(&mut self, record: &Record, unsigned: u64) -> Result<(), String> {
         let named = record.text("public_key").ok_or("it names no public key")?;
         let key = PublicKey::from_base64(named).map_err(|e| e.to_string())?;
-        if let Some(former) = self.key.as_ref().filter(|k| **k != key) {
+        if let Some(former) = self.key.take_if(|k| *k != key) {
             let text = handover_text(record.epoch, record.seq, record.prev, &key);
-            check(&text, record.text("handover"), former).map_err(|e| {
+            check(&text, record.text("handover"), &former).map_err(|e| {
                 format!("key {} followed key {} without its word: {e}", key.id(), former.id())
             })?;
+            // It names the hash of the record before, so all up to there is signed.
+            self.signed(&former);
+            self.checked.unsigned_tail = 1;
+        } else if unsigned > 0 {
+            return Err(
+                "a file ends with a checkpoint before the next begins; the one before does not".into()
+            );
         }
         if self.checked.keys.last().map(String::as_str) != Some(named) {
             self.checked.keys.push(key.to_base64());
@@ -276,20 +316,28 @@ impl Chain {
     }
 
     fn checkpoint(&mut self, record: &Record) -> Result<(), String> {
-        let key = self.key.as_ref().ok_or("a checkpoint before any key")?;
+        let key = self.key.clone().ok_or("a checkpoint before any key")?;
         let text = checkpoint_text(record.epoch, record.seq, record.prev);
-        check(&text, record.text("signature"), key)?;
-        self.signed_by.push(key.to_base64());
-        self.signed_by.dedup();
+        check(&text, record.text("signature"), &key)?;
+        self.signed(&key);
         self.checked.checkpoints += 1;
         self.checked.unsigned_tail = 0;
         Ok(())
     }
 
+    /// Everything so far is signed.
+    fn signed(&mut self, by: &PublicKey) {
+        self.signed_by.push(by.to_base64());
+        self.signed_by.dedup();
+        self.excused |= self.claimed;
+        self.unsigned_claim = None;
+    }
+
     fn excuse(&mut self, record: &Record) {
         let up_to = record.data.get("up_to").and_then(Value::as_u64);
         let hash = record.text("hash").and_then(|h| h.parse().ok());
-        self.excused |= self.gone.is_some_and(|(seq, h)| Some(seq) == up_to && Some(h) == hash);
+        self.unsigned_claim = self.unsigned_claim.max(up_to);
+        self.claimed |= self.gone.is_some_and(|(seq, h)| Some(seq) == up_to && Some(h) == hash);
     }
 
     fn end(self, dir: &Path, trusted: Option<&PublicKey>) -> Result<Checked, AuditError> {
@@ -298,7 +346,9 @@ impl Chain {
         if let (Some((seq, _)), false) = (self.gone, self.excused) {
             return Err(broken(
                 1,
-                format!("records 1 to {seq} are missing, and no record says that they reached their limit"),
+                format!(
+                    "records 1 to {seq} are missing, and no signed record says that they reached their limit"
+                ),
             ));
         }
         let trusted = trusted.map(PublicKey::to_base64);
