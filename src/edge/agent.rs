@@ -240,7 +240,7 @@ fn open_state(config: &Config, clock: &dyn Clock) -> Result<(State, bool), Agent
     let audit_keys = audit::Keys { signing: signer()?, previous };
     let now = clock.now();
     let audit = AuditLog::open(&audit::folder(&config.agent.state), audit_keys, store.epoch(), now.wall)?;
-    let ages = Ages::resume(store.marks()?, BootId::of_this_boot(), now);
+    let ages = Ages::resume(store.marks()?, store.newest()?, BootId::of_this_boot(), now);
     Ok((State { store, audit, ages }, replaced))
 }
 

@@ -21,6 +21,7 @@ use tracing::{debug, error, info, warn};
 use crate::clock::BoxTime;
 use crate::crypto::Sha256;
 use crate::crypto::sign::SigningKey;
+use crate::privacy::age::Word;
 use crate::privacy::audit::Kind;
 use crate::privacy::notice;
 use crate::protocol::countersign::{HeadFinding, PostureAnswer, VerifiedHead};
@@ -32,6 +33,9 @@ use super::context::Context;
 use super::delivery::chain;
 
 const EVERY: Duration = Duration::from_secs(60);
+/// The same while the wall clock is in doubt and the bureau answers: a slow
+/// answer settles nothing, and the next one may be quicker.
+const EVERY_IN_DOUBT: Duration = Duration::from_secs(5);
 /// How often a countersignature goes into the audit log.
 const WRITE_EVERY: Duration = Duration::from_secs(3600);
 
@@ -62,6 +66,11 @@ enum Uncountersigned {
     OtherHead,
 }
 
+/// How long until the next posture, after one that the bureau answered or did not.
+fn pause(answered: bool, in_doubt: bool) -> Duration {
+    if answered && in_doubt { EVERY_IN_DOUBT } else { EVERY }
+}
+
 impl Reporter {
     /// Reports over the bureau's connection; `models` are by role.
     pub fn new(
@@ -77,11 +86,13 @@ impl Reporter {
     pub async fn run(self) {
         let heart = self.context.watch.posture.clone();
         loop {
-            if let Err(why) = self.report().await {
+            let sent = self.report().await;
+            if let Err(why) = &sent {
                 debug!(why, "the posture could not be sent");
             }
             // Sooner when the clock is in doubt: the bureau's answer tells the time.
-            let _ = heart.rest(tokio::time::timeout(EVERY, self.context.clock_doubted.notified())).await;
+            let every = pause(sent.is_ok(), self.context.doubt().is_some());
+            let _ = heart.rest(tokio::time::timeout(every, self.context.clock_doubted.notified())).await;
         }
     }
 
@@ -91,7 +102,6 @@ impl Reporter {
         let asked = self.context.clock.now().boot;
         let answer = self.send(Method::POST, POSTURE_PATH, "application/json", bytes).await?;
         self.context.watch.bureau_answered();
-        let trip = self.context.clock.now().boot.since(asked);
         let status = answer.status();
         if status.is_client_error() {
             error!(%status, "the bureau refused this box's posture: is the box registered and not suspended?");
@@ -104,7 +114,7 @@ impl Reporter {
             chain(&e)
         })?;
         match self.accept(&posture, &answer) {
-            Ok(head) => self.countersigned(&head, trip).await,
+            Ok(head) => self.countersigned(&head, asked).await,
             Err(e) => error!(error = %e, "the bureau's countersignature does not count"),
         }
         self.heed(answer.finding);
@@ -144,9 +154,9 @@ impl Reporter {
     /// Called with each countersignature that counts: its time, the bureau's, is
     /// a witness beside this box's own clock; once an hour it goes into the audit
     /// log that it is about.
-    async fn countersigned(&self, head: &VerifiedHead, trip: Duration) {
-        let bound = Duration::from_millis(self.context.config.his.clock_error_ms) + trip;
-        if let Err(e) = self.context.hear_bureau_time(head.received_at(), bound).await {
+    async fn countersigned(&self, head: &VerifiedHead, asked: BoxTime) {
+        let word = |trip| Word::exact(head.received_at(), trip);
+        if let Err(e) = self.context.hear_bureau_time(asked, word).await {
             error!(error = %e, "the bureau's time could not be taken");
         }
         let now = self.context.clock.now();
@@ -257,6 +267,13 @@ mod tests {
         SigningKey::from_pkcs8(&SigningKey::generate_pkcs8().unwrap()).unwrap()
     }
 
+    #[test]
+    fn a_doubt_is_asked_about_soon_where_the_bureau_answers() {
+        assert_eq!(pause(true, true), EVERY_IN_DOUBT);
+        // A bureau that is down is not asked more often for it.
+        assert_eq!([pause(true, false), pause(false, true), pause(false, false)], [EVERY; 3]);
+    }
+
     #[tokio::test]
     async fn only_the_pinned_bureau_s_word_on_the_head_that_was_sent_counts() {
         let dir = tempfile::tempdir().unwrap();
@@ -287,7 +304,8 @@ mod tests {
         let name = posture.agent.as_str();
         let good = reporter.accept(&posture, &answer(name, posture.audit, &bureau)).unwrap();
         assert_eq!(reporter.latest(), None);
-        reporter.countersigned(&good, Duration::ZERO).await;
+        let asked = reporter.context.clock.now().boot;
+        reporter.countersigned(&good, asked).await;
         assert_eq!(reporter.latest(), Some(good));
         let forged = reporter.accept(&posture, &answer(name, posture.audit, &key()));
         assert!(matches!(forged, Err(Uncountersigned::Signature(_))));

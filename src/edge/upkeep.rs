@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 use crate::camera::ring::Ring;
 use crate::clock::{BoxTime, WallTime};
 use crate::crypto::keys;
-use crate::privacy::age::{GRACE, Moment};
+use crate::privacy::age::{GRACE, Moment, Word};
 use crate::privacy::audit::Kind;
 use crate::privacy::retention::{Evidence, carry_out};
 use crate::protocol::id::AlertId;
@@ -32,8 +32,6 @@ const RINGS_EVERY: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often the count of ages is kept.
 const KEEP_EVERY: Duration = Duration::from_secs(60);
-/// A `Date` is whole seconds, and the server makes it anew once a second.
-const DATE_ERROR: Duration = Duration::from_millis(1000);
 
 /// Moves audit rows to the log as they come, and tries again where it failed.
 pub(super) async fn export(context: Arc<Context>) {
@@ -243,10 +241,8 @@ pub(super) async fn hear(context: &Arc<Context>, answer: &reqwest::Response, ask
         .get(reqwest::header::DATE)
         .and_then(|d| jiff::fmt::rfc2822::parse(d.to_str().ok()?).ok());
     let Some(told) = told else { return };
-    let trip = context.clock.now().boot.since(asked);
-    let told = WallTime::from_millis(told.timestamp().as_millisecond()).plus(DATE_ERROR / 2);
-    let bound = Duration::from_millis(context.config.his.clock_error_ms) + trip + DATE_ERROR;
-    if let Err(e) = context.hear_bureau_time(told, bound).await {
+    let told = WallTime::from_millis(told.timestamp().as_millisecond());
+    if let Err(e) = context.hear_bureau_time(asked, |trip| Word::date(told, trip)).await {
         error!(error = %e, "the bureau's time could not be taken");
     }
 }
