@@ -2,7 +2,7 @@
 //! store, and what it knows of its own health.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tracing::{debug, error, info};
 use crate::clock::{BoxTime, Clock, Now, WallTime};
 use crate::privacy::age::{Age, Ages, Doubt, Due, Heard, Moment, Word};
 use crate::privacy::audit::{AuditError, AuditLog, Kind};
-use crate::privacy::policy::{self, Policy};
+use crate::privacy::policy::{self, ASSESSMENT_GRACE_DAYS, Policy};
 use crate::protocol::id::{SettlementId, VerificationId};
 use crate::protocol::posture::AuditHead;
 use crate::protocol::verdict::{NotAssessed, Outcome};
@@ -65,6 +65,7 @@ pub struct Context {
     ages: Arc<Mutex<Ages>>,
     audit_ok: AtomicBool,
     store_ok: AtomicBool,
+    overdue_days: AtomicI32,
     verdicts: Mutex<BTreeMap<String, u64>>,
     unrecorded: Mutex<Vec<(VerificationId, SettlementId, Outcome)>>,
 }
@@ -76,11 +77,19 @@ pub enum Trouble {
     AuditLog,
     /// The database cannot be written.
     Store,
+    /// The impact assessment's review was due more than 30 days ago: so many.
+    Assessment(i32),
 }
 
 impl std::fmt::Display for Trouble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Self::Assessment(days) => {
+                return write!(
+                    f,
+                    "the review of the impact assessment was due {days} days ago, at most {ASSESSMENT_GRACE_DAYS} are allowed: nothing is verified until it was reviewed, the new date is in privacy.impact_assessment.review_by and the agent was restarted"
+                );
+            }
             Self::AuditLog => "the audit log cannot be written: nothing is verified until it can (is the disk full or read-only?)",
             Self::Store => "the box's database cannot be written: nothing is verified until it can (is the disk full or read-only?)",
         })
@@ -119,6 +128,7 @@ impl Context {
             ages: Arc::new(Mutex::new(ages)),
             audit_ok: AtomicBool::new(true),
             store_ok: AtomicBool::new(true),
+            overdue_days: AtomicI32::new(0),
             verdicts: Mutex::default(),
             unrecorded: Mutex::default(),
         }
@@ -297,7 +307,27 @@ impl Context {
         if !self.audit_ok.load(Ordering::Relaxed) {
             return Some(Trouble::AuditLog);
         }
-        (!self.store_ok.load(Ordering::Relaxed)).then_some(Trouble::Store)
+        if !self.store_ok.load(Ordering::Relaxed) {
+            return Some(Trouble::Store);
+        }
+        let overdue = self.overdue_days();
+        (overdue > ASSESSMENT_GRACE_DAYS).then_some(Trouble::Assessment(overdue))
+    }
+
+    /// For how many days the review of the impact assessment was due already,
+    /// when it was last looked at; zero or less if it was not.
+    pub fn overdue_days(&self) -> i32 {
+        self.overdue_days.load(Ordering::Relaxed)
+    }
+
+    /// Looks whether the impact assessment is still in time, if the wall clock is
+    /// believed. Returns the day by which it looked.
+    pub fn look_at_assessment(&self) -> Option<jiff::civil::Date> {
+        let wall = self.ages(|ages, now| ages.look(now).is_none().then_some(now.wall))?;
+        let at = jiff::Timestamp::from_millisecond(wall.as_millis()).ok()?;
+        let today = at.to_zoned(jiff::tz::TimeZone::UTC).date();
+        self.overdue_days.store(self.policy.impact_assessment.overdue_days(today), Ordering::Relaxed);
+        Some(today)
     }
 
     /// Whether the audit log can be written, and whether the database can.
@@ -603,7 +633,6 @@ pub(super) mod tests {
         assert_eq!(hear(now.wall).await.unwrap(), Heard::Confirmed);
         clock.step_wall(now.wall.plus(HOUR));
         assert!(context.look_at_clocks().await.unwrap());
-        clock.step_wall(now.wall.plus(HOUR));
         assert!(doubt_after_a_kill().is_some());
         let (doubted, confirmed) = (Kind::ClockDoubted, Kind::ClockConfirmed);
         assert_eq!(kinds(&context), [confirmed, doubted, confirmed, doubted]);
@@ -621,6 +650,32 @@ pub(super) mod tests {
         }
         let (doubted, confirmed) = (Kind::ClockDoubted, Kind::ClockConfirmed);
         assert_eq!(kinds(&context), [confirmed, doubted, confirmed]);
+    }
+
+    #[test]
+    fn an_assessment_that_becomes_overdue_while_the_agent_runs_ends_in_trouble() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = manual();
+        let context = make(dir.path(), false, Arc::clone(&clock) as Arc<dyn Clock>);
+        let review_by = context.policy.impact_assessment.review_by;
+        let due = review_by.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp().as_millisecond();
+        let later = |days: i64, believed: bool| {
+            clock.step_wall(WallTime::from_millis(due + days * 86_400_000));
+            context.ages(|ages, now| {
+                let told = if believed { now.wall } else { WallTime::from_millis(0) };
+                ages.hear(Word::exact(told, Duration::ZERO), HOUR, now);
+            });
+            let looked = context.look_at_assessment();
+            assert_eq!(looked.is_some(), believed);
+            (context.overdue_days(), context.trouble())
+        };
+        assert_eq!(later(0, true), (0, None));
+        // A wall clock that nobody believes says nothing.
+        assert_eq!(later(31, false), (0, None));
+        assert_eq!(later(1, true), (1, None));
+        assert_eq!(later(30, true), (30, None));
+        assert_eq!(later(31, true), (31, Some(Trouble::Assessment(31))));
+        assert_eq!(later(400, true).0, 400, "whole days, however many");
     }
 
     /// Both clocks go on by a second at each reading; between a reading and its

@@ -24,6 +24,7 @@ use crate::crypto::sign::SigningKey;
 use crate::privacy::age::Word;
 use crate::privacy::audit::Kind;
 use crate::privacy::notice;
+use crate::privacy::policy::ASSESSMENT_GRACE_DAYS;
 use crate::protocol::countersign::{HeadFinding, PostureAnswer, VerifiedHead};
 use crate::protocol::document::{self, DocumentKind};
 use crate::protocol::posture::Posture;
@@ -232,6 +233,12 @@ impl Reporter {
         let outbox = c.store(|s| s.outbox()).await.map_err(|e| e.to_string())?;
         let mut troubles: Vec<String> = c.trouble().iter().map(ToString::to_string).collect();
         troubles.extend(c.doubt().map(|d| d.to_string()));
+        let overdue = c.overdue_days();
+        if (1..=ASSESSMENT_GRACE_DAYS).contains(&overdue) {
+            troubles.push(format!(
+                "the review of the impact assessment is {overdue} days overdue; beyond {ASSESSMENT_GRACE_DAYS} nothing is verified"
+            ));
+        }
         if outbox.set_aside > 0 {
             troubles.push(format!("{} events were refused by the bureau and set aside", outbox.set_aside));
         }
@@ -272,6 +279,32 @@ mod tests {
         assert_eq!(pause(true, true), EVERY_IN_DOUBT);
         // A bureau that is down is not asked more often for it.
         assert_eq!([pause(true, false), pause(false, true), pause(false, false)], [EVERY; 3]);
+    }
+
+    /// What the bureau hears if the review of the impact assessment was due `days` ago.
+    async fn troubles_after(days: i64) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let mut context = Arc::into_inner(context(dir.path())).unwrap();
+        let now = context.clock.now();
+        let today = jiff::Timestamp::from_millisecond(now.wall.as_millis()).unwrap();
+        let today = today.to_zoned(jiff::tz::TimeZone::UTC).date();
+        context.policy.impact_assessment.review_by = today - jiff::Span::new().days(days);
+        let context = Arc::new(context);
+        context.hear_bureau_time(now.boot, |trip| Word::exact(now.wall, trip)).await.unwrap();
+        context.export_audit().unwrap();
+        assert!(context.look_at_assessment().is_some());
+        crate::crypto::tls::install_provider();
+        let reporter = Reporter::new(context, reqwest::Client::new(), key(), BTreeMap::new());
+        reporter.posture().await.unwrap().troubles
+    }
+
+    #[tokio::test]
+    async fn an_overdue_assessment_is_a_trouble_that_the_bureau_hears() {
+        assert_eq!(troubles_after(0).await, [""; 0]);
+        for (days, word) in [(7, "7 days overdue"), (31, "31 days ago")] {
+            let troubles = troubles_after(days).await;
+            assert!(matches!(&troubles[..], [one] if one.contains(word)), "{troubles:?}");
+        }
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ use crate::clock::{BoxTime, WallTime};
 use crate::crypto::keys;
 use crate::privacy::age::{GRACE, Moment, Word};
 use crate::privacy::audit::Kind;
+use crate::privacy::policy::ASSESSMENT_GRACE_DAYS;
 use crate::privacy::retention::{Evidence, carry_out};
 use crate::protocol::id::AlertId;
 use crate::protocol::verdict::{NotAssessed, Outcome};
@@ -140,6 +141,7 @@ pub(super) async fn limits(context: Arc<Context>, rings: Vec<Arc<Ring>>) {
     let heart = context.watch.purge.clone();
     let mut purged: Option<BoxTime> = None;
     let mut evidenced: Option<BoxTime> = None;
+    let mut assessed = None;
     loop {
         heart.beat();
         let now = context.clock.now().boot;
@@ -148,6 +150,11 @@ pub(super) async fn limits(context: Arc<Context>, rings: Vec<Arc<Ring>>) {
         let due = |last: Option<BoxTime>, every| last.is_none_or(|t| now.since(t) >= every);
         if due(purged, PURGE_EVERY) {
             purged = Some(now);
+            let today = context.look_at_assessment();
+            if today.is_some() && today != assessed {
+                assessed = today;
+                tell_overdue(&context);
+            }
             let moment = context.moment();
             match purge(&context, moment).await {
                 Ok(rows) => {
@@ -162,6 +169,21 @@ pub(super) async fn limits(context: Arc<Context>, rings: Vec<Arc<Ring>>) {
             }
         }
         heart.rest(tokio::time::sleep(RINGS_EVERY)).await;
+    }
+}
+
+/// Once a day: whether the review of the impact assessment is overdue.
+fn tell_overdue(context: &Context) {
+    let (days, assessment) = (context.overdue_days(), &context.policy.impact_assessment);
+    match context.trouble() {
+        Some(trouble @ Trouble::Assessment(_)) => error!(id = assessment.id, "{trouble}"),
+        _ if days > 0 => warn!(
+            id = assessment.id,
+            days,
+            most = ASSESSMENT_GRACE_DAYS,
+            "the review of the impact assessment is overdue; beyond the most days nothing is verified"
+        ),
+        _ => {}
     }
 }
 
