@@ -71,13 +71,17 @@ impl WallTime {
 
     /// The moment `d` later.
     pub fn plus(self, d: Duration) -> Self {
-        Self(self.0.saturating_add(d.as_millis() as i64))
+        Self(self.0.saturating_add(millis(d)))
     }
 
     /// The moment `d` earlier.
     pub fn minus(self, d: Duration) -> Self {
-        Self(self.0.saturating_sub(d.as_millis() as i64))
+        Self(self.0.saturating_sub(millis(d)))
     }
+}
+
+fn millis(d: Duration) -> i64 {
+    i64::try_from(d.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl fmt::Display for WallTime {

@@ -242,7 +242,7 @@ fn open_state(config: &Config, clock: &dyn Clock) -> Result<State, AgentError> {
     let folder = audit::folder(&config.agent.state);
     let mut audit = AuditLog::open(&folder, audit_keys, store.epoch(), now.wall)?;
     leave_a_restored_epoch(&mut store, &mut audit, now.wall)?;
-    let ages = Ages::resume(store.marks()?, BootId::of_this_boot(), now);
+    let ages = Ages::resume(store.marks()?, store.newest()?, BootId::of_this_boot(), now);
     Ok(State { store, audit, ages })
 }
 

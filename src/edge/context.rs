@@ -2,19 +2,18 @@
 //! store, and what it knows of its own health.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::sync::Notify;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info};
 
-use crate::clock::{Clock, WallTime};
+use crate::clock::{BoxTime, Clock, Now, WallTime};
 use crate::heart::Heart;
-use crate::privacy::age::{Age, Ages, Doubt, Due, Marks, Moment};
+use crate::privacy::age::{Age, Ages, Doubt, Due, Heard, Moment, Word};
 use crate::privacy::audit::{AuditError, AuditLog, CEILING, Kind};
-use crate::privacy::policy::Policy;
+use crate::privacy::policy::{ASSESSMENT_GRACE_DAYS, Policy};
 use crate::protocol::id::{SettlementId, VerificationId};
 use crate::protocol::posture::AuditHead;
 use crate::protocol::verdict::{NotAssessed, Outcome};
@@ -66,9 +65,10 @@ pub struct Context {
     audit: Mutex<AuditLog>,
     /// Of the log, beside it: whoever asks never waits for a disk.
     audit_head: Mutex<Option<AuditHead>>,
-    ages: Mutex<Ages>,
+    ages: Arc<Mutex<Ages>>,
     audit_ok: AtomicBool,
     store_ok: AtomicBool,
+    overdue_days: AtomicI32,
     verdicts: Mutex<BTreeMap<String, u64>>,
     unrecorded: Mutex<Vec<(VerificationId, SettlementId, Outcome)>>,
 }
@@ -80,11 +80,19 @@ pub enum Trouble {
     AuditLog,
     /// The database cannot be written.
     Store,
+    /// The impact assessment's review was due more than 30 days ago: so many.
+    Assessment(i32),
 }
 
 impl std::fmt::Display for Trouble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Self::Assessment(days) => {
+                return write!(
+                    f,
+                    "the review of the impact assessment was due {days} days ago, at most {ASSESSMENT_GRACE_DAYS} are allowed: nothing is verified until it was reviewed, the new date is in privacy.impact_assessment.review_by and the agent was restarted"
+                );
+            }
             Self::AuditLog => "the audit log cannot be written: nothing is verified until it can (is the disk full or read-only?)",
             Self::Store => "the box's database cannot be written: nothing is verified until it can (is the disk full or read-only?)",
         })
@@ -121,9 +129,10 @@ impl Context {
             store: Arc::new(Mutex::new(store)),
             audit_head: Mutex::new(audit.head()),
             audit: Mutex::new(audit),
-            ages: Mutex::new(ages),
+            ages: Arc::new(Mutex::new(ages)),
             audit_ok: AtomicBool::new(true),
             store_ok: AtomicBool::new(true),
+            overdue_days: AtomicI32::new(0),
             verdicts: Mutex::default(),
             unrecorded: Mutex::default(),
         }
@@ -134,100 +143,130 @@ impl Context {
         self.clock.now().wall
     }
 
+    /// Asks the count of ages. The clocks are read under its lock: two who ask at
+    /// once must not look in another order than they read.
+    fn ages<R>(&self, ask: impl FnOnce(&mut Ages, Now) -> R) -> R {
+        let mut ages = lock(&self.ages);
+        let now = self.clock.now();
+        ask(&mut ages, now)
+    }
+
     /// Now, by both counts.
     pub fn moment(&self) -> Moment {
-        let now = self.clock.now();
-        Moment { wall: now.wall, age: lock(&self.ages).now(now) }
+        self.ages(|ages, now| Moment { wall: now.wall, age: ages.now(now) })
     }
 
     /// Why the wall clock is not believed, if it is not.
     /// Looks before it answers: a step a moment ago counts.
     pub fn doubt(&self) -> Option<Doubt> {
-        let now = self.clock.now();
-        lock(&self.ages).look(now)
+        self.ages(Ages::look)
     }
 
     /// A number that changes with each step of the wall clock, the last moment's
     /// included.
     pub fn clock_turns(&self) -> u64 {
-        let now = self.clock.now();
-        let mut ages = lock(&self.ages);
-        ages.look(now);
-        ages.turns()
+        self.ages(|ages, now| {
+            ages.look(now);
+            ages.turns()
+        })
     }
 
-    /// Looks at the clocks, and records a step. `true` if there was one.
+    /// Looks at the clocks, and writes a step down. `true` if there was one.
     ///
     /// # Errors
-    /// If the record cannot be written.
+    /// If it cannot be written; it is tried again.
     pub async fn look_at_clocks(&self) -> Result<bool, StoreError> {
-        let now = self.clock.now();
-        let untold = {
-            let mut ages = lock(&self.ages);
+        let news = self.ages(|ages, now| {
             ages.look(now);
-            ages.take_untold()
-        };
-        let Some(doubt) = untold else { return Ok(false) };
-        warn!(%doubt, "the wall clock is not believed");
-        self.record(now.wall, Kind::ClockDoubted, json!({ "why": doubt.to_string() })).await?;
-        Ok(true)
+            ages.has_news()
+        });
+        if news {
+            self.keep_marks().await?;
+        }
+        Ok(news)
     }
 
-    /// Takes the bureau's time, told within `bound` of the truth; what turns
+    /// Takes the bureau's time from an answer to what was asked at `asked`;
+    /// `word` makes of the time that was under way what it is worth. What turns
     /// out to be older by it is made older.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub async fn hear_bureau_time(&self, told: WallTime, bound: Duration) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        let (changed, doubt) = {
-            let mut ages = lock(&self.ages);
-            (ages.hear(told, bound, now), ages.doubt())
-        };
-        match doubt {
-            Some(doubt) if changed => {
-                warn!(%doubt, "the wall clock is not believed");
-                self.record(now.wall, Kind::ClockDoubted, json!({ "why": doubt.to_string() })).await?;
-            }
-            None if changed => {
-                self.record(now.wall, Kind::ClockConfirmed, json!({ "bureau_time": told })).await?;
+    pub async fn hear_bureau_time(
+        &self,
+        asked: BoxTime,
+        word: impl FnOnce(Duration) -> Word,
+    ) -> Result<Heard, StoreError> {
+        let allowed = Duration::from_millis(self.config.his.clock_error_ms);
+        let (word, heard, news) = self.ages(|ages, now| {
+            let word = word(now.boot.since(asked));
+            (word, ages.hear(word, allowed, now), ages.has_news())
+        });
+        if news {
+            self.keep_marks().await?;
+            if heard == Heard::Confirmed {
                 self.mismatch_held.notify_one();
             }
-            _ => {}
         }
-        self.make_older(Some(told)).await
+        self.make_older(Some(word.time)).await?;
+        Ok(heard)
     }
 
     /// Makes data older that lay there while the box was off.
     ///
+    /// All of it is one visit to the store, so that no time off is counted twice:
+    /// nobody else counts, or keeps the marks, between the change and the note of it.
+    ///
     /// # Errors
     /// If it cannot be written; it is tried again.
     pub async fn make_older(&self, bureau: Option<WallTime>) -> Result<(), StoreError> {
-        loop {
-            let now = self.clock.now();
-            let (due, marks) = {
-                let ages = lock(&self.ages);
-                let Some(due) = ages.due(bureau, now) else { return Ok(()) };
-                (due, ages.marks_once_counted(due, now))
-            };
-            let (Due::Older(_, gap) | Due::WaitingOlder(_, gap)) = due;
-            self.store(move |s| s.make_older(due, &marks)).await?;
-            lock(&self.ages).counted(due);
-            info!(
-                gap_s = gap.as_secs(),
-                confirmed = bureau.is_some(),
-                "time off was added to the age of what is kept"
-            );
+        if self.ages(|ages, now| ages.due(bureau, now)).is_none() {
+            return Ok(());
         }
+        let (ages, clock) = (Arc::clone(&self.ages), Arc::clone(&self.clock));
+        self.store(move |s| {
+            loop {
+                let (due, marks) = {
+                    let ages = lock(&ages);
+                    let now = clock.now();
+                    let Some(due) = ages.due(bureau, now) else { return Ok(()) };
+                    (due, ages.marks_once_counted(due, now))
+                };
+                s.make_older(due, &marks)?;
+                lock(&ages).counted(due);
+                let (Due::Older(_, gap) | Due::WaitingOlder(_, gap)) = due;
+                info!(
+                    gap_s = gap.as_secs(),
+                    confirmed = bureau.is_some(),
+                    "time off was added to the age of what is kept"
+                );
+            }
+        })
+        .await
     }
 
-    /// Keeps the count of ages.
+    /// Keeps the count of ages and the trust in the wall clock, and records how
+    /// that changed.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If it cannot be written; what changed is then told the next time.
     pub async fn keep_marks(&self) -> Result<(), StoreError> {
-        let marks: Marks = lock(&self.ages).marks(self.clock.now());
-        self.store(move |s| s.keep_marks(&marks)).await
+        let (ages, clock) = (Arc::clone(&self.ages), Arc::clone(&self.clock));
+        self.store(move |s| {
+            let (marks, news) = {
+                let mut ages = lock(&ages);
+                let now = clock.now();
+                (ages.marks(now), ages.take_news())
+            };
+            let kept = s.keep_marks(&marks, &news);
+            if kept.is_err() {
+                lock(&ages).put_back(news);
+            }
+            kept
+        })
+        .await?;
+        self.audit_waits.notify_one();
+        Ok(())
     }
 
     /// Records something in the audit log's queue.
@@ -272,7 +311,27 @@ impl Context {
         if !self.audit_ok.load(Ordering::Relaxed) {
             return Some(Trouble::AuditLog);
         }
-        (!self.store_ok.load(Ordering::Relaxed)).then_some(Trouble::Store)
+        if !self.store_ok.load(Ordering::Relaxed) {
+            return Some(Trouble::Store);
+        }
+        let overdue = self.overdue_days();
+        (overdue > ASSESSMENT_GRACE_DAYS).then_some(Trouble::Assessment(overdue))
+    }
+
+    /// For how many days the review of the impact assessment was due already,
+    /// when it was last looked at; zero or less if it was not.
+    pub fn overdue_days(&self) -> i32 {
+        self.overdue_days.load(Ordering::Relaxed)
+    }
+
+    /// Looks whether the impact assessment is still in time, if the wall clock is
+    /// believed. Returns the day by which it looked.
+    pub fn look_at_assessment(&self) -> Option<jiff::civil::Date> {
+        let wall = self.ages(|ages, now| ages.look(now).is_none().then_some(now.wall))?;
+        let at = jiff::Timestamp::from_millisecond(wall.as_millis()).ok()?;
+        let today = at.to_zoned(jiff::tz::TimeZone::UTC).date();
+        self.overdue_days.store(self.policy.impact_assessment.overdue_days(today), Ordering::Relaxed);
+        Some(today)
     }
 
     /// Whether the audit log can be written, and whether the database can.
@@ -427,7 +486,7 @@ pub enum ExportError {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::clock::{BootId, SystemClock};
+    use crate::clock::{BootId, ManualClock, SystemClock};
     use crate::crypto::Sha256;
     use crate::crypto::sign::SigningKey;
     use crate::edge::config::Config;
@@ -442,7 +501,7 @@ pub(super) mod tests {
         Config::read(Path::new(path), jiff::civil::date(2026, 11, 22)).unwrap()
     }
 
-    fn make(dir: &Path, broken: bool) -> Arc<Context> {
+    fn make(dir: &Path, broken: bool, clock: Arc<dyn Clock>) -> Arc<Context> {
         let mut store = store(dir);
         store.record(NOW.wall, Kind::Started, &serde_json::json!({})).unwrap();
         let key = SigningKey::from_pkcs8(&std::fs::read(dir.join("key.der")).unwrap()).unwrap();
@@ -462,18 +521,18 @@ pub(super) mod tests {
             clock_error_ms: 0,
             settings,
         };
-        let clock = Arc::new(SystemClock);
-        let ages = Ages::resume(None, BootId::of_this_boot(), clock.now());
+        let (kept, newest) = (store.marks().unwrap(), store.newest().unwrap());
+        let ages = Ages::resume(kept, newest, BootId::of_this_boot(), clock.now());
         let Effective { config, policy, .. } = effective;
         Arc::new(Context::new(config, policy, calibration, in_force, clock, State { store, audit, ages }))
     }
 
     pub(in crate::edge) fn context(dir: &Path) -> Arc<Context> {
-        make(dir, false)
+        make(dir, false, Arc::new(SystemClock))
     }
 
     pub(in crate::edge) fn context_with_broken_audit_log(dir: &Path) -> Arc<Context> {
-        make(dir, true)
+        make(dir, true, Arc::new(SystemClock))
     }
 
     #[test]
@@ -517,5 +576,176 @@ pub(super) mod tests {
         drop(writing);
         let signed = context.checkpoint().unwrap();
         assert_eq!(context.audit_head(), Some(signed));
+    }
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn kinds(context: &Context) -> Vec<Kind> {
+        let rows = lock(&context.store).audit_rows(99).unwrap();
+        rows.iter().map(|r| r.kind).filter(|k| *k != Kind::Started).collect()
+    }
+
+    /// A box that was off for an hour, with a settlement and a data key from before.
+    fn off_for_an_hour(dir: &Path, clock: &Arc<ManualClock>) -> (Arc<Context>, Age) {
+        let start = clock.now();
+        let mut before = Ages::resume(None, None, BootId::from_bytes([9; 16]), start);
+        before.hear(Word::exact(start.wall, Duration::ZERO), HOUR, start);
+        let written = before.now(start);
+        let mut store = store(dir);
+        store.keep_marks(&before.marks(start), &[]).unwrap();
+        store
+            .connection
+            .execute(
+                "INSERT INTO settlements (id_hash, verification, state, updated_at) VALUES (x'00', 'v', 'done', ?1)",
+                [written.as_millis()],
+            )
+            .unwrap();
+        drop(store);
+        // The wall clock goes on; the count since the boot begins anew.
+        clock.step_wall(start.wall.plus(HOUR));
+        let context = make(dir, false, Arc::clone(clock) as Arc<dyn Clock>);
+        (context, written)
+    }
+
+    fn manual() -> Arc<ManualClock> {
+        Arc::new(ManualClock::new(Now { boot: BoxTime::from_millis(0), wall: NOW.wall }))
+    }
+
+    fn mark(context: &Context) -> Age {
+        let store = lock(&context.store);
+        let ms = store.connection.query_row("SELECT updated_at FROM settlements", [], |r| r.get(0));
+        Age::from_millis(ms.unwrap())
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn two_words_of_the_bureau_at_once_count_time_off_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = manual();
+        let (context, written) = off_for_an_hour(dir.path(), &clock);
+        let now = clock.now();
+        // The clock is confirmed already, so that both words go straight to the time off.
+        context.ages(|ages, now| ages.hear(Word::exact(now.wall, Duration::ZERO), HOUR, now));
+        context.keep_marks().await.unwrap();
+        let hear = || {
+            let context = Arc::clone(&context);
+            tokio::spawn(async move {
+                context.hear_bureau_time(now.boot, |trip| Word::exact(now.wall, trip)).await.unwrap();
+            })
+        };
+        let keep = || {
+            let context = Arc::clone(&context);
+            tokio::spawn(async move { context.keep_marks().await.unwrap() })
+        };
+        // The store is busy, so that all of them wait for it at the same place.
+        let busy = Arc::clone(&context.store);
+        let (a, b, c, d) = {
+            let _busy = lock(&busy);
+            let all = (hear(), keep(), hear(), keep());
+            while Arc::strong_count(&busy) < 6 {
+                std::thread::yield_now();
+            }
+            all
+        };
+        let (a, b, c, d) = tokio::join!(a, b, c, d);
+        for done in [a, b, c, d] {
+            done.unwrap();
+        }
+        assert_eq!(mark(&context), written.minus(HOUR));
+        // Nor does a start after that find any of it uncounted.
+        let (kept, now) = (lock(&context.store).marks().unwrap(), clock.now());
+        let again = Ages::resume(kept, None, BootId::of_this_boot(), now);
+        assert_eq!(again.due(Some(now.wall), now), None);
+    }
+
+    #[tokio::test]
+    async fn a_change_of_trust_outlives_a_kill_a_moment_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = manual();
+        let context = make(dir.path(), false, Arc::clone(&clock) as Arc<dyn Clock>);
+        let doubt_after_a_kill = || {
+            let kept = lock(&context.store).marks().unwrap();
+            Ages::resume(kept, None, BootId::of_this_boot(), clock.now()).doubt()
+        };
+        let now = clock.now();
+        let hear = |time| context.hear_bureau_time(now.boot, move |trip| Word::exact(time, trip));
+        assert_eq!(hear(now.wall).await.unwrap(), Heard::Confirmed);
+        assert_eq!(doubt_after_a_kill(), None);
+        assert_eq!(hear(now.wall.plus(HOUR)).await.unwrap(), Heard::Denied);
+        assert!(doubt_after_a_kill().is_some());
+        assert_eq!(hear(now.wall).await.unwrap(), Heard::Confirmed);
+        clock.step_wall(now.wall.plus(HOUR));
+        assert!(context.look_at_clocks().await.unwrap());
+        assert!(doubt_after_a_kill().is_some());
+        let (doubted, confirmed) = (Kind::ClockDoubted, Kind::ClockConfirmed);
+        assert_eq!(kinds(&context), [confirmed, doubted, confirmed, doubted]);
+    }
+
+    #[tokio::test]
+    async fn a_step_is_recorded_before_the_word_that_settles_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = manual();
+        let context = make(dir.path(), false, Arc::clone(&clock) as Arc<dyn Clock>);
+        for wall in [NOW.wall, NOW.wall.plus(HOUR)] {
+            clock.step_wall(wall);
+            let at = clock.now().boot;
+            context.hear_bureau_time(at, |trip| Word::exact(wall, trip)).await.unwrap();
+        }
+        let (doubted, confirmed) = (Kind::ClockDoubted, Kind::ClockConfirmed);
+        assert_eq!(kinds(&context), [confirmed, doubted, confirmed]);
+    }
+
+    #[test]
+    fn an_assessment_that_becomes_overdue_while_the_agent_runs_ends_in_trouble() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = manual();
+        let context = make(dir.path(), false, Arc::clone(&clock) as Arc<dyn Clock>);
+        let review_by = context.policy.impact_assessment.review_by;
+        let due = review_by.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp().as_millisecond();
+        let later = |days: i64, believed: bool| {
+            clock.step_wall(WallTime::from_millis(due + days * 86_400_000));
+            context.ages(|ages, now| {
+                let told = if believed { now.wall } else { WallTime::from_millis(0) };
+                ages.hear(Word::exact(told, Duration::ZERO), HOUR, now);
+            });
+            let looked = context.look_at_assessment();
+            assert_eq!(looked.is_some(), believed);
+            (context.overdue_days(), context.trouble())
+        };
+        assert_eq!(later(0, true), (0, None));
+        // A wall clock that nobody believes says nothing.
+        assert_eq!(later(31, false), (0, None));
+        assert_eq!(later(1, true), (1, None));
+        assert_eq!(later(30, true), (30, None));
+        assert_eq!(later(31, true), (31, Some(Trouble::Assessment(31))));
+        assert_eq!(later(400, true).0, 400, "whole days, however many");
+    }
+
+    /// Both clocks go on by a second at each reading; between a reading and its
+    /// use, others get their turn.
+    struct Hurried(AtomicU64);
+
+    impl Clock for Hurried {
+        fn now(&self) -> Now {
+            let ms = self.0.fetch_add(1000, Ordering::SeqCst);
+            std::thread::yield_now();
+            Now { boot: BoxTime::from_millis(ms), wall: NOW.wall.plus(Duration::from_millis(ms)) }
+        }
+    }
+
+    #[test]
+    fn looks_at_once_see_no_step_where_there_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let context = make(dir.path(), false, Arc::new(Hurried(AtomicU64::new(0))));
+        let before = context.clock_turns();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..2000 {
+                        context.doubt();
+                    }
+                });
+            }
+        });
+        assert_eq!(context.clock_turns(), before);
     }
 }

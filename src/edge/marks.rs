@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::json;
+use tracing::warn;
 
 use crate::clock::WallTime;
-use crate::privacy::age::{Age, Due, Marks};
+use crate::privacy::age::{Age, Due, Marks, News};
 use crate::privacy::audit::Kind;
 
 use super::store::{Store, StoreError, audit};
@@ -25,12 +27,43 @@ impl Store {
             .transpose()
     }
 
-    /// Keeps the count of ages.
+    /// The greatest mark of a row. Rows are written at once and the count once a
+    /// minute, so that this can be later than what was kept.
     ///
     /// # Errors
-    /// If it cannot be written.
-    pub fn keep_marks(&self, marks: &Marks) -> Result<(), StoreError> {
-        keep_marks(&self.connection, marks)
+    /// If it cannot be read.
+    pub fn newest(&self) -> Result<Option<Age>, StoreError> {
+        let ms: Option<i64> = self.connection.query_row(
+            "SELECT max(mark) FROM (SELECT max(updated_at) AS mark FROM settlements
+                UNION ALL SELECT max(updated_at) FROM outbox
+                UNION ALL SELECT max(made_at) FROM data_keys)",
+            [],
+            |r| r.get(0),
+        )?;
+        Ok(ms.map(Age::from_millis))
+    }
+
+    /// Keeps the count of ages, and with it the records of how the trust in the
+    /// wall clock changed.
+    ///
+    /// # Errors
+    /// If it cannot be written; then none of it is.
+    pub fn keep_marks(&mut self, marks: &Marks, news: &[(WallTime, News)]) -> Result<(), StoreError> {
+        let tx = self.connection.transaction()?;
+        keep_marks(&tx, marks)?;
+        for (at, news) in news {
+            match news {
+                News::Doubted(doubt) => {
+                    warn!(%doubt, "the wall clock is not believed");
+                    audit(&tx, *at, Kind::ClockDoubted, &json!({ "why": doubt.to_string() }))?;
+                }
+                News::Confirmed(told) => {
+                    audit(&tx, *at, Kind::ClockConfirmed, &json!({ "bureau_time": told }))?;
+                }
+            }
+        }
+        tx.commit()?;
+        Ok(())
     }
 
     /// Makes data older than its marks say, and keeps the count in which that
@@ -109,4 +142,26 @@ fn keep_marks(connection: &Connection, marks: &Marks) -> Result<(), StoreError> 
         [text],
     )?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::edge::journal::tests::store;
+    use crate::privacy::age::Age;
+
+    #[test]
+    fn the_newest_mark_is_that_of_any_row() {
+        let dir = tempfile::tempdir().unwrap();
+        let s = store(dir.path());
+        let insert = |sql: &str| s.connection.execute(sql, []).unwrap();
+        assert_eq!(s.newest().unwrap(), None);
+        insert("INSERT INTO data_keys (name, sealed, made_at) VALUES (x'00', x'00', 5)");
+        assert_eq!(s.newest().unwrap(), Some(Age::from_millis(5)));
+        insert(
+            "INSERT INTO settlements (id_hash, verification, state, updated_at) VALUES (x'00', 'v', 'done', 7)",
+        );
+        assert_eq!(s.newest().unwrap(), Some(Age::from_millis(7)));
+        insert("INSERT INTO outbox (id, digest, state, updated_at) VALUES ('a', x'00', 'waiting', 9)");
+        assert_eq!(s.newest().unwrap(), Some(Age::from_millis(9)));
+    }
 }

@@ -21,8 +21,10 @@ use tracing::{debug, error, info, warn};
 use crate::clock::BoxTime;
 use crate::crypto::Sha256;
 use crate::crypto::sign::SigningKey;
+use crate::privacy::age::Word;
 use crate::privacy::audit::Kind;
 use crate::privacy::notice;
+use crate::privacy::policy::ASSESSMENT_GRACE_DAYS;
 use crate::protocol::countersign::{HeadFinding, PostureAnswer, VerifiedHead};
 use crate::protocol::document::{self, DocumentKind};
 use crate::protocol::posture::Posture;
@@ -32,6 +34,9 @@ use super::context::Context;
 use super::delivery::chain;
 
 const EVERY: Duration = Duration::from_secs(60);
+/// The same while the wall clock is in doubt and the bureau answers: a slow
+/// answer settles nothing, and the next one may be quicker.
+const EVERY_IN_DOUBT: Duration = Duration::from_secs(5);
 /// How often a countersignature goes into the audit log.
 const WRITE_EVERY: Duration = Duration::from_secs(3600);
 
@@ -62,6 +67,11 @@ enum Uncountersigned {
     OtherHead,
 }
 
+/// How long until the next posture, after one that the bureau answered or did not.
+fn pause(answered: bool, in_doubt: bool) -> Duration {
+    if answered && in_doubt { EVERY_IN_DOUBT } else { EVERY }
+}
+
 impl Reporter {
     /// Reports over the bureau's connection; `models` are by role.
     pub fn new(
@@ -77,11 +87,13 @@ impl Reporter {
     pub async fn run(self) {
         let heart = self.context.watch.posture.clone();
         loop {
-            if let Err(why) = self.report().await {
+            let sent = self.report().await;
+            if let Err(why) = &sent {
                 debug!(why, "the posture could not be sent");
             }
             // Sooner when the clock is in doubt: the bureau's answer tells the time.
-            let _ = heart.rest(tokio::time::timeout(EVERY, self.context.clock_doubted.notified())).await;
+            let every = pause(sent.is_ok(), self.context.doubt().is_some());
+            let _ = heart.rest(tokio::time::timeout(every, self.context.clock_doubted.notified())).await;
         }
     }
 
@@ -91,7 +103,6 @@ impl Reporter {
         let asked = self.context.clock.now().boot;
         let answer = self.send(Method::POST, POSTURE_PATH, "application/json", bytes).await?;
         self.context.watch.bureau_answered();
-        let trip = self.context.clock.now().boot.since(asked);
         let status = answer.status();
         if status.is_client_error() {
             error!(%status, "the bureau refused this box's posture: is the box registered and not suspended?");
@@ -104,7 +115,7 @@ impl Reporter {
             chain(&e)
         })?;
         match self.accept(&posture, &answer) {
-            Ok(head) => self.countersigned(&head, trip).await,
+            Ok(head) => self.countersigned(&head, asked).await,
             Err(e) => error!(error = %e, "the bureau's countersignature does not count"),
         }
         self.heed(answer.finding);
@@ -144,9 +155,9 @@ impl Reporter {
     /// Called with each countersignature that counts: its time, the bureau's, is
     /// a witness beside this box's own clock; once an hour it goes into the audit
     /// log that it is about.
-    async fn countersigned(&self, head: &VerifiedHead, trip: Duration) {
-        let bound = Duration::from_millis(self.context.config.his.clock_error_ms) + trip;
-        if let Err(e) = self.context.hear_bureau_time(head.received_at(), bound).await {
+    async fn countersigned(&self, head: &VerifiedHead, asked: BoxTime) {
+        let word = |trip| Word::exact(head.received_at(), trip);
+        if let Err(e) = self.context.hear_bureau_time(asked, word).await {
             error!(error = %e, "the bureau's time could not be taken");
         }
         let now = self.context.clock.now();
@@ -222,6 +233,12 @@ impl Reporter {
         let outbox = c.store(|s| s.outbox()).await.map_err(|e| e.to_string())?;
         let mut troubles: Vec<String> = c.trouble().iter().map(ToString::to_string).collect();
         troubles.extend(c.doubt().map(|d| d.to_string()));
+        let overdue = c.overdue_days();
+        if (1..=ASSESSMENT_GRACE_DAYS).contains(&overdue) {
+            troubles.push(format!(
+                "the review of the impact assessment is {overdue} days overdue; beyond {ASSESSMENT_GRACE_DAYS} nothing is verified"
+            ));
+        }
         if outbox.set_aside > 0 {
             troubles.push(format!("{} events were refused by the bureau and set aside", outbox.set_aside));
         }
@@ -257,6 +274,39 @@ mod tests {
         SigningKey::from_pkcs8(&SigningKey::generate_pkcs8().unwrap()).unwrap()
     }
 
+    #[test]
+    fn a_doubt_is_asked_about_soon_where_the_bureau_answers() {
+        assert_eq!(pause(true, true), EVERY_IN_DOUBT);
+        // A bureau that is down is not asked more often for it.
+        assert_eq!([pause(true, false), pause(false, true), pause(false, false)], [EVERY; 3]);
+    }
+
+    /// What the bureau hears if the review of the impact assessment was due `days` ago.
+    async fn troubles_after(days: i64) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let mut context = Arc::into_inner(context(dir.path())).unwrap();
+        let now = context.clock.now();
+        let today = jiff::Timestamp::from_millisecond(now.wall.as_millis()).unwrap();
+        let today = today.to_zoned(jiff::tz::TimeZone::UTC).date();
+        context.policy.impact_assessment.review_by = today - jiff::Span::new().days(days);
+        let context = Arc::new(context);
+        context.hear_bureau_time(now.boot, |trip| Word::exact(now.wall, trip)).await.unwrap();
+        context.export_audit(&context.watch.audit_export).unwrap();
+        assert!(context.look_at_assessment().is_some());
+        crate::crypto::tls::install_provider();
+        let reporter = Reporter::new(context, reqwest::Client::new(), key(), BTreeMap::new());
+        reporter.posture().await.unwrap().troubles
+    }
+
+    #[tokio::test]
+    async fn an_overdue_assessment_is_a_trouble_that_the_bureau_hears() {
+        assert_eq!(troubles_after(0).await, [""; 0]);
+        for (days, word) in [(7, "7 days overdue"), (31, "31 days ago")] {
+            let troubles = troubles_after(days).await;
+            assert!(matches!(&troubles[..], [one] if one.contains(word)), "{troubles:?}");
+        }
+    }
+
     #[tokio::test]
     async fn only_the_pinned_bureau_s_word_on_the_head_that_was_sent_counts() {
         let dir = tempfile::tempdir().unwrap();
@@ -287,7 +337,8 @@ mod tests {
         let name = posture.agent.as_str();
         let good = reporter.accept(&posture, &answer(name, posture.audit, &bureau)).unwrap();
         assert_eq!(reporter.latest(), None);
-        reporter.countersigned(&good, Duration::ZERO).await;
+        let asked = reporter.context.clock.now().boot;
+        reporter.countersigned(&good, asked).await;
         assert_eq!(reporter.latest(), Some(good));
         let forged = reporter.accept(&posture, &answer(name, posture.audit, &key()));
         assert!(matches!(forged, Err(Uncountersigned::Signature(_))));

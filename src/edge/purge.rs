@@ -320,7 +320,7 @@ mod tests {
         let mut s = store(dir.path());
         alerted(&mut s, "S1");
         let now = Now { boot: BoxTime::from_millis(0), wall: NOW.wall };
-        let marks = Ages::resume(None, BootId::from_bytes([1; 16]), now).marks(now);
+        let marks = Ages::resume(None, None, BootId::from_bytes([1; 16]), now).marks(now);
         s.make_older(Due::Older(NOW.age, DAY * 100), &marks).unwrap();
         assert_eq!(at_ceiling(&mut s, &policy::WAITING_ALERTS, later(DAY)), 0);
         s.make_older(Due::WaitingOlder(NOW.age, DAY * 100), &marks).unwrap();

@@ -11,8 +11,9 @@ use tracing::{error, info, warn};
 use crate::camera::ring::Ring;
 use crate::clock::{BoxTime, WallTime};
 use crate::crypto::keys;
-use crate::privacy::age::{GRACE, Moment};
+use crate::privacy::age::{GRACE, Moment, Word};
 use crate::privacy::audit::Kind;
+use crate::privacy::policy::ASSESSMENT_GRACE_DAYS;
 use crate::privacy::retention::{Evidence, carry_out};
 use crate::protocol::id::AlertId;
 use crate::protocol::verdict::{NotAssessed, Outcome};
@@ -32,8 +33,6 @@ const RINGS_EVERY: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often the count of ages is kept.
 const KEEP_EVERY: Duration = Duration::from_secs(60);
-/// A `Date` is whole seconds, and the server makes it anew once a second.
-const DATE_ERROR: Duration = Duration::from_millis(1000);
 
 /// Moves audit rows to the log as they come, and tries again where it failed.
 pub(super) async fn export(context: Arc<Context>) {
@@ -142,6 +141,7 @@ pub(super) async fn limits(context: Arc<Context>, rings: Vec<Arc<Ring>>) {
     let heart = context.watch.purge.clone();
     let mut purged: Option<BoxTime> = None;
     let mut evidenced: Option<BoxTime> = None;
+    let mut assessed = None;
     loop {
         heart.beat();
         let now = context.clock.now().boot;
@@ -150,6 +150,11 @@ pub(super) async fn limits(context: Arc<Context>, rings: Vec<Arc<Ring>>) {
         let due = |last: Option<BoxTime>, every| last.is_none_or(|t| now.since(t) >= every);
         if due(purged, PURGE_EVERY) {
             purged = Some(now);
+            let today = context.look_at_assessment();
+            if today.is_some() && today != assessed {
+                assessed = today;
+                tell_overdue(&context);
+            }
             let moment = context.moment();
             match purge(&context, moment).await {
                 Ok(rows) => {
@@ -164,6 +169,21 @@ pub(super) async fn limits(context: Arc<Context>, rings: Vec<Arc<Ring>>) {
             }
         }
         heart.rest(tokio::time::sleep(RINGS_EVERY)).await;
+    }
+}
+
+/// Once a day: whether the review of the impact assessment is overdue.
+fn tell_overdue(context: &Context) {
+    let (days, assessment) = (context.overdue_days(), &context.policy.impact_assessment);
+    match context.trouble() {
+        Some(trouble @ Trouble::Assessment(_)) => error!(id = assessment.id, "{trouble}"),
+        _ if days > 0 => warn!(
+            id = assessment.id,
+            days,
+            most = ASSESSMENT_GRACE_DAYS,
+            "the review of the impact assessment is overdue; beyond the most days nothing is verified"
+        ),
+        _ => {}
     }
 }
 
@@ -243,10 +263,8 @@ pub(super) async fn hear(context: &Arc<Context>, answer: &reqwest::Response, ask
         .get(reqwest::header::DATE)
         .and_then(|d| jiff::fmt::rfc2822::parse(d.to_str().ok()?).ok());
     let Some(told) = told else { return };
-    let trip = context.clock.now().boot.since(asked);
-    let told = WallTime::from_millis(told.timestamp().as_millisecond()).plus(DATE_ERROR / 2);
-    let bound = Duration::from_millis(context.config.his.clock_error_ms) + trip + DATE_ERROR;
-    if let Err(e) = context.hear_bureau_time(told, bound).await {
+    let told = WallTime::from_millis(told.timestamp().as_millisecond());
+    if let Err(e) = context.hear_bureau_time(asked, |trip| Word::date(told, trip)).await {
         error!(error = %e, "the bureau's time could not be taken");
     }
 }

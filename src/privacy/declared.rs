@@ -162,7 +162,7 @@ impl Declared {
         let id = asking.line(&ASSESSMENT, "impact_assessment.id", a.id.as_ref());
         let review_by = asking.given(&ASSESSMENT, "impact_assessment.review_by", a.review_by, "a date");
         let assessment = Assessment { id: id?, review_by: review_by? };
-        let overdue = (today - assessment.review_by).get_days();
+        let overdue = assessment.overdue_days(today);
         if overdue > ASSESSMENT_GRACE_DAYS {
             asking.refuse(
                 "impact_assessment.review_by",

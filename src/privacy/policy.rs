@@ -277,6 +277,13 @@ pub struct Assessment {
     pub review_by: Date,
 }
 
+impl Assessment {
+    /// For how many days its review was due already; zero or less if it was not.
+    pub fn overdue_days(&self, today: Date) -> i32 {
+        (today - self.review_by).get_days()
+    }
+}
+
 /// A [`Region`] in thousandths of the picture's width and height. Whole
 /// numbers, so that every program writes them, and their digest, alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use counterproof::crypto::sign::{PublicKey, Signature, SigningKey, Unverified};
 use counterproof::edge::alerts::Draft;
 use counterproof::edge::inspect::read_heads;
 use counterproof::http::problem::Problem;
-use counterproof::privacy::age::{Ages, Due, Marks};
+use counterproof::privacy::age::{Ages, Due, Marks, Word};
 use counterproof::protocol::alert::{Event, EventError, MAX_BYTES, Source};
 use counterproof::protocol::countersign::{Countersigned, PostureAnswer};
 use counterproof::protocol::head::HeadAnswer;
@@ -274,11 +274,11 @@ pub fn marks(data: &[u8]) -> bool {
     let bureau = WallTime::from_millis(time() as i64);
     let bound = Duration::from_millis(time() % 100_000);
     let accepted = kept.is_ok();
-    let mut ages = Ages::resume(kept.ok(), boot, start);
+    let mut ages = Ages::resume(kept.ok(), None, boot, start);
     let first = ages.now(start);
     ages.look(later);
     assert!(ages.now(later) >= first);
-    ages.hear(bureau, bound, later);
+    ages.hear(Word::exact(bureau, bound / 2), bound, later);
     for told in [None, Some(bureau)] {
         while let Some(due) = ages.due(told, later) {
             let (Due::Older(_, gap) | Due::WaitingOlder(_, gap)) = due;

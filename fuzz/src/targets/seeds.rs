@@ -201,11 +201,13 @@ pub fn marks() -> Vec<Vec<u8>> {
     let marks = |pending: Value| {
         json!({
             "age": NOW, "boot": "01010101-0101-0101-0101-010101010101", "boot_ms": 1000, "wall": NOW,
-            "believed": true, "pending": pending,
+            "believed": true, "most": pending, "waiting": pending,
         })
     };
-    let pending =
-        json!({ "up_to": NOW, "off_at": NOW, "off_believed": true, "on_at": NOW + 5000, "counted": null });
+    let pending = json!({
+        "up_to": NOW, "off_at": NOW, "off_believed": true, "on_at": NOW + 5000,
+        "ran_ms": 1000, "before_ms": 1000, "since_ms": 1000,
+    });
     let times: Vec<u8> =
         [61_000, NOW as u64 + 60_000, 90_000, NOW as u64 + 150_000, NOW as u64 + 150_000, 2000]
             .iter()
