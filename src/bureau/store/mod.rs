@@ -61,6 +61,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (3, "transforms", include_str!("migrations/0003_transforms.sql")),
     (4, "proof", include_str!("migrations/0004_proof.sql")),
     (5, "evidence", include_str!("migrations/0005_evidence.sql")),
+    (6, "runs", include_str!("migrations/0006_runs.sql")),
 ];
 
 const CANARY_LABEL: &str = "meta/canary";

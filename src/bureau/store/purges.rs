@@ -1,5 +1,7 @@
 //! Deletion by cut-off, and the evidence of it.
 
+use sqlx::{Sqlite, Transaction};
+
 use super::{Store, StoreError};
 use crate::bureau::retention::Kind;
 use crate::clock::WallTime;
@@ -58,6 +60,30 @@ const fn oldest(kind: Kind) -> &'static str {
     }
 }
 
+/// Writes down that a run begins; its id. Nothing may be read before it: what
+/// another connection committed after that would make the first write fail.
+async fn begin(
+    tx: &mut Transaction<'_, Sqlite>,
+    kind: Kind,
+    cutoff: WallTime,
+    now: WallTime,
+) -> Result<String, StoreError> {
+    let run = uuid::Uuid::now_v7().to_string();
+    sqlx::query("INSERT INTO purges (at, kind, cutoff, deleted, run) VALUES ($1, $2, $3, 0, $4)")
+        .bind(now.as_millis())
+        .bind(kind.as_str())
+        .bind(cutoff.as_millis())
+        .bind(&run)
+        .execute(&mut **tx)
+        .await?;
+    Ok(run)
+}
+
+async fn mark(tx: &mut Transaction<'_, Sqlite>, kind: Kind) -> Result<Option<WallTime>, StoreError> {
+    let at: Option<i64> = sqlx::query_scalar(oldest(kind)).fetch_one(&mut **tx).await?;
+    Ok(at.map(WallTime::from_millis))
+}
+
 impl Store {
     /// Deletes what is older than `cutoff`, and writes down how much that was.
     ///
@@ -77,23 +103,19 @@ impl Store {
             Kind::Acts => &ACTS,
         };
         let mut tx = self.pool.begin().await?;
-        let mark = |at: Option<i64>| at.map(WallTime::from_millis);
-        let before = mark(sqlx::query_scalar(oldest(kind)).fetch_one(&mut *tx).await?);
+        let run = begin(&mut tx, kind, cutoff, now).await?;
+        let before = mark(&mut tx, kind).await?;
         let mut deleted = 0;
         for sql in statements {
             deleted += sqlx::query(*sql).bind(cutoff.as_millis()).execute(&mut *tx).await?.rows_affected();
         }
-        let oldest_left = mark(sqlx::query_scalar(oldest(kind)).fetch_one(&mut *tx).await?);
-        sqlx::query(
-            "INSERT INTO purges (at, kind, cutoff, deleted, oldest_left) VALUES ($1, $2, $3, $4, $5)",
-        )
-        .bind(now.as_millis())
-        .bind(kind.as_str())
-        .bind(cutoff.as_millis())
-        .bind(i64::try_from(deleted).unwrap_or(i64::MAX))
-        .bind(oldest_left.map(WallTime::as_millis))
-        .execute(&mut *tx)
-        .await?;
+        let oldest_left = mark(&mut tx, kind).await?;
+        sqlx::query("UPDATE purges SET deleted = $1, oldest_left = $2 WHERE run = $3")
+            .bind(i64::try_from(deleted).unwrap_or(i64::MAX))
+            .bind(oldest_left.map(WallTime::as_millis))
+            .bind(run)
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         Ok(Purged { deleted, oldest_deleted: before.filter(|_| deleted > 0), oldest_left })
     }
@@ -117,5 +139,52 @@ impl Store {
             oldest_left: oldest_left.map(WallTime::from_millis),
         };
         Ok(rows.into_iter().map(report).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sqlx::ConnectOptions;
+
+    use super::*;
+    use crate::bureau::store::options;
+
+    #[tokio::test]
+    async fn no_other_writer_comes_between_the_beginning_of_a_run_and_its_first_deletion() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = crate::bureau::store::tests::store(dir.path()).await;
+        let at = WallTime::from_millis;
+        let mut run = store.pool.begin().await.unwrap();
+        begin(&mut run, Kind::Acts, at(1), at(2)).await.unwrap();
+        mark(&mut run, Kind::Acts).await.unwrap();
+        let impatient = options(&dir.path().join("b.db")).busy_timeout(Duration::ZERO);
+        let mut other = impatient.connect().await.unwrap();
+        let write = "UPDATE meta SET value = value";
+        let locked = sqlx::query(write).execute(&mut other).await.unwrap_err();
+        assert!(locked.to_string().contains("locked"), "{locked}");
+        sqlx::query(ACTS[0]).bind(1).execute(&mut *run).await.unwrap();
+        run.commit().await.unwrap();
+        sqlx::query(write).execute(&mut other).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_purge_goes_through_whatever_is_written_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = crate::bureau::store::tests::store(dir.path()).await;
+        let at = WallTime::from_millis;
+        let writing = async {
+            for _ in 0..100 {
+                sqlx::query("UPDATE meta SET value = value").execute(&store.pool).await.unwrap();
+            }
+        };
+        let purging = async {
+            for n in 0..100 {
+                store.purge(Kind::Documents, at(n), at(n)).await.unwrap();
+            }
+        };
+        tokio::join!(writing, purging);
+        assert_eq!(store.purge_reports(1000).await.unwrap().len(), 100);
     }
 }
