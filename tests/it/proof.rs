@@ -228,7 +228,7 @@ async fn a_rotated_key_overlaps_and_what_it_signed_stays_provable() {
 
     said(rotate(&bureau, &newest, "0"));
     assert_eq!(new.get(&bureau, HEAD_PATH).await.status().as_u16(), 403);
-    assert_eq!(old.get(&bureau, HEAD_PATH).await.status().as_u16(), 200, "its overlap is not over");
+    assert_eq!(old.get(&bureau, HEAD_PATH).await.status().as_u16(), 403, "its overlap was cut short");
     // What the second key signed before it ended may still come; nothing that it signs later.
     assert_eq!(alert_signed_by(&bureau, &newest, &new, &chain.mismatch().1).await, 201);
     let posture = b"{}";
