@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::{Api, Caller, Signed, refused, replaced, respond, unavailable, unprocessable, verify};
+use super::{
+    Api, Body, Caller, Signed, refused, replaced, respond, suspended, unavailable, unprocessable, verify,
+};
 use crate::bureau::metrics;
 use crate::bureau::store::{Agent, ChainState, Insertion};
 use crate::crypto::Sha256;
@@ -22,9 +22,8 @@ pub(super) async fn receive(
     State(api): State<Arc<Api>>,
     Caller(agent): Caller,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    Body(body): Body,
 ) -> Result<Response, Response> {
-    let body = body.map_err(respond)?;
     let signed = verify(&api, &headers, &body, &agent).await?;
     let event = read(&signed, &agent).map_err(respond)?;
     let received = Received {
@@ -51,6 +50,7 @@ pub(super) async fn receive(
         Insertion::OtherBytes => {
             Err(conflict(format!("the id {} was used before, for other bytes", event.id)))
         }
+        Insertion::Suspended => Err(suspended(&agent)),
         Insertion::PlaceTaken(holder) => Err(conflict(format!(
             "number {} of epoch {} is event {holder}: a box that lost its state begins a new epoch",
             event.chain.seq, event.chain.epoch

@@ -2,6 +2,7 @@
 
 use sqlx::{Sqlite, Transaction};
 
+use super::postures::seen;
 use super::{Store, StoreError};
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
@@ -18,6 +19,8 @@ pub enum Kept {
     Held,
     /// Neither the latest posture of the box nor an event of it names it.
     NotNamed,
+    /// The box is suspended: nothing of it is stored.
+    Suspended,
 }
 
 /// Notes that a posture names documents; which of them are not held.
@@ -40,6 +43,31 @@ pub(super) async fn name(
     Ok(missing)
 }
 
+/// Whether the latest posture of a box or an event of it names a document.
+async fn is_named(
+    tx: &mut Transaction<'_, Sqlite>,
+    agent: &AgentId,
+    digest: Sha256,
+) -> Result<bool, StoreError> {
+    let posture: Option<Vec<u8>> = sqlx::query_scalar("SELECT body FROM postures WHERE agent = $1")
+        .bind(agent.as_str())
+        .fetch_optional(&mut **tx)
+        .await?;
+    let posture: Option<Posture> = posture.and_then(|body| serde_json::from_slice(&body).ok());
+    if posture.is_some_and(|p| p.documents().any(|(_, d)| d == digest)) {
+        return Ok(true);
+    }
+    let events: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM named_documents n JOIN events e ON e.id = n.event \
+         WHERE n.digest = $1 AND e.agent = $2",
+    )
+    .bind(digest.to_string())
+    .bind(agent.as_str())
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(events > 0)
+}
+
 impl Store {
     /// Keeps a document that `agent` handed in, if something that it said names
     /// the digest: a box cannot fill the store with what nobody asked for.
@@ -54,7 +82,11 @@ impl Store {
         now: WallTime,
     ) -> Result<Kept, StoreError> {
         let digest = Sha256::of(bytes);
-        if !self.is_named(agent, digest).await? {
+        let mut tx = self.pool.begin().await?;
+        if !seen(&mut tx, agent, now).await? {
+            return Ok(Kept::Suspended);
+        }
+        if !is_named(&mut tx, agent, digest).await? {
             return Ok(Kept::NotNamed);
         }
         let done = sqlx::query(
@@ -65,29 +97,10 @@ impl Store {
         .bind(kind.as_str())
         .bind(bytes)
         .bind(now.as_millis())
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
+        tx.commit().await?;
         Ok(if done.rows_affected() == 1 { Kept::Stored } else { Kept::Held })
-    }
-
-    async fn is_named(&self, agent: &AgentId, digest: Sha256) -> Result<bool, StoreError> {
-        let posture: Option<Vec<u8>> = sqlx::query_scalar("SELECT body FROM postures WHERE agent = $1")
-            .bind(agent.as_str())
-            .fetch_optional(&self.pool)
-            .await?;
-        let posture: Option<Posture> = posture.and_then(|body| serde_json::from_slice(&body).ok());
-        if posture.is_some_and(|p| p.documents().any(|(_, d)| d == digest)) {
-            return Ok(true);
-        }
-        let events: i64 = sqlx::query_scalar(
-            "SELECT COUNT(*) FROM named_documents n JOIN events e ON e.id = n.event \
-             WHERE n.digest = $1 AND e.agent = $2",
-        )
-        .bind(digest.to_string())
-        .bind(agent.as_str())
-        .fetch_one(&self.pool)
-        .await?;
-        Ok(events > 0)
     }
 
     /// The exact bytes of a document.
@@ -141,6 +154,8 @@ mod tests {
             (keep(b"p").await, keep(b"p").await, keep(b"q").await),
             (Kept::Stored, Kept::Held, Kept::NotNamed)
         );
+        store.set_suspended(&new.name, true).await.unwrap();
+        assert_eq!(keep(b"n").await, Kept::Suspended);
         let digest = Sha256::of(b"p");
         assert_eq!(store.purge(Kind::Documents, at(99), at(100)).await.unwrap().deleted, 0);
         assert_eq!(store.document(digest).await.unwrap().as_deref(), Some(&b"p"[..]));

@@ -28,6 +28,8 @@ pub enum Insertion {
     OtherBytes,
     /// Its place in the chain holds another event.
     PlaceTaken(AlertId),
+    /// The box is suspended: nothing of it is stored.
+    Suspended,
 }
 
 /// An alert as it is held.
@@ -82,7 +84,9 @@ impl Store {
     ) -> Result<Insertion, StoreError> {
         let digest = Sha256::of(verified.bytes());
         let mut tx = self.pool.begin().await?;
-        super::postures::seen(&mut tx, agent, receipt.received_at).await?;
+        if !super::postures::seen(&mut tx, agent, receipt.received_at).await? {
+            return Ok(Insertion::Suspended);
+        }
         if let Some(refusal) = seen_before(&mut tx, agent, event, digest).await? {
             return Ok(refusal);
         }
@@ -447,6 +451,18 @@ mod tests {
         assert_eq!(bench.put(alert, 12).await, Insertion::Duplicate);
         let reports = bench.store.purge_reports(10).await.unwrap();
         assert_eq!((reports.len(), reports[0].deleted), (2, 3));
+    }
+
+    #[tokio::test]
+    async fn a_box_that_was_suspended_meanwhile_is_not_heard() {
+        let bench = Bench::new().await;
+        let alert = &chain(1, Epoch::new())[0];
+        bench.store.set_suspended(&bench.agent, true).await.unwrap();
+        assert_eq!(bench.put(alert, 10).await, Insertion::Suspended);
+        assert!(bench.list().await.is_empty());
+        assert_eq!(bench.store.agent(&bench.agent).await.unwrap().unwrap().last_seen, None);
+        bench.store.set_suspended(&bench.agent, false).await.unwrap();
+        assert_eq!(bench.put(alert, 11).await, Insertion::Stored(ChainState::Ok));
     }
 
     #[tokio::test]

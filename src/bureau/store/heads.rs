@@ -263,7 +263,7 @@ mod tests {
             let audit = AuditHead { epoch, seq, hash: Sha256::of(hash.as_bytes()) };
             let head = Countersigned::new(self.agent.clone(), audit, WallTime::from_millis(at), &self.key);
             let mut tx = self.store.pool.begin().await.unwrap();
-            super::super::postures::seen(&mut tx, &self.agent, WallTime::from_millis(at)).await.unwrap();
+            assert!(super::super::postures::seen(&mut tx, &self.agent, head.received_at).await.unwrap());
             let finding = keep(&mut tx, &head).await.unwrap();
             tx.commit().await.unwrap();
             finding
