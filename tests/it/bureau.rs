@@ -133,6 +133,16 @@ async fn an_event_of_another_form_is_refused_by_field() {
     let zeroth = text.replacen("\"seq\":1", "\"seq\":0", 1);
     let refused = problem(boxed.post(&bureau, ALERTS_PATH, zeroth.as_bytes()).await, 422).await;
     assert_eq!(refused["field"], "chain.seq");
+    let elsewhere = text.replace("H31010000001", "H99");
+    let refused = problem(boxed.post(&bureau, ALERTS_PATH, elsewhere.as_bytes()).await, 422).await;
+    assert_eq!(refused["field"], "data.hospital");
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains("found H99") && detail.contains("for hospital H31010000001"), "{detail}");
+    let posture = posture("box-1").to_string().replace("H31010000001", "H99");
+    let refused = problem(boxed.post(&bureau, POSTURE_PATH, posture.as_bytes()).await, 422).await;
+    assert_eq!(refused["field"], "hospital");
+    let head = boxed.get(&bureau, HEAD_PATH).await.json::<Value>().await.unwrap();
+    assert_eq!(head["hospital"], "H31010000001");
     let padded = format!("{text}{}", " ".repeat(4097 - text.len()));
     problem(boxed.post(&bureau, ALERTS_PATH, padded.as_bytes()).await, 413).await;
     for rubbish in [&b""[..], b"\xff\xfe", b"[]", b"{\"specversion\":"] {

@@ -16,7 +16,7 @@
 //! | 408 | the body had not come after 30 s | tries again |
 //! | 409 | the alert's id or place in the chain was used for another; nothing names the document | sets it aside: for good |
 //! | 413 | the body is too long | sets it aside: for good |
-//! | 422 | the signature, the form or the named box is wrong | sets it aside: for good |
+//! | 422 | the signature, the form, the named box or its hospital is wrong | sets it aside: for good |
 //! | 429 | too many fetches; `Retry-After` says how long to wait | waits |
 //! | 503 | the store failed; `Retry-After` says how long to wait | waits |
 //!
@@ -53,6 +53,7 @@ use crate::crypto::sign::{Signature, SignatureError, SigningKey, Unverified, Ver
 use crate::http::problem::Problem;
 use crate::http::request::{self, Routes};
 use crate::http::server::PeerCertificate;
+use crate::protocol::id::HospitalId;
 use crate::protocol::{
     ALERTS_PATH, HEAD_PATH, POLICY_PATH, POSTURE_PATH, SIGNATURE_HEADER, TRANSFORM_PATH, alert, document,
 };
@@ -192,6 +193,20 @@ pub(super) fn unavailable(error: StoreError) -> Response {
 
 fn unprocessable(field: &str, detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).about(field)
+}
+
+/// Refuses what speaks for another hospital than the one on record.
+fn stands_in(agent: &Agent, field: &str, found: &HospitalId) -> Result<(), Problem> {
+    if *found == agent.hospital {
+        return Ok(());
+    }
+    let detail = format!(
+        "found {found}; {} is on record for hospital {}: set agent.hospital on the box to that, \
+         or put the box on record for {found} under another name",
+        agent.name, agent.hospital
+    );
+    tracing::warn!(agent = %agent.name, %found, on_record = %agent.hospital, "a box speaks for another hospital");
+    Err(unprocessable(field, detail))
 }
 
 fn respond(problem: impl Into<Problem>) -> Response {

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 
-use super::{Api, Body, Caller, respond, suspended, unavailable, unprocessable, verify};
+use super::{Api, Body, Caller, respond, stands_in, suspended, unavailable, unprocessable, verify};
 use crate::protocol::countersign::{Countersigned, PostureAnswer};
 use crate::protocol::posture::Posture;
 
@@ -29,6 +29,7 @@ pub(super) async fn receive(
         let detail = format!("found {}; the certificate is that of {}", posture.agent, agent.name);
         return Err(respond(unprocessable("agent", detail)));
     }
+    stands_in(&agent, "hospital", &posture.hospital).map_err(respond)?;
     if i64::try_from(posture.audit.seq).is_err() {
         let detail = format!("found {}; records are numbered up to {}", posture.audit.seq, i64::MAX);
         return Err(respond(unprocessable("audit.seq", detail)));
