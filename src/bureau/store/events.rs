@@ -454,6 +454,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn withdrawals_that_name_each_other_do_not_stay_for_ever() {
+        let bench = Bench::new().await;
+        let first = &chain(1, Epoch::new())[0];
+        let mut one = withdrawal(first, 2);
+        let other = withdrawal(&one, 3);
+        let Content::Withdrawn(data) = &mut one.content else { panic!() };
+        data.alert = other.id;
+        bench.put(&one, 5).await;
+        bench.put(&other, 6).await;
+        let at = WallTime::from_millis;
+        let done = bench.store.purge(Kind::OpenAlerts, at(6), at(100)).await.unwrap();
+        // Each counts twice: as a withdrawal and as its payload.
+        assert_eq!((done.deleted, done.oldest_deleted, done.oldest_left), (2, Some(at(5)), Some(at(6))));
+        let done = bench.store.purge(Kind::OpenAlerts, at(7), at(101)).await.unwrap();
+        assert_eq!((done.deleted, done.oldest_left), (2, None));
+    }
+
+    #[tokio::test]
+    async fn a_word_of_expiry_is_seen_among_what_is_held() {
+        let bench = Bench::new().await;
+        let events = chain(2, Epoch::new());
+        bench.put(&expired(&events[0], 3, &events[1]), 5).await;
+        let at = WallTime::from_millis;
+        let done = bench.store.purge(Kind::OpenAlerts, at(5), at(100)).await.unwrap();
+        assert_eq!((done.deleted, done.oldest_left), (0, Some(at(5))));
+    }
+
+    #[tokio::test]
     async fn a_box_that_was_suspended_meanwhile_is_not_heard() {
         let bench = Bench::new().await;
         let alert = &chain(1, Epoch::new())[0];

@@ -23,12 +23,14 @@ pub struct PurgeReport {
 }
 
 /// A withdrawal stays as long as the alert it takes back, so that the alert
-/// never looks open again.
+/// never looks open again; what it takes back must be an alert of the same box,
+/// so that no two events hold each other for ever.
 const OPEN_ALERTS: [&str; 4] = [
     "DELETE FROM payloads WHERE event IN \
      (SELECT id FROM events WHERE kind = 'mismatch' AND received_at < $1)",
     "DELETE FROM withdrawals WHERE event IN (SELECT id FROM events WHERE received_at < $1) \
-     AND alert NOT IN (SELECT event FROM payloads)",
+     AND NOT EXISTS (SELECT 1 FROM payloads p JOIN events e ON e.id = p.event \
+     WHERE e.id = withdrawals.alert AND e.agent = withdrawals.agent AND e.kind = 'mismatch')",
     "DELETE FROM payloads WHERE event IN \
      (SELECT id FROM events WHERE kind = 'withdrawn' AND received_at < $1) \
      AND event NOT IN (SELECT event FROM withdrawals)",
@@ -42,21 +44,27 @@ const AUDIT_HEADS: [&str; 2] =
 /// A document stays as long as an alert whose content is held names it.
 const DOCUMENTS: [&str; 1] = ["DELETE FROM documents WHERE named_at < $1 \
      AND digest NOT IN (SELECT digest FROM named_documents)"];
-const ACTS: [&str; 1] = ["DELETE FROM acts WHERE at < $1"];
+/// The evidence of purges ends with the record of acts.
+const ACTS: [&str; 2] = ["DELETE FROM acts WHERE at < $1", "DELETE FROM purges WHERE at < $1"];
 
 /// The mark of the oldest of a kind.
 const fn oldest(kind: Kind) -> &'static str {
     match kind {
         Kind::References => "SELECT MIN(enrolled_at) FROM enrolments",
-        // A withdrawal stays as long as its alert; the alert's age is what counts.
+        // A withdrawal stays as long as its alert; then the alert's age is what counts.
         Kind::OpenAlerts => {
-            "SELECT MIN(received_at) FROM events WHERE kind = 'mismatch' AND id IN (SELECT event FROM payloads)"
+            "SELECT MIN(received_at) FROM events WHERE id IN (SELECT event FROM payloads) AND id NOT IN \
+             (SELECT w.event FROM withdrawals w JOIN events e ON e.id = w.alert AND e.agent = w.agent \
+             WHERE e.kind = 'mismatch' AND e.id IN (SELECT event FROM payloads))"
         }
-        Kind::AuditHeads => "SELECT MIN(received_at) FROM audit_heads",
+        Kind::AuditHeads => {
+            "SELECT MIN(at) FROM (SELECT received_at AS at FROM audit_heads \
+             UNION ALL SELECT last_at FROM audit_findings) AS held"
+        }
         Kind::Documents => {
             "SELECT MIN(named_at) FROM documents WHERE digest NOT IN (SELECT digest FROM named_documents)"
         }
-        Kind::Acts => "SELECT MIN(at) FROM acts",
+        Kind::Acts => "SELECT MIN(at) FROM (SELECT at FROM acts UNION ALL SELECT at FROM purges) AS held",
     }
 }
 
