@@ -8,6 +8,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 
 use super::{Api, Body, Caller, respond, stands_in, suspended, unavailable, unprocessable, verify};
+use crate::bureau::metrics;
 use crate::protocol::countersign::{Countersigned, PostureAnswer};
 use crate::protocol::posture::Posture;
 
@@ -38,6 +39,7 @@ pub(super) async fn receive(
     let kept = api.store.keep_posture(&posture, &verified, &countersigned).await;
     let kept = kept.map_err(unavailable)?.ok_or_else(|| suspended(&agent))?;
     if let Some(finding) = kept.finding {
+        metrics::finding(finding);
         tracing::error!(
             agent = %posture.agent,
             finding = finding.as_str(),
