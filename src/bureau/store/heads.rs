@@ -1,8 +1,9 @@
 //! Countersigned audit heads: their history, and what does not fit it.
 //!
-//! Of each box and epoch the latest head is held always, else the first of each
-//! hour; and whatever head a later one contradicted. A head that a box once
-//! showed cannot be taken back by the box.
+//! Of each box the first head of each hour is held, whatever its epoch; the
+//! latest of each of its newest [`MOST_EPOCHS`] epochs; and whatever head a later
+//! one contradicted. A head that was kept cannot be taken back by the box, and a
+//! box that begins epoch after epoch does not fill the store.
 
 use sqlx::{Sqlite, Transaction};
 
@@ -13,6 +14,9 @@ use crate::protocol::countersign::{Countersigned, HeadFinding, HeadFormat};
 use crate::protocol::id::{AgentId, Epoch};
 use crate::protocol::posture::AuditHead;
 
+/// Of so many epochs of a box the latest head is held. A new epoch is a
+/// re-imaged box: a rare thing.
+const MOST_EPOCHS: i64 = 32;
 const HOUR_MS: i64 = 3_600_000;
 
 /// A head that does not fit those that a box showed before.
@@ -44,17 +48,22 @@ pub(super) async fn keep(
         note(tx, head, kind, held).await?;
     }
     let (agent, epoch) = (head.agent.as_str(), head.audit.epoch.to_string());
-    sqlx::query("DELETE FROM audit_heads WHERE agent = $1 AND epoch = $2 AND kept = FALSE")
-        .bind(agent)
-        .bind(&epoch)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query(
+        "DELETE FROM audit_heads WHERE agent = $1 AND kept = FALSE AND (epoch = $2 OR id NOT IN \
+         (SELECT id FROM audit_heads WHERE agent = $1 AND kept = FALSE AND epoch <> $2 \
+         ORDER BY id DESC LIMIT $3))",
+    )
+    .bind(agent)
+    .bind(&epoch)
+    .bind(MOST_EPOCHS - 1)
+    .execute(&mut **tx)
+    .await?;
     let at = head.received_at.as_millis();
     let hour = at - at.rem_euclid(HOUR_MS);
     sqlx::query(
         "INSERT INTO audit_heads (agent, epoch, seq, hash, received_at, signature, kept) \
          VALUES ($1, $2, $3, $4, $5, $6, NOT EXISTS (SELECT 1 FROM audit_heads \
-         WHERE agent = $1 AND epoch = $2 AND received_at >= $7 AND received_at < $8))",
+         WHERE agent = $1 AND received_at >= $7 AND received_at < $8))",
     )
     .bind(agent)
     .bind(&epoch)
@@ -293,6 +302,23 @@ mod tests {
         let at = WallTime::from_millis;
         assert_eq!(bench.store.purge(Kind::AuditHeads, at(60 * 60_000), at(1)).await.unwrap().deleted, 1);
         assert_eq!(bench.numbers().await, [61, 121, 150]);
+    }
+
+    #[tokio::test]
+    async fn epoch_after_epoch_does_not_fill_the_store() {
+        let bench = Bench::new().await;
+        let first = Epoch::new();
+        bench.show(first, 1, "first", 0).await;
+        bench.show(first, 2, "its latest", 1).await;
+        for n in 3..=32 {
+            bench.show(Epoch::new(), n, "one of many", n as i64).await;
+        }
+        assert_eq!(bench.numbers().await, (1..=32).collect::<Vec<_>>());
+        for n in 33..=90 {
+            bench.show(Epoch::new(), n, "one of many", n as i64).await;
+        }
+        let expected: Vec<u64> = std::iter::once(1).chain(59..=90).collect();
+        assert_eq!(bench.numbers().await, expected);
     }
 
     #[tokio::test]
