@@ -16,11 +16,11 @@ use crate::crypto::keys;
 use crate::crypto::sign::PublicKey;
 use crate::protocol::HEAD_PATH;
 use crate::protocol::head::HeadAnswer;
+use crate::shutters::Swap;
 
 use super::agent::{Eyes, bureau_client, today};
 use super::config::{Camera, Config, Counter, LivenessMode};
 use super::delivery::chain;
-use super::shutters::Swap;
 
 /// How a thing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -98,9 +98,21 @@ async fn a_box_must_be_known_and_not_suspended() {
     problem(boxed.post(&bureau, ALERTS_PATH, &alert).await, 403).await;
     let table = bureau.command(&["agents", "list"]).output().unwrap();
     assert!(String::from_utf8(table.stdout).unwrap().contains("suspended"));
+    let listed = bureau.command(&["agents", "list", "--json"]).output().unwrap();
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!((&listed[0]["name"], &listed[0]["suspended"]), (&json!("box-1"), &json!(true)));
+    assert_eq!(listed[0]["keys"][0]["public_key"], serde_json::to_value(boxed.key.public()).unwrap());
     assert!(bureau.command(&["agents", "resume", "box-1"]).status().unwrap().success());
     assert_eq!(boxed.alert(&bureau, &alert).await, 201);
     assert!(!bureau.command(&["agents", "suspend", "box-7"]).status().unwrap().success());
+}
+
+#[test]
+fn the_bureau_closes_its_shutters() {
+    let bureau = Bureau::start("");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", bureau.pid())).unwrap();
+    let core = limits.lines().find_map(|l| l.strip_prefix("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().take(2).collect::<Vec<_>>(), ["0", "0"], "{limits}");
 }
 
 #[tokio::test]
