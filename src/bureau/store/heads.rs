@@ -5,6 +5,8 @@
 //! one contradicted. A head that was kept cannot be taken back by the box, and a
 //! box that begins epoch after epoch does not fill the store.
 
+use std::collections::BTreeMap;
+
 use sqlx::{Sqlite, Transaction};
 
 use super::{Store, StoreError, parse};
@@ -206,6 +208,23 @@ impl Store {
         Ok((found.pop().flatten(), after))
     }
 
+    /// Of each box that showed more than one epoch, when it first showed the
+    /// newest. A box begins one when it is re-imaged; whether it was, people know.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn newer_epochs(&self) -> Result<BTreeMap<AgentId, WallTime>, StoreError> {
+        let rows: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT agent, MAX(begun) FROM (SELECT agent, epoch, MIN(received_at) AS begun FROM audit_heads \
+             GROUP BY agent, epoch) AS epochs GROUP BY agent HAVING COUNT(*) > 1",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let read =
+            |(agent, begun): (String, i64)| Ok((parse("audit_heads", &agent)?, WallTime::from_millis(begun)));
+        rows.into_iter().map(read).collect()
+    }
+
     /// Every finding about audit heads, newest first.
     ///
     /// # Errors
@@ -331,7 +350,10 @@ mod tests {
         assert_eq!(bench.show(epoch, 11, "eleven", 3).await, Some(HeadFinding::CutShort));
         assert_eq!(bench.show(epoch, 12, "other", 4).await, Some(HeadFinding::Rewritten));
         assert_eq!(bench.show(epoch, 13, "thirteen", 5).await, None);
+        assert!(bench.store.newer_epochs().await.unwrap().is_empty());
         assert_eq!(bench.show(Epoch::new(), 1, "one", 6).await, None);
+        let newer = bench.store.newer_epochs().await.unwrap();
+        assert_eq!(newer, BTreeMap::from([(bench.agent.clone(), WallTime::from_millis(6))]));
         let findings = bench.store.audit_findings().await.unwrap();
         assert_eq!(findings.len(), 2);
         assert!(findings.iter().all(|f| f.held.seq == 12 && f.held.hash == Sha256::of(b"twelve")));
