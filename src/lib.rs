@@ -3,7 +3,7 @@
 //! mismatch leaves the box, as a small signed alert without a picture.
 //!
 //! The house, from the ground up; each storey imports only those below it:
-//! `clock, crypto, frame, heart, log, settings` / `protocol, http` / `privacy` /
+//! `clock, crypto, frame, heart, log, settings, shutters` / `protocol, http` / `privacy` /
 //! `camera, vision` / `verify` / `edge, bureau, bench` / the two programs.
 
 pub mod bench;
@@ -19,5 +19,6 @@ pub mod log;
 pub mod privacy;
 pub mod protocol;
 pub mod settings;
+pub mod shutters;
 pub mod verify;
 pub mod vision;

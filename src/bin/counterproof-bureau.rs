@@ -15,6 +15,7 @@ use counterproof::clock::{Clock, SystemClock};
 use counterproof::crypto::keys::make_bureau_keys;
 use counterproof::crypto::tls::install_provider;
 use counterproof::protocol::id::{AgentId, AlertId, HospitalId};
+use counterproof::shutters;
 use counterproof::vision::telemetry;
 
 /// Overwrites every buffer that Rust code frees, libraries' too.
@@ -55,6 +56,8 @@ enum Command {
         /// the header cardholder,photo.
         #[arg(value_name = "DIR_OR_CSV")]
         photos: PathBuf,
+        #[command(flatten)]
+        by: By,
     },
     /// Put boxes on record, give them new keys or transforms, or suspend them.
     Agents {
@@ -124,9 +127,9 @@ struct By {
     named: Option<String>,
 }
 
-impl From<By> for Person {
-    fn from(by: By) -> Self {
-        Self::of(by.named)
+impl By {
+    fn person(self) -> Result<Person, BureauError> {
+        Person::of(self.named)
     }
 }
 
@@ -171,11 +174,14 @@ enum Agents {
         #[command(flatten)]
         by: By,
     },
-    /// List the boxes on record.
+    /// List the boxes on record; with --json the whole public keys that are in force.
     List {
         /// The bureau's configuration.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// For machines: one JSON list.
+        #[arg(long)]
+        json: bool,
     },
     /// Refuse a box from now on.
     Suspend {
@@ -247,8 +253,8 @@ async fn run(command: Command) -> Result<ExitCode, BureauError> {
         Command::Serve { config, ready_file } => {
             serve::serve(Config::read(&config)?, ready_file.as_deref()).await?;
         }
-        Command::Enrol { config, json, photos } => {
-            return enrol(&Config::read(&config)?, json, &photos).await;
+        Command::Enrol { config, json, photos, by } => {
+            return enrol(&Config::read(&config)?, json, &photos, &by.person()?).await;
         }
         Command::Agents { command } => on_agents(command).await?,
         Command::Keys { out, names } => {
@@ -265,14 +271,14 @@ async fn run(command: Command) -> Result<ExitCode, BureauError> {
             let config = Config::read(&config)?;
             let (store, key) = (open_store(&config).await?, signing_key(&config)?);
             let now = SystemClock.now().wall;
-            let report = bundle::export(&store, &key, &by.into(), event, &out, now).await?;
+            let report = bundle::export(&store, &key, &by.person()?, event, &out, now).await?;
             print!("{}", report.table());
             println!("wrote {}", out.display());
             return Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Heads { config, name, json, by } => {
             let store = open_store(&Config::read(&config)?).await?;
-            let heads = bundle::heads(&store, &by.into(), &name).await?;
+            let heads = bundle::heads(&store, &by.person()?, &name).await?;
             print!("{}", if json { bundle::heads_json(&heads)? } else { bundle::heads_table(&heads) });
         }
         Command::Acts { config, json, limit } => {
@@ -287,14 +293,16 @@ async fn run(command: Command) -> Result<ExitCode, BureauError> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn enrol(config: &Config, json: bool, photos: &Path) -> Result<ExitCode, BureauError> {
-    let photos = enrol::list(photos)?;
+async fn enrol(config: &Config, json: bool, photos: &Path, by: &Person) -> Result<ExitCode, BureauError> {
+    shutters::close();
+    let listed = enrol::list(photos)?;
     let store = open_store(config).await?;
     let mut vision = load_vision(config)?;
+    enrol::note(&store, by, photos, listed.len()).await?;
     let summary = if json {
-        enrol::run(&store, &mut vision, &photos, &mut io::stderr()).await?
+        enrol::run(&store, &mut vision, &listed, &mut io::stderr()).await?
     } else {
-        enrol::run(&store, &mut vision, &photos, &mut io::stdout()).await?
+        enrol::run(&store, &mut vision, &listed, &mut io::stdout()).await?
     };
     if json {
         println!("{}", serde_json::to_string(&summary).map_err(io::Error::from)?);
@@ -307,31 +315,36 @@ async fn on_agents(command: Agents) -> Result<(), BureauError> {
     match command {
         Agents::Add { config, name, hospital, public_key, certificate, by } => {
             let identity = Identity::read(&public_key, &certificate)?;
-            agents::add(&store(&config).await?, &by.into(), name, hospital, identity).await
+            agents::add(&store(&config).await?, &by.person()?, name, hospital, identity).await
         }
         Agents::Rotate { config, name, public_key, certificate, overlap_hours, by } => {
             let identity = Identity::read(&public_key, &certificate)?;
             let store = store(&config).await?;
-            let until = agents::rotate(&store, &by.into(), name, identity, overlap_hours).await?;
+            let until = agents::rotate(&store, &by.person()?, name, identity, overlap_hours).await?;
             println!("the old key and certificate are good until {until}");
             Ok(())
         }
         Agents::Declare { config, name, policy, by, .. } => {
-            policies::declare(&store(&config).await?, &by.into(), &name, policy.as_deref()).await
+            policies::declare(&store(&config).await?, &by.person()?, &name, policy.as_deref()).await
         }
         Agents::Reissue { config, name, by } => {
-            println!("{}", agents::reissue(&store(&config).await?, &by.into(), &name).await?);
+            println!("{}", agents::reissue(&store(&config).await?, &by.person()?, &name).await?);
             Ok(())
         }
-        Agents::List { config } => {
-            print!("{}", agents::list(&store(&config).await?).await?);
+        Agents::List { config, json } => {
+            let listed = agents::list(&store(&config).await?).await?;
+            if json {
+                println!("{}", serde_json::to_string(&listed).map_err(io::Error::from)?);
+            } else {
+                print!("{}", agents::table(&listed));
+            }
             Ok(())
         }
         Agents::Suspend { config, name, by } => {
-            agents::set_suspended(&store(&config).await?, &by.into(), &name, true).await
+            agents::set_suspended(&store(&config).await?, &by.person()?, &name, true).await
         }
         Agents::Resume { config, name, by } => {
-            agents::set_suspended(&store(&config).await?, &by.into(), &name, false).await
+            agents::set_suspended(&store(&config).await?, &by.person()?, &name, false).await
         }
     }
 }

@@ -14,9 +14,19 @@ pub struct Person(String);
 
 impl Person {
     /// The one named, else the user of the system.
-    pub fn of(named: Option<String>) -> Self {
+    ///
+    /// # Errors
+    /// If a control character is among the name: with a line end in it, one act
+    /// would look like two.
+    pub fn of(named: Option<String>) -> Result<Self, BureauError> {
         let user = || std::env::var("USER").ok().or_else(|| std::env::var("LOGNAME").ok());
-        Self(named.or_else(user).filter(|n| !n.trim().is_empty()).unwrap_or_else(|| "unknown".into()))
+        let name = named.or_else(user).filter(|n| !n.trim().is_empty()).unwrap_or_else(|| "unknown".into());
+        if name.chars().any(char::is_control) {
+            let found = name.escape_debug();
+            let what = format!("--by: found `{found}`; a name on one line, without control characters");
+            return Err(BureauError::Command(what));
+        }
+        Ok(Self(name))
     }
 }
 
@@ -44,4 +54,18 @@ pub fn table(acts: &[Act]) -> String {
         text.push_str(&format!("{:<25} {by:<16} {what:<16} {about:<38} {detail}\n", at.to_string()));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_a_line_end_is_refused() {
+        assert_eq!(Person::of(Some("张三 (IT)".into())).unwrap(), Person("张三 (IT)".into()));
+        for name in ["li\n2026-01-01 zhang agents add", "\u{1b}[2K", "li\u{85}"] {
+            let e = Person::of(Some(name.into())).unwrap_err().to_string();
+            assert!(e.starts_with("--by: found") && !e.contains(char::is_control), "{e}");
+        }
+    }
 }

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use serde::Serialize;
 
 use super::BureauError;
 use super::acts::{self, Person};
 use super::store::{AgentChange, AgentKey, AgentSummary, NewAgent, NewKey, Store};
 use crate::clock::{Clock, SystemClock, WallTime};
 use crate::crypto::Sha256;
-use crate::crypto::sign::PublicKey;
+use crate::crypto::sign::{KeyId, PublicKey};
 use crate::protocol::id::{AgentId, HospitalId};
 
 /// Longest that an old key may stay good beside a new one, in hours.
@@ -144,40 +145,75 @@ pub async fn reissue(store: &Store, by: &Person, name: &AgentId) -> Result<Strin
     ))
 }
 
+/// A box on record, as it is listed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Listed {
+    name: AgentId,
+    hospital: HospitalId,
+    suspended: bool,
+    transform: u32,
+    events: i64,
+    last_seen: Option<WallTime>,
+    /// SHA-256 of the newest certificate.
+    certificate: Sha256,
+    /// Those in force now, the newest first.
+    keys: Vec<ListedKey>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct ListedKey {
+    id: KeyId,
+    public_key: PublicKey,
+    since: WallTime,
+    until: Option<WallTime>,
+}
+
 /// The boxes on record with the keys that are in force now.
 ///
 /// # Errors
 /// If the store fails.
-pub async fn list(store: &Store) -> Result<String, BureauError> {
+pub async fn list(store: &Store) -> Result<Vec<Listed>, BureauError> {
     let now = SystemClock.now().wall;
-    let mut rows = Vec::new();
-    for summary in store.agents().await? {
-        let keys = store.agent_keys(&summary.agent.name).await?;
-        rows.push((summary, keys.into_iter().filter(|k| k.in_force(now)).collect()));
+    let mut listed = Vec::new();
+    for AgentSummary { agent, events, .. } in store.agents().await? {
+        let keys = store.agent_keys(&agent.name).await?.into_iter().filter(|k| k.in_force(now));
+        let keys = keys.map(|AgentKey { public_key, since, until }| {
+            let id = public_key.id();
+            ListedKey { id, public_key, since, until }
+        });
+        listed.push(Listed {
+            name: agent.name,
+            hospital: agent.hospital,
+            suspended: agent.suspended,
+            transform: agent.transform.version,
+            events,
+            last_seen: agent.last_seen,
+            certificate: agent.certificate,
+            keys: keys.collect(),
+        });
     }
-    Ok(table(&rows))
+    Ok(listed)
 }
 
 /// One line per box, and one more for each older key that is still good.
-fn table(rows: &[(AgentSummary, Vec<AgentKey>)]) -> String {
+pub fn table(listed: &[Listed]) -> String {
     let mut text = format!(
         "{:<20} {:<16} {:<17} {:<10} {:>9} {:>6}  last seen\n",
         "name", "hospital", "key", "state", "transform", "events"
     );
-    for (AgentSummary { agent, events, .. }, keys) in rows {
-        let state = if agent.suspended { "suspended" } else { "active" };
-        let seen = agent.last_seen.map_or_else(|| "never".to_owned(), |t| t.to_string());
+    for Listed { name, hospital, suspended, transform, events, last_seen, keys, .. } in listed {
+        let state = if *suspended { "suspended" } else { "active" };
+        let seen = last_seen.map_or_else(|| "never".to_owned(), |t| t.to_string());
+        let (older, newest): (Vec<_>, Vec<_>) = keys.iter().partition(|k| k.until.is_some());
+        let key = newest.first().map(|k| k.id.to_string()).unwrap_or_default();
         text.push_str(&format!(
-            "{:<20} {:<16} {:<17} {state:<10} {:>9} {events:>6}  {seen}\n",
-            agent.name.as_str(),
-            agent.hospital.as_str(),
-            agent.public_key.id().to_string(),
-            agent.transform.version,
+            "{:<20} {:<16} {key:<17} {state:<10} {transform:>9} {events:>6}  {seen}\n",
+            name.as_str(),
+            hospital.as_str(),
         ));
-        for key in keys {
-            if let Some(until) = key.until {
-                text.push_str(&format!("{:<37} {:<17} until {until}\n", "", key.public_key.id().to_string()));
-            }
+        for ListedKey { id, until, .. } in older {
+            let until = until.map(|t| t.to_string()).unwrap_or_default();
+            text.push_str(&format!("{:<37} {:<17} until {until}\n", "", id.to_string()));
         }
     }
     text

@@ -22,6 +22,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::BureauError;
+use super::acts::{self, Person};
 use super::store::{Addition, NewReference, Store};
 use crate::camera::decode;
 use crate::clock::{Clock, SystemClock};
@@ -147,6 +148,13 @@ impl Enroller for Vision {
     }
 }
 
+fn another<T>(holder: &CardholderId) -> Result<T, Refusal> {
+    refuse(
+        Reason::AnotherCardholder,
+        format!("this very photograph is enrolled for {holder}: find out whose it is"),
+    )
+}
+
 fn refuse<T>(reason: Reason, detail: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal { reason, detail: detail.into() })
 }
@@ -200,6 +208,16 @@ fn csv(file: &Path) -> io::Result<Vec<Photo>> {
         photos.push(Photo { path: dir.join(photo.trim()), cardholder: cardholder.trim().to_owned() });
     }
     Ok(photos)
+}
+
+/// Writes down that `by` is about to enrol so many photographs. No cardholder is
+/// named: the record of acts outlives references.
+///
+/// # Errors
+/// If it cannot be written; then nothing may be enrolled.
+pub async fn note(store: &Store, by: &Person, given: &Path, photos: usize) -> Result<(), BureauError> {
+    let about = given.file_name().unwrap_or(given.as_os_str()).to_string_lossy();
+    acts::note(store, by, "enrol", &about.escape_debug().to_string(), format!("{photos} photographs")).await
 }
 
 /// Enrols the photographs one after the other, saying to `progress` how each
@@ -273,8 +291,7 @@ async fn one(
         return Ok(Ok(false));
     }
     if let Some(other) = holders.first() {
-        let detail = format!("this very photograph is enrolled for {other}: find out whose it is");
-        return Ok(refuse(Reason::AnotherCardholder, detail));
+        return Ok(another(other));
     }
     let template = match enroller.template(&bytes)? {
         Ok(template) => template,
@@ -285,6 +302,7 @@ async fn one(
     Ok(match store.add_reference(&new, SystemClock.now().wall).await? {
         Addition::Added => Ok(true),
         Addition::SamePhoto => Ok(false),
+        Addition::AnotherCardholder(other) => another(&other),
         Addition::Full => refuse(
             Reason::Full,
             format!(
@@ -366,6 +384,10 @@ mod tests {
         let again = run(&store, &mut Toy, &listed, &mut io::sink()).await.unwrap();
         assert_eq!((again.enrolled, again.already_enrolled), (0, 2));
         assert!(again.any_enrolled());
+        note(&store, &Person::of(Some("wang".into())).unwrap(), &photos, listed.len()).await.unwrap();
+        let act = &store.acts(1).await.unwrap()[0];
+        let said = [&act.by, &act.what, &act.about, &act.detail].map(String::as_str);
+        assert_eq!(said, ["wang", "enrol", "photos", "6 photographs"]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::store::ChainState;
 use crate::heart::Pulse;
 use crate::http::metrics::{Kind, Metric};
 use crate::http::request::Routes;
+use crate::protocol::countersign::HeadFinding;
 
 /// From a request to its answer, with one commit in between.
 const REQUEST_BOUNDS: &[f64] =
@@ -35,7 +36,9 @@ metrics! {
     REQUEST_TIME = "counterproof_bureau_request_duration_seconds", Kind::Histogram(REQUEST_BOUNDS), ["route"],
         "Time from a request of a box to its answer.";
     EVENTS = "counterproof_bureau_events_stored_total", Kind::Counter, ["chain"],
-        "Alerts and withdrawals stored, by how they fit the box's chain: ok, gap or broken.";
+        "Alerts and withdrawals stored, by how they fit the box's chain: ok, gap, expired or broken.";
+    FINDINGS = "counterproof_bureau_audit_findings_total", Kind::Counter, ["kind"],
+        "Postures whose audit head does not fit those seen before: cut_short or rewritten.";
     BOXES = "counterproof_bureau_boxes", Kind::Gauge, ["state"],
         "Boxes on record: active or suspended.";
     SILENT = "counterproof_bureau_boxes_silent", Kind::Gauge, [],
@@ -70,6 +73,11 @@ pub fn stored(chain: ChainState) {
     counter!(EVENTS.name, "chain" => chain.as_str()).increment(1);
 }
 
+/// An audit head does not fit those that its box showed before.
+pub fn finding(kind: HeadFinding) {
+    counter!(FINDINGS.name, "kind" => kind.as_str()).increment(1);
+}
+
 /// A limit was enforced.
 pub fn purged(kind: Limit, deleted: u64) {
     counter!(DELETED.name, "kind" => kind.as_str()).increment(deleted);
@@ -82,8 +90,11 @@ pub fn purge_failed() {
 
 /// Writes what stays as it is, and begins every counter at zero.
 pub fn begin() {
-    for chain in [ChainState::Ok, ChainState::Gap, ChainState::Broken] {
+    for chain in [ChainState::Ok, ChainState::Gap, ChainState::Expired, ChainState::Broken] {
         counter!(EVENTS.name, "chain" => chain.as_str()).increment(0);
+    }
+    for kind in [HeadFinding::CutShort, HeadFinding::Rewritten] {
+        counter!(FINDINGS.name, "kind" => kind.as_str()).increment(0);
     }
     for kind in Limit::ALL {
         counter!(DELETED.name, "kind" => kind.as_str()).increment(0);

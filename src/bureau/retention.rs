@@ -39,7 +39,7 @@ pub struct Retention {
     pub audit_heads_days: u32,
     /// Documents that no alert names, from when a posture last named them.
     pub documents_days: u32,
-    /// The record of who did what at the bureau.
+    /// The record of who did what at the bureau, and that of purges.
     pub acts_days: u32,
 }
 

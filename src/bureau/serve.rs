@@ -25,6 +25,7 @@ use super::{BureauError, open_store, retention, signing_key};
 use crate::clock::{Clock, SystemClock};
 use crate::http::metrics;
 use crate::http::server::{Handle, Listener};
+use crate::shutters;
 
 /// How long requests in flight may take when the program is told to end.
 pub const GRACE: Duration = Duration::from_secs(4);
@@ -43,6 +44,7 @@ struct Ready {
 /// # Errors
 /// [`BureauError`] naming what cannot be used, or which listener broke.
 pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), BureauError> {
+    shutters::close();
     // Before anything is announced: who sees the ready file may send a signal at once.
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let store = Arc::new(open_store(&config).await?);

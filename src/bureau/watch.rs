@@ -65,7 +65,7 @@ impl Watch {
         async move {
             loop {
                 heart.beat();
-                if let Err(error) = store.agents().await {
+                if let Err(error) = store.answers().await {
                     tracing::error!(%error, "the store failed");
                 }
                 heart.rest(tokio::time::sleep(ASK_EVERY)).await;

@@ -16,11 +16,11 @@ use crate::crypto::keys;
 use crate::crypto::sign::PublicKey;
 use crate::protocol::HEAD_PATH;
 use crate::protocol::head::HeadAnswer;
+use crate::shutters::Swap;
 
 use super::agent::{Eyes, bureau_client, today};
 use super::config::{Camera, Config, Counter, LivenessMode};
 use super::delivery::chain;
-use super::shutters::Swap;
 
 /// How a thing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -158,7 +158,7 @@ async fn bureau(config: &Config) -> (Level, String) {
     };
     match client.get(format!("{}{HEAD_PATH}", config.bureau.url)).send().await {
         Ok(a) if a.status().is_success() => match a.json::<HeadAnswer>().await {
-            Ok(held) => pinned(config, held.public_key.as_ref()),
+            Ok(held) => on_record(config, &held),
             Err(e) => (Level::Failure, format!("its head is not understood: {}", chain(&e))),
         },
         Ok(a) => (
@@ -166,6 +166,23 @@ async fn bureau(config: &Config) -> (Level, String) {
             format!("{} answered {}: is this box registered there?", config.bureau.url, a.status()),
         ),
         Err(e) => (Level::Failure, chain(&e)),
+    }
+}
+
+/// Whether the bureau has this box on record for the hospital that is set, and
+/// signs with the pinned key. An older bureau does not name the hospital.
+fn on_record(config: &Config, held: &HeadAnswer) -> (Level, String) {
+    let set = &config.agent.hospital;
+    match &held.hospital {
+        Some(found) if found != set => (
+            Level::Failure,
+            format!(
+                "{} has this box on record for hospital {found}, agent.hospital is {set}: it would refuse every \
+                 posture and alert; correct the one that is wrong",
+                config.bureau.url
+            ),
+        ),
+        _ => pinned(config, held.public_key.as_ref()),
     }
 }
 

@@ -30,7 +30,6 @@ pub mod posture;
 pub mod purge;
 pub mod queue;
 pub mod references;
-pub mod shutters;
 pub mod store;
 pub mod supervisor;
 mod upkeep;

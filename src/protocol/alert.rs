@@ -279,6 +279,10 @@ impl Event {
             (Content::Mismatch(_) | Content::Withdrawn(_), None) => {
                 wrong("subject", "nothing; expected the settlement's number".into())
             }
+            (Content::Withdrawn(w), _) if w.alert == self.id => wrong(
+                "data.alert",
+                format!("found {}, this event's own id; expected that of an alert", w.alert),
+            ),
             (Content::Expired(e), None) if e.seq == 0 || e.seq >= self.chain.seq => {
                 let allowed = self.chain.seq.saturating_sub(1);
                 wrong(
@@ -366,7 +370,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_expired_event_names_an_earlier_one_and_no_settlement() {
+    fn an_expired_event_names_an_earlier_one_and_no_settlement_and_none_withdraws_itself() {
         let expired = |seq, subject: Option<SettlementId>| {
             let data = Expired { alert: AlertId::new(), seq, digest: Sha256::of(b"gone") };
             Event {
@@ -379,11 +383,17 @@ pub(crate) mod tests {
         let bytes = good.to_bytes().unwrap();
         assert!(!String::from_utf8_lossy(&bytes).contains("subject"));
         assert_eq!(Event::from_bytes(&bytes).unwrap(), good);
+        let mut of_itself = example(1, None, Epoch::new());
+        of_itself.content = Content::Withdrawn(Withdrawn {
+            alert: of_itself.id,
+            reason: WithdrawalReason::SettlementCancelled,
+        });
         for (wrong, field) in [
             (expired(2, Some("S1".parse().unwrap())), "subject"),
             (expired(3, None), "data.seq"),
             (expired(0, None), "data.seq"),
             (Event { subject: None, ..example(1, None, Epoch::new()) }, "subject"),
+            (of_itself, "data.alert"),
         ] {
             let bytes = serde_json::to_vec(&wrong).unwrap();
             assert!(wrong.to_bytes().is_err());

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::alert::Head;
+use super::id::HospitalId;
 use crate::crypto::sign::PublicKey;
 
 /// Most ranges in one answer.
@@ -42,6 +43,9 @@ pub struct HeadAnswer {
     /// The bureau's signing key, to be compared with the pinned one.
     #[serde(default)]
     pub public_key: Option<PublicKey>,
+    /// The hospital that the box is on record for.
+    #[serde(default)]
+    pub hospital: Option<HospitalId>,
 }
 
 /// 201 to `POST /v1/alerts`.

@@ -13,7 +13,7 @@ const STOREYS: [&[&str]; 7] = [
     &["camera", "vision"],
     &["privacy"],
     &["protocol", "http"],
-    &["clock", "crypto", "frame", "heart", "log", "settings"],
+    &["clock", "crypto", "frame", "heart", "log", "settings", "shutters"],
 ];
 
 /// Arrows within the ground floor, which holds single files and crypto.

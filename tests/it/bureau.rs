@@ -98,9 +98,21 @@ async fn a_box_must_be_known_and_not_suspended() {
     problem(boxed.post(&bureau, ALERTS_PATH, &alert).await, 403).await;
     let table = bureau.command(&["agents", "list"]).output().unwrap();
     assert!(String::from_utf8(table.stdout).unwrap().contains("suspended"));
+    let listed = bureau.command(&["agents", "list", "--json"]).output().unwrap();
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!((&listed[0]["name"], &listed[0]["suspended"]), (&json!("box-1"), &json!(true)));
+    assert_eq!(listed[0]["keys"][0]["public_key"], serde_json::to_value(boxed.key.public()).unwrap());
     assert!(bureau.command(&["agents", "resume", "box-1"]).status().unwrap().success());
     assert_eq!(boxed.alert(&bureau, &alert).await, 201);
     assert!(!bureau.command(&["agents", "suspend", "box-7"]).status().unwrap().success());
+}
+
+#[test]
+fn the_bureau_closes_its_shutters() {
+    let bureau = Bureau::start("");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", bureau.pid())).unwrap();
+    let core = limits.lines().find_map(|l| l.strip_prefix("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().take(2).collect::<Vec<_>>(), ["0", "0"], "{limits}");
 }
 
 #[tokio::test]
@@ -133,6 +145,16 @@ async fn an_event_of_another_form_is_refused_by_field() {
     let zeroth = text.replacen("\"seq\":1", "\"seq\":0", 1);
     let refused = problem(boxed.post(&bureau, ALERTS_PATH, zeroth.as_bytes()).await, 422).await;
     assert_eq!(refused["field"], "chain.seq");
+    let elsewhere = text.replace("H31010000001", "H99");
+    let refused = problem(boxed.post(&bureau, ALERTS_PATH, elsewhere.as_bytes()).await, 422).await;
+    assert_eq!(refused["field"], "data.hospital");
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains("found H99") && detail.contains("for hospital H31010000001"), "{detail}");
+    let posture = posture("box-1").to_string().replace("H31010000001", "H99");
+    let refused = problem(boxed.post(&bureau, POSTURE_PATH, posture.as_bytes()).await, 422).await;
+    assert_eq!(refused["field"], "hospital");
+    let head = boxed.get(&bureau, HEAD_PATH).await.json::<Value>().await.unwrap();
+    assert_eq!(head["hospital"], "H31010000001");
     let padded = format!("{text}{}", " ".repeat(4097 - text.len()));
     problem(boxed.post(&bureau, ALERTS_PATH, padded.as_bytes()).await, 413).await;
     for rubbish in [&b""[..], b"\xff\xfe", b"[]", b"{\"specversion\":"] {

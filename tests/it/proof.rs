@@ -233,7 +233,7 @@ async fn a_rotated_key_overlaps_and_what_it_signed_stays_provable() {
 
     said(rotate(&bureau, &newest, "0"));
     assert_eq!(new.get(&bureau, HEAD_PATH).await.status().as_u16(), 403);
-    assert_eq!(old.get(&bureau, HEAD_PATH).await.status().as_u16(), 200, "its overlap is not over");
+    assert_eq!(old.get(&bureau, HEAD_PATH).await.status().as_u16(), 403, "its overlap was cut short");
     // What the second key signed before it ended may still come; nothing that it signs later.
     assert_eq!(alert_signed_by(&bureau, &newest, &new, &chain.mismatch().1).await, 201);
     let posture = b"{}";
@@ -279,8 +279,16 @@ impl KeptAlive {
 
     /// Asks for the head; the status of the answer, whose body is read too.
     fn head(&mut self) -> u16 {
-        let request = format!("GET {HEAD_PATH} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n");
-        self.stream.write_all(request.as_bytes()).unwrap();
+        self.send(format!("GET {HEAD_PATH} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").as_bytes());
+        self.status()
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
+    }
+
+    /// The status of the next answer, whose body is read too.
+    fn status(&mut self) -> u16 {
         let mut text = String::new();
         let mut byte = [0];
         while !text.ends_with("\r\n\r\n") {
@@ -307,6 +315,30 @@ async fn a_suspended_box_is_refused_on_the_connection_that_it_has_open() {
     assert_eq!(open.head(), 200);
     let acts = said(bureau.command(&["acts"]).output().unwrap());
     assert!(acts.lines().any(|l| l.contains("zhang") && l.contains("agents suspend")), "{acts}");
+}
+
+/// With `Expect: 100-continue` the bureau says when it has read the headers,
+/// and so known the box, and waits for the body.
+#[tokio::test]
+async fn a_box_that_is_suspended_before_its_body_came_is_not_heard() {
+    let bureau = Bureau::start("");
+    let boxed = bureau.add_box("box-1");
+    let event = Chain::new("box-1").mismatch().1;
+    let mut open = KeptAlive::open(&bureau, &boxed);
+    let signature = boxed.key.sign(&event);
+    open.send(
+        format!(
+            "POST {ALERTS_PATH} HTTP/1.1\r\nhost: 127.0.0.1\r\nexpect: 100-continue\r\n\
+             {SIGNATURE_HEADER}: {signature}\r\ncontent-length: {}\r\n\r\n",
+            event.len()
+        )
+        .as_bytes(),
+    );
+    assert_eq!(open.status(), 100);
+    said(bureau.command(&["agents", "suspend", "box-1"]).output().unwrap());
+    open.send(&event);
+    assert_eq!(open.status(), 403);
+    assert_eq!(bureau.json("/alerts.json").await["alerts"], json!([]));
 }
 
 #[tokio::test]

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::{Api, Caller, Signed, refused, replaced, respond, unavailable, unprocessable, verify};
+use super::{
+    Api, Body, Caller, Signed, refused, replaced, respond, stands_in, suspended, unavailable, unprocessable,
+    verify,
+};
 use crate::bureau::metrics;
 use crate::bureau::store::{Agent, ChainState, Insertion};
 use crate::crypto::Sha256;
 use crate::http::problem::Problem;
-use crate::protocol::alert::{Event, EventError};
+use crate::protocol::alert::{Content, Event, EventError};
 use crate::protocol::countersign::{Receipt, Received};
 use crate::protocol::head::Stored;
 
@@ -22,9 +23,8 @@ pub(super) async fn receive(
     State(api): State<Arc<Api>>,
     Caller(agent): Caller,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    Body(body): Body,
 ) -> Result<Response, Response> {
-    let body = body.map_err(respond)?;
     let signed = verify(&api, &headers, &body, &agent).await?;
     let event = read(&signed, &agent).map_err(respond)?;
     let received = Received {
@@ -51,6 +51,7 @@ pub(super) async fn receive(
         Insertion::OtherBytes => {
             Err(conflict(format!("the id {} was used before, for other bytes", event.id)))
         }
+        Insertion::Suspended => Err(suspended(&agent)),
         Insertion::PlaceTaken(holder) => Err(conflict(format!(
             "number {} of epoch {} is event {holder}: a box that lost its state begins a new epoch",
             event.chain.seq, event.chain.epoch
@@ -69,6 +70,9 @@ fn read(signed: &Signed<'_>, agent: &Agent) -> Result<Event, Problem> {
         let detail = format!("found /agents/{}; the certificate is that of {}", event.source.0, agent.name);
         return Err(unprocessable("source", detail));
     }
+    if let Content::Mismatch(data) = &event.content {
+        stands_in(agent, "data.hospital", &data.hospital)?;
+    }
     if event.chain.seq == 0 || i64::try_from(event.chain.seq).is_err() {
         let detail = format!("found {}; events are numbered 1, 2, 3, … up to {}", event.chain.seq, i64::MAX);
         return Err(unprocessable("chain.seq", detail));
@@ -85,5 +89,6 @@ pub(super) async fn tell_head(
 ) -> Result<Response, Response> {
     let mut held = api.store.holdings(&agent.name).await.map_err(unavailable)?;
     held.public_key = Some(api.key.public());
+    held.hospital = Some(agent.hospital);
     Ok(Json(held).into_response())
 }

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::{Api, Caller, respond, unavailable, unprocessable, verify};
+use super::{Api, Body, Caller, respond, suspended, unavailable, unprocessable, verify};
 use crate::bureau::store::Kept;
 use crate::crypto::Sha256;
 use crate::http::problem::Problem;
@@ -26,7 +25,7 @@ pub(super) async fn receive(
     path: Result<Path<Sha256>, PathRejection>,
     query: Result<Query<Asked>, QueryRejection>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    Body(body): Body,
 ) -> Result<Response, Response> {
     let bad =
         |field: &str, detail: String| respond(Problem::new(StatusCode::BAD_REQUEST, detail).about(field));
@@ -34,7 +33,6 @@ pub(super) async fn receive(
     let Query(Asked { kind }) = query.map_err(|e| {
         bad("kind", format!("{}: say ?kind=policy, ?kind=notice or ?kind=calibration", e.body_text()))
     })?;
-    let body = body.map_err(respond)?;
     let now = api.clock.now().wall;
     let signed = verify(&api, &headers, &body, &agent).await?;
     let verified = signed.by_key_in_force(&agent, now).map_err(respond)?;
@@ -49,6 +47,7 @@ pub(super) async fn receive(
             Ok(StatusCode::CREATED.into_response())
         }
         Kept::Held => Ok(StatusCode::OK.into_response()),
+        Kept::Suspended => Err(suspended(&agent)),
         Kept::NotNamed => {
             let detail = "no posture and no alert of this box names this digest: send the posture first";
             Err(respond(Problem::new(StatusCode::CONFLICT, detail).about("sha256")))

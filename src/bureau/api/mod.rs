@@ -1,7 +1,7 @@
 //! What boxes say and ask, over TLS with certificates both ways.
 //!
 //! Promises: a box is who its certificate says, and only boxes on record are
-//! heard; nothing is stored whose signature was not verified over its exact
+//! heard, and none that is suspended when what it says is written; nothing is stored whose signature was not verified over its exact
 //! bytes; an alert is acknowledged after its commit; references leave under the
 //! transform of the box that asked and no other; a fetch of references leaves
 //! no trace in the store or the log. Errors are RFC 9457 problems.
@@ -13,9 +13,10 @@
 //! | 400 | a header, a query or a path is missing or malformed | sets it aside: for good |
 //! | 403 | no certificate, one that is not on record, or a suspended box | waits, alarms, tries again |
 //! | 404 | no references, no declared policy, or no such path | `not_assessed(no_reference)`; says so |
+//! | 408 | the body had not come after 30 s | tries again |
 //! | 409 | the alert's id or place in the chain was used for another; nothing names the document | sets it aside: for good |
 //! | 413 | the body is too long | sets it aside: for good |
-//! | 422 | the signature, the form or the named box is wrong | sets it aside: for good |
+//! | 422 | the signature, the form, the named box or its hospital is wrong | sets it aside: for good |
 //! | 429 | too many fetches; `Retry-After` says how long to wait | waits |
 //! | 503 | the store failed; `Retry-After` says how long to wait | waits |
 //!
@@ -25,6 +26,7 @@
 //! only that it was shown; it becomes a finding, and the box is told.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 mod alerts;
 mod documents;
@@ -32,7 +34,8 @@ mod postures;
 mod references;
 mod transform;
 
-use axum::extract::{DefaultBodyLimit, Extension, FromRequestParts};
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Extension, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::from_fn_with_state;
@@ -50,6 +53,7 @@ use crate::crypto::sign::{Signature, SignatureError, SigningKey, Unverified, Ver
 use crate::http::problem::Problem;
 use crate::http::request::{self, Routes};
 use crate::http::server::PeerCertificate;
+use crate::protocol::id::HospitalId;
 use crate::protocol::{
     ALERTS_PATH, HEAD_PATH, POLICY_PATH, POSTURE_PATH, SIGNATURE_HEADER, TRANSFORM_PATH, alert, document,
 };
@@ -70,6 +74,10 @@ const ROUTES: Routes = Routes(&[
 const REFERENCE_PATH: &str = "/v1/references/{cardholder}";
 /// The path of one document.
 const DOCUMENT_PATH: &str = "/v1/documents/{sha256}";
+
+/// Within this a body must have come. A box whose network is slower than 256 KiB
+/// in this time could not do its work either.
+const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// What the handlers work with.
 pub struct Api {
@@ -117,19 +125,12 @@ impl FromRequestParts<Arc<Api>> for Caller {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Response> {
-        let forbidden = |detail: String| Problem::new(StatusCode::FORBIDDEN, detail).into_response();
         let peer = Extension::<Option<PeerCertificate>>::from_request_parts(parts, api).await;
         let Ok(Extension(Some(PeerCertificate(certificate)))) = peer else {
             return Err(forbidden("no certificate was shown: connect with the box's own".into()));
         };
         match api.store.agent_by_certificate(certificate, api.clock.now().wall).await.map_err(unavailable)? {
-            Some(agent) if agent.suspended => {
-                tracing::warn!(agent = %agent.name, "a suspended box called");
-                Err(forbidden(format!(
-                    "the box {0} is suspended: `counterproof-bureau agents resume {0}` hears it again",
-                    agent.name
-                )))
-            }
+            Some(agent) if agent.suspended => Err(suspended(&agent)),
             Some(agent) => Ok(Self(agent)),
             None => {
                 tracing::warn!(%certificate, "an unknown certificate called");
@@ -137,6 +138,42 @@ impl FromRequestParts<Arc<Api>> for Caller {
                     "no box is on record with the certificate of SHA-256 {certificate}, or it was replaced: \
                      `counterproof-bureau agents add` or `agents rotate` puts one on record"
                 )))
+            }
+        }
+    }
+}
+
+fn forbidden(detail: String) -> Response {
+    Problem::new(StatusCode::FORBIDDEN, detail).into_response()
+}
+
+/// The answer to a box that is suspended, or was while it spoke.
+fn suspended(agent: &Agent) -> Response {
+    tracing::warn!(agent = %agent.name, "a suspended box called");
+    forbidden(format!(
+        "the box {0} is suspended: `counterproof-bureau agents resume {0}` hears it again",
+        agent.name
+    ))
+}
+
+/// The body of a request, whole, within its route's length and [`BODY_TIME`].
+pub(super) struct Body(pub(super) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        Self::within(BODY_TIME, request, state).await
+    }
+}
+
+impl Body {
+    async fn within<S: Send + Sync>(limit: Duration, request: Request, state: &S) -> Result<Self, Response> {
+        match tokio::time::timeout(limit, Bytes::from_request(request, state)).await {
+            Ok(body) => Ok(Self(body.map_err(respond)?)),
+            Err(_) => {
+                let detail = format!("the body had not come after {} s: send it again", limit.as_secs());
+                Err(respond(Problem::new(StatusCode::REQUEST_TIMEOUT, detail)))
             }
         }
     }
@@ -156,6 +193,20 @@ pub(super) fn unavailable(error: StoreError) -> Response {
 
 fn unprocessable(field: &str, detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).about(field)
+}
+
+/// Refuses what speaks for another hospital than the one on record.
+fn stands_in(agent: &Agent, field: &str, found: &HospitalId) -> Result<(), Problem> {
+    if *found == agent.hospital {
+        return Ok(());
+    }
+    let detail = format!(
+        "found {found}; {} is on record for hospital {}: set agent.hospital on the box to that, \
+         or put the box on record for {found} under another name",
+        agent.name, agent.hospital
+    );
+    tracing::warn!(agent = %agent.name, %found, on_record = %agent.hospital, "a box speaks for another hospital");
+    Err(unprocessable(field, detail))
 }
 
 fn respond(problem: impl Into<Problem>) -> Response {
@@ -226,8 +277,35 @@ fn replaced(key: &AgentKey) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
     use super::*;
     use crate::protocol::{DOCUMENTS_PATH, REFERENCES_PATH};
+
+    /// A body of which nothing ever comes.
+    struct Never;
+
+    impl hyper::body::Body for Never {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_not_waited_for_for_ever() {
+        let never = Request::new(axum::body::Body::new(Never));
+        let refused = Body::within(Duration::ZERO, never, &()).await.err().unwrap();
+        assert_eq!(refused.status(), StatusCode::REQUEST_TIMEOUT);
+        let whole = Request::new(axum::body::Body::from("whole"));
+        assert_eq!(Body::within(BODY_TIME, whole, &()).await.ok().unwrap().0, "whole");
+    }
 
     #[test]
     fn boxes_ask_where_the_bureau_answers_and_no_route_names_anybody() {

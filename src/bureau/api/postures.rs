@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 
-use super::{Api, Caller, respond, unavailable, unprocessable, verify};
+use super::{Api, Body, Caller, respond, stands_in, suspended, unavailable, unprocessable, verify};
+use crate::bureau::metrics;
 use crate::protocol::countersign::{Countersigned, PostureAnswer};
 use crate::protocol::posture::Posture;
 
@@ -20,9 +19,8 @@ pub(super) async fn receive(
     State(api): State<Arc<Api>>,
     Caller(agent): Caller,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    Body(body): Body,
 ) -> Result<Response, Response> {
-    let body = body.map_err(respond)?;
     let now = api.clock.now().wall;
     let signed = verify(&api, &headers, &body, &agent).await?;
     let verified = signed.by_key_in_force(&agent, now).map_err(respond)?;
@@ -32,13 +30,16 @@ pub(super) async fn receive(
         let detail = format!("found {}; the certificate is that of {}", posture.agent, agent.name);
         return Err(respond(unprocessable("agent", detail)));
     }
+    stands_in(&agent, "hospital", &posture.hospital).map_err(respond)?;
     if i64::try_from(posture.audit.seq).is_err() {
         let detail = format!("found {}; records are numbered up to {}", posture.audit.seq, i64::MAX);
         return Err(respond(unprocessable("audit.seq", detail)));
     }
-    let countersigned = Countersigned::new(agent.name, posture.audit, now, &api.key);
-    let kept = api.store.keep_posture(&posture, &verified, &countersigned).await.map_err(unavailable)?;
+    let countersigned = Countersigned::new(agent.name.clone(), posture.audit, now, &api.key);
+    let kept = api.store.keep_posture(&posture, &verified, &countersigned).await;
+    let kept = kept.map_err(unavailable)?.ok_or_else(|| suspended(&agent))?;
     if let Some(finding) = kept.finding {
+        metrics::finding(finding);
         tracing::error!(
             agent = %posture.agent,
             finding = finding.as_str(),

@@ -66,6 +66,7 @@ messages! {
     held: "已收 / 缺口 / 已过期 / 不符", "Held / gaps / expired / misfits";
     audit_cut_short: "审计日志被截短，记录号：", "The audit log was cut short, record:";
     audit_rewritten: "审计日志被改写，记录号：", "The audit log was rewritten, record:";
+    new_epoch: "审计日志新纪元始于：", "New audit epoch since";
     liveness: "活体检测", "Liveness";
     policy: "隐私策略", "Policy";
     policy_declared: "与申报一致", "As declared";

@@ -232,6 +232,8 @@ struct BoxView {
     expired: i64,
     broken: i64,
     audit_findings: Vec<AuditFinding>,
+    /// When it first showed its newest audit epoch, if it showed others before.
+    new_epoch_at: Option<WallTime>,
     posture_received_at: Option<WallTime>,
     posture: Option<Posture>,
     /// Digest of the policy that the bureau declared for it.
@@ -243,6 +245,7 @@ async fn boxes(store: &Store) -> Result<Vec<BoxView>, StoreError> {
     let mut postures = store.postures().await?;
     let declared = store.declared_digests().await?;
     let findings = store.audit_findings().await?;
+    let epochs = store.newer_epochs().await?;
     let views = agents.into_iter().map(|summary| {
         let agent = summary.agent;
         let at = postures.iter().position(|p| p.agent == agent.name);
@@ -257,6 +260,7 @@ async fn boxes(store: &Store) -> Result<Vec<BoxView>, StoreError> {
             gaps: summary.gaps,
             expired: summary.expired,
             broken: summary.broken,
+            new_epoch_at: epochs.get(&agent.name).copied(),
             audit_findings: findings.iter().filter(|f| f.agent == agent.name).cloned().collect(),
             posture_received_at: posture.as_ref().map(|p| p.received_at),
             posture: posture.map(|p| p.posture),

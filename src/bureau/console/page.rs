@@ -81,6 +81,7 @@ struct BoxRow {
     verdicts: Vec<String>,
     troubles: Vec<String>,
     findings: Vec<String>,
+    new_epoch: Option<String>,
 }
 
 impl Page {
@@ -184,6 +185,7 @@ fn box_row(m: &'static Messages, view: &BoxView, now: WallTime) -> BoxRow {
         waiting: posture.map_or_else(dash, |p| format!("{} / {}", p.outbox_waiting, p.outbox_set_aside)),
         held: format!("{} / {} / {} / {}", view.events, view.gaps, view.expired, view.broken),
         findings: view.audit_findings.iter().map(|f| finding(m, f)).collect(),
+        new_epoch: view.new_epoch_at.map(|at| format!("{} {}", m.new_epoch, wall(at))),
         liveness: posture.map_or_else(dash, |p| p.liveness.clone()),
         policy: posture.map(|p| match view.declared_policy {
             None => Mark { text: m.policy_undeclared, class: "quiet" },

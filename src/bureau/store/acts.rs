@@ -76,5 +76,10 @@ mod tests {
         let at = WallTime::from_millis;
         assert_eq!(store.purge(Kind::Acts, at(2), at(9)).await.unwrap().deleted, 1);
         assert_eq!(store.acts(10).await.unwrap().len(), 1);
+        // The evidence of purges ends with them: that of the run at 9, by one at 20.
+        let done = store.purge(Kind::Acts, at(10), at(20)).await.unwrap();
+        assert_eq!((done.deleted, done.oldest_left), (2, Some(at(20))));
+        let left: Vec<_> = store.purge_reports(9).await.unwrap().into_iter().map(|r| r.at).collect();
+        assert_eq!(left, [at(20)]);
     }
 }

@@ -36,7 +36,7 @@ pub struct Agent {
     pub certificate: Sha256,
     /// Whether it is refused for now.
     pub suspended: bool,
-    /// When it last sent an event or a posture.
+    /// When it last sent an event, a posture or a document.
     pub last_seen: Option<WallTime>,
     /// Which transform its references are under.
     pub transform: TransformIssue,

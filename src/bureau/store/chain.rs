@@ -27,7 +27,6 @@ pub enum ChainState {
 
 impl ChainState {
     /// The word in the store and in metrics.
-    /// The word in the store and in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",

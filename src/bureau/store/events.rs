@@ -28,6 +28,8 @@ pub enum Insertion {
     OtherBytes,
     /// Its place in the chain holds another event.
     PlaceTaken(AlertId),
+    /// The box is suspended: nothing of it is stored.
+    Suspended,
 }
 
 /// An alert as it is held.
@@ -82,7 +84,9 @@ impl Store {
     ) -> Result<Insertion, StoreError> {
         let digest = Sha256::of(verified.bytes());
         let mut tx = self.pool.begin().await?;
-        super::postures::seen(&mut tx, agent, receipt.received_at).await?;
+        if !super::postures::seen(&mut tx, agent, receipt.received_at).await? {
+            return Ok(Insertion::Suspended);
+        }
         if let Some(refusal) = seen_before(&mut tx, agent, event, digest).await? {
             return Ok(refusal);
         }
@@ -447,6 +451,46 @@ mod tests {
         assert_eq!(bench.put(alert, 12).await, Insertion::Duplicate);
         let reports = bench.store.purge_reports(10).await.unwrap();
         assert_eq!((reports.len(), reports[0].deleted), (2, 3));
+    }
+
+    #[tokio::test]
+    async fn withdrawals_that_name_each_other_do_not_stay_for_ever() {
+        let bench = Bench::new().await;
+        let first = &chain(1, Epoch::new())[0];
+        let mut one = withdrawal(first, 2);
+        let other = withdrawal(&one, 3);
+        let Content::Withdrawn(data) = &mut one.content else { panic!() };
+        data.alert = other.id;
+        bench.put(&one, 5).await;
+        bench.put(&other, 6).await;
+        let at = WallTime::from_millis;
+        let done = bench.store.purge(Kind::OpenAlerts, at(6), at(100)).await.unwrap();
+        // Each counts twice: as a withdrawal and as its payload.
+        assert_eq!((done.deleted, done.oldest_deleted, done.oldest_left), (2, Some(at(5)), Some(at(6))));
+        let done = bench.store.purge(Kind::OpenAlerts, at(7), at(101)).await.unwrap();
+        assert_eq!((done.deleted, done.oldest_left), (2, None));
+    }
+
+    #[tokio::test]
+    async fn a_word_of_expiry_is_seen_among_what_is_held() {
+        let bench = Bench::new().await;
+        let events = chain(2, Epoch::new());
+        bench.put(&expired(&events[0], 3, &events[1]), 5).await;
+        let at = WallTime::from_millis;
+        let done = bench.store.purge(Kind::OpenAlerts, at(5), at(100)).await.unwrap();
+        assert_eq!((done.deleted, done.oldest_left), (0, Some(at(5))));
+    }
+
+    #[tokio::test]
+    async fn a_box_that_was_suspended_meanwhile_is_not_heard() {
+        let bench = Bench::new().await;
+        let alert = &chain(1, Epoch::new())[0];
+        bench.store.set_suspended(&bench.agent, true).await.unwrap();
+        assert_eq!(bench.put(alert, 10).await, Insertion::Suspended);
+        assert!(bench.list().await.is_empty());
+        assert_eq!(bench.store.agent(&bench.agent).await.unwrap().unwrap().last_seen, None);
+        bench.store.set_suspended(&bench.agent, false).await.unwrap();
+        assert_eq!(bench.put(alert, 11).await, Insertion::Stored(ChainState::Ok));
     }
 
     #[tokio::test]

@@ -1,8 +1,11 @@
 //! Countersigned audit heads: their history, and what does not fit it.
 //!
-//! Of each box and epoch the latest head is held always, else the first of each
-//! hour; and whatever head a later one contradicted. A head that a box once
-//! showed cannot be taken back by the box.
+//! Of each box the first head of each hour is held, whatever its epoch; the
+//! latest of each of its newest [`MOST_EPOCHS`] epochs; and whatever head a later
+//! one contradicted. A head that was kept cannot be taken back by the box, and a
+//! box that begins epoch after epoch does not fill the store.
+
+use std::collections::BTreeMap;
 
 use sqlx::{Sqlite, Transaction};
 
@@ -13,6 +16,9 @@ use crate::protocol::countersign::{Countersigned, HeadFinding, HeadFormat};
 use crate::protocol::id::{AgentId, Epoch};
 use crate::protocol::posture::AuditHead;
 
+/// Of so many epochs of a box the latest head is held. A new epoch is a
+/// re-imaged box: a rare thing.
+const MOST_EPOCHS: i64 = 32;
 const HOUR_MS: i64 = 3_600_000;
 
 /// A head that does not fit those that a box showed before.
@@ -44,17 +50,22 @@ pub(super) async fn keep(
         note(tx, head, kind, held).await?;
     }
     let (agent, epoch) = (head.agent.as_str(), head.audit.epoch.to_string());
-    sqlx::query("DELETE FROM audit_heads WHERE agent = $1 AND epoch = $2 AND kept = FALSE")
-        .bind(agent)
-        .bind(&epoch)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query(
+        "DELETE FROM audit_heads WHERE agent = $1 AND kept = FALSE AND (epoch = $2 OR id NOT IN \
+         (SELECT id FROM audit_heads WHERE agent = $1 AND kept = FALSE AND epoch <> $2 \
+         ORDER BY id DESC LIMIT $3))",
+    )
+    .bind(agent)
+    .bind(&epoch)
+    .bind(MOST_EPOCHS - 1)
+    .execute(&mut **tx)
+    .await?;
     let at = head.received_at.as_millis();
     let hour = at - at.rem_euclid(HOUR_MS);
     sqlx::query(
         "INSERT INTO audit_heads (agent, epoch, seq, hash, received_at, signature, kept) \
          VALUES ($1, $2, $3, $4, $5, $6, NOT EXISTS (SELECT 1 FROM audit_heads \
-         WHERE agent = $1 AND epoch = $2 AND received_at >= $7 AND received_at < $8))",
+         WHERE agent = $1 AND received_at >= $7 AND received_at < $8))",
     )
     .bind(agent)
     .bind(&epoch)
@@ -197,6 +208,23 @@ impl Store {
         Ok((found.pop().flatten(), after))
     }
 
+    /// Of each box that showed more than one epoch, when it first showed the
+    /// newest. A box begins one when it is re-imaged; whether it was, people know.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn newer_epochs(&self) -> Result<BTreeMap<AgentId, WallTime>, StoreError> {
+        let rows: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT agent, MAX(begun) FROM (SELECT agent, epoch, MIN(received_at) AS begun FROM audit_heads \
+             GROUP BY agent, epoch) AS epochs GROUP BY agent HAVING COUNT(*) > 1",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let read =
+            |(agent, begun): (String, i64)| Ok((parse("audit_heads", &agent)?, WallTime::from_millis(begun)));
+        rows.into_iter().map(read).collect()
+    }
+
     /// Every finding about audit heads, newest first.
     ///
     /// # Errors
@@ -263,7 +291,7 @@ mod tests {
             let audit = AuditHead { epoch, seq, hash: Sha256::of(hash.as_bytes()) };
             let head = Countersigned::new(self.agent.clone(), audit, WallTime::from_millis(at), &self.key);
             let mut tx = self.store.pool.begin().await.unwrap();
-            super::super::postures::seen(&mut tx, &self.agent, WallTime::from_millis(at)).await.unwrap();
+            assert!(super::super::postures::seen(&mut tx, &self.agent, head.received_at).await.unwrap());
             let finding = keep(&mut tx, &head).await.unwrap();
             tx.commit().await.unwrap();
             finding
@@ -296,6 +324,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn epoch_after_epoch_does_not_fill_the_store() {
+        let bench = Bench::new().await;
+        let first = Epoch::new();
+        bench.show(first, 1, "first", 0).await;
+        bench.show(first, 2, "its latest", 1).await;
+        for n in 3..=32 {
+            bench.show(Epoch::new(), n, "one of many", n as i64).await;
+        }
+        assert_eq!(bench.numbers().await, (1..=32).collect::<Vec<_>>());
+        for n in 33..=90 {
+            bench.show(Epoch::new(), n, "one of many", n as i64).await;
+        }
+        let expected: Vec<u64> = std::iter::once(1).chain(59..=90).collect();
+        assert_eq!(bench.numbers().await, expected);
+    }
+
+    #[tokio::test]
     async fn a_log_cut_short_or_rewritten_is_found_and_the_old_head_stays() {
         let bench = Bench::new().await;
         let epoch = Epoch::new();
@@ -305,7 +350,10 @@ mod tests {
         assert_eq!(bench.show(epoch, 11, "eleven", 3).await, Some(HeadFinding::CutShort));
         assert_eq!(bench.show(epoch, 12, "other", 4).await, Some(HeadFinding::Rewritten));
         assert_eq!(bench.show(epoch, 13, "thirteen", 5).await, None);
+        assert!(bench.store.newer_epochs().await.unwrap().is_empty());
         assert_eq!(bench.show(Epoch::new(), 1, "one", 6).await, None);
+        let newer = bench.store.newer_epochs().await.unwrap();
+        assert_eq!(newer, BTreeMap::from([(bench.agent.clone(), WallTime::from_millis(6))]));
         let findings = bench.store.audit_findings().await.unwrap();
         assert_eq!(findings.len(), 2);
         assert!(findings.iter().all(|f| f.held.seq == 12 && f.held.hash == Sha256::of(b"twelve")));

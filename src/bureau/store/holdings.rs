@@ -13,7 +13,8 @@ const GAPS: &str = "SELECT before + 1, seq - 1 FROM \
     WHERE seq > before + 1 ORDER BY seq LIMIT $3";
 
 impl Store {
-    /// What is held of a box's newest epoch. The bureau's key is not filled in.
+    /// What is held of a box's newest epoch. The bureau's key and the
+    /// box's hospital are not filled in.
     ///
     /// The newest epoch is the one whose first event came last; a re-imaged
     /// box never sends events of an older one, whatever its clock says.
@@ -49,7 +50,7 @@ impl Store {
             greatest: Some(Head { epoch, seq: greatest }),
             missing,
             truncated,
-            public_key: None,
+            ..HeadAnswer::default()
         })
     }
 }

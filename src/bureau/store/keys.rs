@@ -73,8 +73,9 @@ impl Store {
             .collect()
     }
 
-    /// Gives a box a new key and certificate; those before it end after the
-    /// overlap. Refused if there is no such box, or one of the two is on record.
+    /// Gives a box a new key and certificate; those before it, older ones too,
+    /// end after the overlap or when they would have ended, whichever is sooner.
+    /// Refused if there is no such box, or one of the two is on record.
     ///
     /// # Errors
     /// If the database fails; nothing is changed then.
@@ -83,10 +84,11 @@ impl Store {
         let certificate = new.certificate.to_string();
         let until = now.plus(new.overlap).as_millis();
         let mut tx = self.pool.begin().await?;
-        // Ends what was in force; an end that was set before is not put off.
+        // Ends what was in force. An end that was set before can be brought forward
+        // (a key that was stolen within its overlap), and is never put off.
         for sql in [
-            "UPDATE agent_keys SET until = $1 WHERE agent = $2 AND until IS NULL",
-            "UPDATE agent_certificates SET until = $1 WHERE agent = $2 AND until IS NULL",
+            "UPDATE agent_keys SET until = $1 WHERE agent = $2 AND (until IS NULL OR until > $1)",
+            "UPDATE agent_certificates SET until = $1 WHERE agent = $2 AND (until IS NULL OR until > $1)",
         ] {
             sqlx::query(sql).bind(until).bind(name).execute(&mut *tx).await?;
         }
@@ -176,5 +178,28 @@ mod tests {
         assert_eq!(store.add_agent(&other, at(31)).await.unwrap(), AgentChange::Refused);
         let nobody = NewKey { name: "box-9".parse().unwrap(), ..new };
         assert_eq!(store.rotate_agent(&nobody, at(30)).await.unwrap(), AgentChange::Refused);
+    }
+
+    #[tokio::test]
+    async fn a_later_rotation_shortens_the_overlap_of_older_keys_and_never_lengthens_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = crate::bureau::store::tests::store(dir.path()).await;
+        let boxes = ["box-1", "two", "three", "four"].map(|name| box_with_key(name).0);
+        let at = WallTime::from_millis;
+        store.add_agent(&boxes[0], at(0)).await.unwrap();
+        for (n, now, overlap) in [(1, 10, 100), (2, 20, 0), (3, 30, 500)] {
+            let new = NewKey {
+                name: boxes[0].name.clone(),
+                public_key: boxes[n].public_key.clone(),
+                certificate: boxes[n].certificate,
+                overlap: Duration::from_millis(overlap),
+            };
+            assert_eq!(store.rotate_agent(&new, at(now)).await.unwrap(), AgentChange::Done);
+        }
+        let keys = store.agent_keys(&boxes[0].name).await.unwrap();
+        let ends: Vec<_> = keys.iter().map(|k| k.until).collect();
+        assert_eq!(ends, [None, Some(at(530)), Some(at(20)), Some(at(20))]);
+        let known = async |n: usize| store.agent_by_certificate(boxes[n].certificate, at(20)).await.unwrap();
+        assert!(known(0).await.is_none() && known(1).await.is_none() && known(2).await.is_some());
     }
 }

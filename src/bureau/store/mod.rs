@@ -61,6 +61,8 @@ const STEPS: &[(i64, &str, &str)] = &[
     (3, "transforms", include_str!("migrations/0003_transforms.sql")),
     (4, "proof", include_str!("migrations/0004_proof.sql")),
     (5, "evidence", include_str!("migrations/0005_evidence.sql")),
+    (6, "runs", include_str!("migrations/0006_runs.sql")),
+    (7, "documents", include_str!("migrations/0007_documents.sql")),
 ];
 
 const CANARY_LABEL: &str = "meta/canary";
@@ -154,6 +156,15 @@ impl Store {
             Ok(_) => Ok(()),
             Err(source) => Err(StoreError::WrongKey { path: path.into(), source }),
         }
+    }
+
+    /// Asks the database for the least that it can answer.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn answers(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1 FROM meta LIMIT 1").fetch_one(&self.pool).await?;
+        Ok(())
     }
 
     /// Empties the write-ahead log, in which deleted rows may still stand.

@@ -29,25 +29,28 @@ pub struct PostureKept {
     pub missing: Vec<Sha256>,
 }
 
-/// Notes that a box has spoken. As the first statement of a transaction it
-/// also makes other transactions of the same box wait.
+/// Notes that a box has spoken; whether it is on record and may speak. As the
+/// first statement of a transaction it also makes other transactions of the
+/// same box wait, so that what is true here is true until the commit: a box
+/// that was suspended while its body was on the way is not heard.
 pub(super) async fn seen(
     tx: &mut Transaction<'_, Sqlite>,
     agent: &AgentId,
     now: WallTime,
-) -> Result<(), StoreError> {
-    sqlx::query("UPDATE agents SET last_seen = $1 WHERE name = $2")
+) -> Result<bool, StoreError> {
+    let update = sqlx::query("UPDATE agents SET last_seen = $1 WHERE name = $2 AND suspended = FALSE")
         .bind(now.as_millis())
         .bind(agent.as_str())
         .execute(&mut **tx)
         .await?;
-    Ok(())
+    Ok(update.rows_affected() == 1)
 }
 
 impl Store {
     /// Keeps a posture in the place of the box's last one, and its
     /// countersigned audit head in the history. A head that does not fit is
-    /// kept like any other, and found.
+    /// kept like any other, and found. `None`, and nothing is kept, if the box
+    /// is suspended.
     ///
     /// # Errors
     /// If the database fails.
@@ -56,10 +59,12 @@ impl Store {
         posture: &Posture,
         verified: &Verified<'_>,
         head: &Countersigned,
-    ) -> Result<PostureKept, StoreError> {
+    ) -> Result<Option<PostureKept>, StoreError> {
         let now = head.received_at;
         let mut tx = self.pool.begin().await?;
-        seen(&mut tx, &posture.agent, now).await?;
+        if !seen(&mut tx, &posture.agent, now).await? {
+            return Ok(None);
+        }
         sqlx::query(
             "INSERT INTO postures (agent, at, received_at, body, signature) VALUES ($1, $2, $3, $4, $5) \
              ON CONFLICT (agent) DO UPDATE SET at = excluded.at, received_at = excluded.received_at, \
@@ -75,7 +80,7 @@ impl Store {
         let finding = heads::keep(&mut tx, head).await?;
         let missing = documents::name(&mut tx, posture, now).await?;
         tx.commit().await?;
-        Ok(PostureKept { finding, missing })
+        Ok(Some(PostureKept { finding, missing }))
     }
 
     /// The latest posture of every box that sent one.

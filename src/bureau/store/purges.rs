@@ -1,5 +1,7 @@
 //! Deletion by cut-off, and the evidence of it.
 
+use sqlx::{Sqlite, Transaction};
+
 use super::{Store, StoreError};
 use crate::bureau::retention::Kind;
 use crate::clock::WallTime;
@@ -21,12 +23,14 @@ pub struct PurgeReport {
 }
 
 /// A withdrawal stays as long as the alert it takes back, so that the alert
-/// never looks open again.
+/// never looks open again; what it takes back must be an alert of the same box,
+/// so that no two events hold each other for ever.
 const OPEN_ALERTS: [&str; 4] = [
     "DELETE FROM payloads WHERE event IN \
      (SELECT id FROM events WHERE kind = 'mismatch' AND received_at < $1)",
     "DELETE FROM withdrawals WHERE event IN (SELECT id FROM events WHERE received_at < $1) \
-     AND alert NOT IN (SELECT event FROM payloads)",
+     AND NOT EXISTS (SELECT 1 FROM payloads p JOIN events e ON e.id = p.event \
+     WHERE e.id = withdrawals.alert AND e.agent = withdrawals.agent AND e.kind = 'mismatch')",
     "DELETE FROM payloads WHERE event IN \
      (SELECT id FROM events WHERE kind = 'withdrawn' AND received_at < $1) \
      AND event NOT IN (SELECT event FROM withdrawals)",
@@ -40,22 +44,52 @@ const AUDIT_HEADS: [&str; 2] =
 /// A document stays as long as an alert whose content is held names it.
 const DOCUMENTS: [&str; 1] = ["DELETE FROM documents WHERE named_at < $1 \
      AND digest NOT IN (SELECT digest FROM named_documents)"];
-const ACTS: [&str; 1] = ["DELETE FROM acts WHERE at < $1"];
+/// The evidence of purges ends with the record of acts.
+const ACTS: [&str; 2] = ["DELETE FROM acts WHERE at < $1", "DELETE FROM purges WHERE at < $1"];
 
 /// The mark of the oldest of a kind.
 const fn oldest(kind: Kind) -> &'static str {
     match kind {
         Kind::References => "SELECT MIN(enrolled_at) FROM enrolments",
-        // A withdrawal stays as long as its alert; the alert's age is what counts.
+        // A withdrawal stays as long as its alert; then the alert's age is what counts.
         Kind::OpenAlerts => {
-            "SELECT MIN(received_at) FROM events WHERE kind = 'mismatch' AND id IN (SELECT event FROM payloads)"
+            "SELECT MIN(received_at) FROM events WHERE id IN (SELECT event FROM payloads) AND id NOT IN \
+             (SELECT w.event FROM withdrawals w JOIN events e ON e.id = w.alert AND e.agent = w.agent \
+             WHERE e.kind = 'mismatch' AND e.id IN (SELECT event FROM payloads))"
         }
-        Kind::AuditHeads => "SELECT MIN(received_at) FROM audit_heads",
+        Kind::AuditHeads => {
+            "SELECT MIN(at) FROM (SELECT received_at AS at FROM audit_heads \
+             UNION ALL SELECT last_at FROM audit_findings) AS held"
+        }
         Kind::Documents => {
             "SELECT MIN(named_at) FROM documents WHERE digest NOT IN (SELECT digest FROM named_documents)"
         }
-        Kind::Acts => "SELECT MIN(at) FROM acts",
+        Kind::Acts => "SELECT MIN(at) FROM (SELECT at FROM acts UNION ALL SELECT at FROM purges) AS held",
     }
+}
+
+/// Writes down that a run begins; its id. Nothing may be read before it: what
+/// another connection committed after that would make the first write fail.
+async fn begin(
+    tx: &mut Transaction<'_, Sqlite>,
+    kind: Kind,
+    cutoff: WallTime,
+    now: WallTime,
+) -> Result<String, StoreError> {
+    let run = uuid::Uuid::now_v7().to_string();
+    sqlx::query("INSERT INTO purges (at, kind, cutoff, deleted, run) VALUES ($1, $2, $3, 0, $4)")
+        .bind(now.as_millis())
+        .bind(kind.as_str())
+        .bind(cutoff.as_millis())
+        .bind(&run)
+        .execute(&mut **tx)
+        .await?;
+    Ok(run)
+}
+
+async fn mark(tx: &mut Transaction<'_, Sqlite>, kind: Kind) -> Result<Option<WallTime>, StoreError> {
+    let at: Option<i64> = sqlx::query_scalar(oldest(kind)).fetch_one(&mut **tx).await?;
+    Ok(at.map(WallTime::from_millis))
 }
 
 impl Store {
@@ -77,23 +111,19 @@ impl Store {
             Kind::Acts => &ACTS,
         };
         let mut tx = self.pool.begin().await?;
-        let mark = |at: Option<i64>| at.map(WallTime::from_millis);
-        let before = mark(sqlx::query_scalar(oldest(kind)).fetch_one(&mut *tx).await?);
+        let run = begin(&mut tx, kind, cutoff, now).await?;
+        let before = mark(&mut tx, kind).await?;
         let mut deleted = 0;
         for sql in statements {
             deleted += sqlx::query(*sql).bind(cutoff.as_millis()).execute(&mut *tx).await?.rows_affected();
         }
-        let oldest_left = mark(sqlx::query_scalar(oldest(kind)).fetch_one(&mut *tx).await?);
-        sqlx::query(
-            "INSERT INTO purges (at, kind, cutoff, deleted, oldest_left) VALUES ($1, $2, $3, $4, $5)",
-        )
-        .bind(now.as_millis())
-        .bind(kind.as_str())
-        .bind(cutoff.as_millis())
-        .bind(i64::try_from(deleted).unwrap_or(i64::MAX))
-        .bind(oldest_left.map(WallTime::as_millis))
-        .execute(&mut *tx)
-        .await?;
+        let oldest_left = mark(&mut tx, kind).await?;
+        sqlx::query("UPDATE purges SET deleted = $1, oldest_left = $2 WHERE run = $3")
+            .bind(i64::try_from(deleted).unwrap_or(i64::MAX))
+            .bind(oldest_left.map(WallTime::as_millis))
+            .bind(run)
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         Ok(Purged { deleted, oldest_deleted: before.filter(|_| deleted > 0), oldest_left })
     }
@@ -117,5 +147,52 @@ impl Store {
             oldest_left: oldest_left.map(WallTime::from_millis),
         };
         Ok(rows.into_iter().map(report).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sqlx::ConnectOptions;
+
+    use super::*;
+    use crate::bureau::store::options;
+
+    #[tokio::test]
+    async fn no_other_writer_comes_between_the_beginning_of_a_run_and_its_first_deletion() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = crate::bureau::store::tests::store(dir.path()).await;
+        let at = WallTime::from_millis;
+        let mut run = store.pool.begin().await.unwrap();
+        begin(&mut run, Kind::Acts, at(1), at(2)).await.unwrap();
+        mark(&mut run, Kind::Acts).await.unwrap();
+        let impatient = options(&dir.path().join("b.db")).busy_timeout(Duration::ZERO);
+        let mut other = impatient.connect().await.unwrap();
+        let write = "UPDATE meta SET value = value";
+        let locked = sqlx::query(write).execute(&mut other).await.unwrap_err();
+        assert!(locked.to_string().contains("locked"), "{locked}");
+        sqlx::query(ACTS[0]).bind(1).execute(&mut *run).await.unwrap();
+        run.commit().await.unwrap();
+        sqlx::query(write).execute(&mut other).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_purge_goes_through_whatever_is_written_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = crate::bureau::store::tests::store(dir.path()).await;
+        let at = WallTime::from_millis;
+        let writing = async {
+            for _ in 0..100 {
+                sqlx::query("UPDATE meta SET value = value").execute(&store.pool).await.unwrap();
+            }
+        };
+        let purging = async {
+            for n in 0..100 {
+                store.purge(Kind::Documents, at(n), at(n)).await.unwrap();
+            }
+        };
+        tokio::join!(writing, purging);
+        assert_eq!(store.purge_reports(1000).await.unwrap().len(), 100);
     }
 }

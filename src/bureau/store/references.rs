@@ -34,12 +34,14 @@ pub struct StoredReference {
 }
 
 /// What became of a reference that was handed in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Addition {
     /// It is stored.
     Added,
     /// The same photograph was enrolled before with the same model.
     SamePhoto,
+    /// It is enrolled for somebody else with the same model.
+    AnotherCardholder(CardholderId),
     /// The cardholder has [`MAX_REFERENCES`] for this model already.
     Full,
 }
@@ -74,6 +76,20 @@ impl Store {
         .await?;
         if done.rows_affected() == 0 {
             return Ok(Addition::SamePhoto);
+        }
+        // Two programs may enrol at once: what holds must hold where it is written.
+        let other: Option<String> = sqlx::query_scalar(
+            "SELECT cardholder FROM enrolments WHERE photo = $1 AND model = $2 AND preprocessing = $3 \
+             AND cardholder <> $4 ORDER BY enrolled_at LIMIT 1",
+        )
+        .bind(new.photo.to_string())
+        .bind(new.model.to_string())
+        .bind(i64::from(new.preprocessing))
+        .bind(new.cardholder.as_str())
+        .fetch_optional(&mut *tx)
+        .await?;
+        if let Some(other) = other {
+            return Ok(Addition::AnotherCardholder(parse("enrolments", &other)?));
         }
         let count: i64 = sqlx::query_scalar(
             "SELECT COUNT(*) FROM enrolments WHERE cardholder = $1 AND model = $2 AND preprocessing = $3",
@@ -165,6 +181,17 @@ mod tests {
         assert!(store.references(&cardholder).await.unwrap().is_empty());
         assert_eq!(add(0, 0).await, Addition::Added);
         assert_eq!(add(0, 1).await, Addition::SamePhoto);
+        let another: CardholderId = "P0002".parse().unwrap();
+        let new = NewReference {
+            cardholder: &another,
+            model: Sha256::of(b"m"),
+            preprocessing: 1,
+            template: &template,
+            photo: Sha256::of(&[0]),
+        };
+        let refused = store.add_reference(&new, WallTime::from_millis(1)).await.unwrap();
+        assert_eq!(refused, Addition::AnotherCardholder(cardholder.clone()));
+        assert!(store.references(&another).await.unwrap().is_empty());
         for n in 1..16 {
             assert_eq!(add(n, 1).await, Addition::Added);
         }

@@ -108,6 +108,11 @@ impl Bureau {
         wait_for("the bureau to end", || running.child.try_wait().unwrap())
     }
 
+    /// The program's process.
+    pub fn pid(&self) -> u32 {
+        self.running.as_ref().unwrap().child.id()
+    }
+
     fn log_file(&self) -> PathBuf {
         self.dir.path().join("bureau.log")
     }

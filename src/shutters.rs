@@ -1,5 +1,6 @@
 //! The shutters: no core dump may hold a face, no other process may look into
-//! this one, and no page of it may be written to swap.
+//! this one, and no page of it may be written to swap. The agent closes them, and
+//! the bureau where it serves or enrols: it holds references and alerts.
 //!
 //! The unit says the same (`LimitCORE=0`, `MemorySwapMax=0`); this holds for a
 //! process that was started by hand too. Pages are locked only where no limit
