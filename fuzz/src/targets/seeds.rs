@@ -71,7 +71,10 @@ fn cloud_event(kind: &str, data: Value) -> Value {
 }
 
 fn withdrawal() -> Value {
-    cloud_event("withdrawn", json!({ "alert": EPOCH, "reason": "settlement_cancelled" }))
+    let mut withdrawn = cloud_event("withdrawn", json!({ "alert": EPOCH, "reason": "settlement_cancelled" }));
+    // No event takes itself back.
+    withdrawn["id"] = "0190f0a4-0000-7000-8000-0000000000ff".into();
+    withdrawn
 }
 
 /// An alert, a withdrawal, the word of an expired one, a draft.

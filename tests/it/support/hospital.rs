@@ -461,7 +461,7 @@ key = "pki/box-1.key"
 [his]
 listen = "127.0.0.1:0"
 token = "keys/his.token"
-clock_error_ms = 300
+clock_error_ms = 150
 delay_ms = 5000
 [metrics]
 listen = "127.0.0.1:0"

@@ -53,7 +53,7 @@ pub async fn ill_bureau(dir: &Path, place: &Place, extent: Extent) -> io::Result
         ],
     )
     .await?;
-    through(&mut world, &proxy, &[Fault::Slow(Duration::from_secs(2)), Fault::Answer(599, None, "?")])
+    through(&mut world, &proxy, &[Fault::Answer(599, None, "?"), Fault::Slow(Duration::from_secs(2))])
         .await?;
     if extent == Extent::Full {
         // The box waits its whole 20 s for each of these.
