@@ -222,21 +222,10 @@ impl Reading {
             let what = format!("{}  {}", l.what.en, l.what.zh);
             (l.key.to_owned(), KindReport { what, ..KindReport::default() })
         };
-        let log = Checked {
-            head: None,
-            first: 1,
-            segments: 0,
-            checkpoints: 0,
-            unsigned_tail: 0,
-            keys: Vec::new(),
-            last_row: 0,
-            bytes: 0,
-            torn: 0,
-        };
         let report = Report {
             from,
             to,
-            log,
+            log: Checked::nothing(),
             records: 0,
             kinds: policy::LIMITS.into_iter().map(kind).collect(),
             verdicts: BTreeMap::new(),

@@ -62,6 +62,21 @@ pub fn verify(dir: &Path, trusted: Option<&PublicKey>) -> Result<Checked, AuditE
 }
 
 impl Checked {
+    /// Before the first record.
+    pub(super) const fn nothing() -> Self {
+        Self {
+            head: None,
+            first: 1,
+            segments: 0,
+            checkpoints: 0,
+            unsigned_tail: 0,
+            keys: Vec::new(),
+            last_row: 0,
+            bytes: 0,
+            torn: 0,
+        }
+    }
+
     /// Refuses a log whose last record is torn.
     ///
     /// # Errors
@@ -173,17 +188,7 @@ impl Chain {
             unsigned_claim: None,
             excused: false,
             signed_by: Vec::new(),
-            checked: Checked {
-                head: None,
-                first: 1,
-                segments: 0,
-                checkpoints: 0,
-                unsigned_tail: 0,
-                keys: Vec::new(),
-                last_row: 0,
-                bytes: 0,
-                torn: 0,
-            },
+            checked: Checked::nothing(),
         }
     }
 
