@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::HisTime;
 use crate::protocol::alert;
 use crate::protocol::id::{AgentId, CounterId, HospitalId, SettlementId};
 use crate::protocol::settlement::Settlement;
@@ -73,6 +74,11 @@ impl Draft {
     /// The counter where it happened.
     pub fn counter(&self) -> &CounterId {
         &self.data.counter
+    }
+
+    /// When its settlement was, by the HIS's clock.
+    pub(super) fn occurred_at(&self) -> HisTime {
+        self.data.occurred_at
     }
 
     /// Whether a settlement of somebody else at the same counter comes so near

@@ -2,7 +2,7 @@
 //! and `counterproof audit report`. They read, and change nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::civil::Date;
@@ -12,7 +12,7 @@ use crate::clock::WallTime;
 use crate::crypto::Sha256;
 use crate::crypto::sign::{PublicKey, SignatureError};
 use crate::privacy::audit::report::Report;
-use crate::privacy::audit::{AuditError, CEILING, Checked, folder, walk};
+use crate::privacy::audit::{AuditError, CEILING, Checked, folder, segments, walk};
 use crate::protocol::countersign::Countersigned;
 use crate::protocol::id::{AgentId, Epoch};
 
@@ -33,6 +33,11 @@ pub enum InspectError {
     /// The log itself.
     #[error(transparent)]
     Log(#[from] AuditError),
+    /// There is none.
+    #[error(
+        "{0} holds no audit log: --state is the box's state folder (agent.state in its configuration); a box that ran has one, so if this is its folder, it was emptied"
+    )]
+    NoLog(PathBuf),
     /// A head is not the bureau's.
     #[error("line {line} of the heads: {source}: are they this bureau's?")]
     Head {
@@ -118,7 +123,7 @@ pub fn check(state: &Path, against: &Against) -> Result<Inspected, InspectError>
     let mut seen: BTreeMap<u64, Sha256> = BTreeMap::new();
     let mut epochs: BTreeSet<Epoch> = BTreeSet::new();
     let wanted: BTreeSet<u64> = against.heads.iter().map(|h| h.audit.seq).collect();
-    let dir = folder(state);
+    let dir = existing(state)?;
     let checked = walk(&dir, against.key.as_ref(), &mut |record, hash| {
         epochs.insert(record.epoch);
         if wanted.contains(&record.seq) {
@@ -156,6 +161,13 @@ pub fn check(state: &Path, against: &Against) -> Result<Inspected, InspectError>
         heads_below,
         heads_of_other_logs: elsewhere.len(),
     })
+}
+
+/// The folder of a log that has at least one file.
+fn existing(state: &Path) -> Result<PathBuf, InspectError> {
+    let dir = folder(state);
+    let begun = dir.is_dir() && !segments(&dir)?.is_empty();
+    if begun { Ok(dir) } else { Err(InspectError::NoLog(state.to_owned())) }
 }
 
 /// What a check found, for people.
@@ -213,10 +225,10 @@ pub fn report(
     from: Option<Date>,
     to: Option<Date>,
     today: Date,
-) -> Result<Report, AuditError> {
+) -> Result<Report, InspectError> {
     let to = to.unwrap_or(today);
     let from = from.unwrap_or_else(|| to.saturating_sub(jiff::Span::new().days(30)));
-    Report::read(&folder(state), key, from, to)
+    Ok(Report::read(&existing(state)?, key, from, to)?)
 }
 
 #[cfg(test)]

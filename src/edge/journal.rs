@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, Params, Transaction, params};
 use serde_json::json;
 
 use crate::privacy::age::{Age, Moment};
@@ -127,7 +127,10 @@ impl Store {
         if self.row(&self.hash(&settlement.settlement_id))?.is_some() {
             return Ok(Vec::new());
         }
-        let held = self.due(Age::from_millis(i64::MAX))?;
+        // Every settlement asks this: only those near in time are opened.
+        let (at, reach_ms) = (settlement.occurred_at.timestamp().as_millisecond(), reach.as_millis() as i64);
+        let near = [at.saturating_sub(reach_ms), at.saturating_add(reach_ms)];
+        let held = self.held("occurred_at BETWEEN ?1 AND ?2", near)?;
         let mut ended = Vec::new();
         for (id, draft) in held {
             let Ok(draft) = draft else { continue };
@@ -241,7 +244,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let tx = self.connection.transaction()?;
         let changed = tx.execute(
-            "UPDATE settlements SET state = 'done', payload = NULL, draft = NULL, updated_at = ?2
+            "UPDATE settlements SET state = 'done', payload = NULL, draft = NULL, occurred_at = NULL, updated_at = ?2
              WHERE verification = ?1 AND state IN ('accepted', 'held')",
             params![verification.to_string(), now.age.as_millis()],
         )?;
@@ -269,9 +272,15 @@ impl Store {
         let plain = serde_json::to_vec(draft).map_err(|e| StoreError::Content(e.to_string()))?;
         let sealed = self.seal(&draft_label(verification), &plain, now.age)?;
         let changed = self.connection.execute(
-            "UPDATE settlements SET state = 'held', draft = ?2, release_at = ?3, updated_at = ?4
+            "UPDATE settlements SET state = 'held', draft = ?2, release_at = ?3, occurred_at = ?4, updated_at = ?5
              WHERE verification = ?1 AND state = 'accepted'",
-            params![verification.to_string(), sealed, release_at.as_millis(), now.age.as_millis()],
+            params![
+                verification.to_string(),
+                sealed,
+                release_at.as_millis(),
+                draft.occurred_at().timestamp().as_millisecond(),
+                now.age.as_millis()
+            ],
         )?;
         Ok(changed == 1)
     }
@@ -281,11 +290,15 @@ impl Store {
     /// # Errors
     /// If they cannot be read or opened.
     pub fn due(&self, now: Age) -> Result<Vec<Due>, StoreError> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT verification, draft FROM settlements WHERE state = 'held' AND release_at <= ?1 ORDER BY release_at",
-        )?;
-        let rows = statement
-            .query_map([now.as_millis()], |r| Ok((r.get::<_, String>(0)?, r.get::<_, Vec<u8>>(1)?)))?;
+        self.held("release_at <= ?1 ORDER BY release_at", [now.as_millis()])
+    }
+
+    /// Held mismatches that fit a condition, each opened if it can be.
+    fn held(&self, which: &str, values: impl Params) -> Result<Vec<Due>, StoreError> {
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT verification, draft FROM settlements WHERE state = 'held' AND {which}"
+        ))?;
+        let rows = statement.query_map(values, |r| Ok((r.get::<_, String>(0)?, r.get::<_, Vec<u8>>(1)?)))?;
         rows.map(|row| {
             let (id, sealed) = row?;
             let id: VerificationId =
@@ -340,7 +353,7 @@ impl Store {
         now: Moment,
     ) -> Result<bool, StoreError> {
         let changed = tx.execute(
-            "UPDATE settlements SET state = 'done', payload = NULL, draft = NULL, alert = ?2,
+            "UPDATE settlements SET state = 'done', payload = NULL, draft = NULL, occurred_at = NULL, alert = ?2,
              alert_state = 'alerted', updated_at = ?3 WHERE verification = ?1 AND state = 'held'",
             params![verification.to_string(), alert.to_string(), now.age.as_millis()],
         )?;

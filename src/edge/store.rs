@@ -102,6 +102,7 @@ const SCHEMA: &[&str] = &[
         made_at INTEGER NOT NULL         -- age
     );
     ALTER TABLE outbox ADD COLUMN tells_of INTEGER; -- seq of the event that expired, in the word of it
+    ALTER TABLE settlements ADD COLUMN occurred_at INTEGER; -- ms by the HIS's clock, while held
 ",
 ];
 

@@ -68,6 +68,14 @@ async fn an_inspector_checks_and_reads_the_log_and_one_changed_byte_is_found() {
     let stranger = BASE64.encode([7; 32]);
     assert!(!audit(h, &["verify", "--key", &stranger]).status.success());
 
+    // Another folder, as by a typing mistake, or one that was emptied, is no log in order.
+    for words in [["audit", "verify"], ["audit", "report"]] {
+        let nowhere = h.dir.join("portraits");
+        let wrong = Command::new(&h.programs.agent).args(words).arg("--state").arg(nowhere).output().unwrap();
+        let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
+        assert!(!wrong.status.success() && said.contains("holds no audit log"), "{said}");
+    }
+
     let report = audit(h, &["report", "--json"]);
     assert!(report.status.success(), "{}", String::from_utf8_lossy(&report.stderr));
     let told: Value = serde_json::from_slice(&report.stdout).unwrap();
