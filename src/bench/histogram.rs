@@ -1,4 +1,4 @@
-//! Score distributions of mated and non-mated templates as SVG: one panel
+//! Score distributions of one person and of two as SVG: one panel
 //! above the other, on one axis from -1 to 1.
 //!
 //! One self-contained picture, as [`super::svg`]'s: no scripts, no names, no
@@ -28,24 +28,36 @@ pub struct Panel<'a> {
     pub non_mated: &'a [f64],
 }
 
+/// What the two distributions are called.
+#[derive(Debug, Clone, Copy)]
+pub struct Kinds<'a> {
+    /// Of one person.
+    pub mated: &'a str,
+    /// Of two people.
+    pub non_mated: &'a str,
+    /// Of what.
+    pub of: &'a str,
+}
+
 /// The picture.
-pub fn to_svg(title: &str, panels: &[Panel<'_>]) -> String {
+pub fn to_svg(title: &str, kinds: Kinds<'_>, panels: &[Panel<'_>]) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
-    let _ = draw(title, panels, &mut out);
+    let _ = draw(title, kinds, panels, &mut out);
     out
 }
 
-fn draw(title: &str, panels: &[Panel<'_>], out: &mut String) -> std::fmt::Result {
+fn draw(title: &str, kinds: Kinds<'_>, panels: &[Panel<'_>], out: &mut String) -> std::fmt::Result {
     let height = HEAD + panels.len() as f64 * (PANEL + GAP) + 10.0;
     let title = escape(title);
+    let [mated, non_mated, of] = [kinds.mated, kinds.non_mated, kinds.of].map(escape);
     writeln!(
         out,
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" font-family="sans-serif" font-size="13" fill="#222" role="img">
 <title>{title}</title>
 <rect width="{WIDTH}" height="{height}" fill="#fff"/>
 <text x="{LEFT}" y="24" font-size="17">{title}</text>
-<text x="{LEFT}" y="43"><tspan fill="{MATED}">mated</tspan> and <tspan fill="{NON_MATED}">non-mated</tspan> templates, density over the cosine</text>"##
+<text x="{LEFT}" y="43"><tspan fill="{MATED}">{mated}</tspan> and <tspan fill="{NON_MATED}">{non_mated}</tspan> {of}, density over the cosine</text>"##
     )?;
     for (i, panel) in panels.iter().enumerate() {
         one(panel, HEAD + i as f64 * (PANEL + GAP) + 20.0, out)?;
@@ -95,7 +107,11 @@ mod tests {
         let scores = [-1.0, -0.999, 0.0, 0.5, 1.0, 1.0 + 1e-9];
         assert!((shares(&scores).iter().sum::<f64>() - 1.0).abs() < 1e-9);
         assert_eq!(shares(&[]).iter().sum::<f64>(), 0.0);
-        let svg = to_svg("<a>", &[Panel { title: "b & c", mated: &scores, non_mated: &[] }]);
+        let svg = to_svg(
+            "<a>",
+            Kinds { mated: "m", non_mated: "n", of: "x" },
+            &[Panel { title: "b & c", mated: &scores, non_mated: &[] }],
+        );
         assert!(svg.contains("&lt;a&gt;") && svg.contains("b &amp; c") && svg.ends_with("</svg>\n"));
     }
 }

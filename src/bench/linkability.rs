@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::histogram::{self, Panel};
+use super::histogram::{self, Kinds, Panel};
 use super::linkage::{Link, Linkability, dot, found_by_geometry};
 use super::list::PairList;
 use super::pairs::Work;
@@ -190,6 +190,9 @@ impl<'a> Data<'a> {
         Self { people: numbers.len(), pairs, twice: twice.into_values().collect() }
     }
 }
+
+/// What the two distributions are called.
+const KINDS: Kinds<'_> = Kinds { mated: "mated", non_mated: "non-mated", of: "templates" };
 
 /// A box's transform; each number is another box.
 fn transform(number: u8) -> Transform {
@@ -367,7 +370,7 @@ fn write_files(folder: &Path, report: &Report, scores: &LinkScores) -> Result<()
     .collect();
     let panels: Vec<Panel<'_>> =
         drawn.iter().map(|(title, [mated, non_mated])| Panel { title, mated, non_mated }).collect();
-    let svg = histogram::to_svg(&format!("Linkability of references, {}", report.model), &panels);
+    let svg = histogram::to_svg(&format!("Linkability of references, {}", report.model), KINDS, &panels);
     for (name, text) in [("linkability.svg", svg), ("linkability.json", json(report)? + "\n")] {
         let path = folder.join(name);
         std::fs::write(&path, text).map_err(failed(&path))?;

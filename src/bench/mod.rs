@@ -8,10 +8,15 @@
 //! Nothing here is used by the agent or the bureau's server.
 
 pub mod backdrop;
+pub mod calibrate;
+pub mod corpus;
+pub mod counters;
+pub mod drawn;
 pub mod histogram;
 pub mod linkability;
 pub mod linkage;
 pub mod list;
+pub mod logistic;
 pub mod pairs;
 pub mod rates;
 pub mod recovery;
@@ -19,6 +24,7 @@ pub mod report;
 pub mod scene;
 pub mod sessions;
 pub mod svg;
+pub mod tally;
 pub mod verification;
 
 use std::path::{Path, PathBuf};
@@ -27,7 +33,7 @@ use std::sync::Arc;
 use crate::camera::decode::DecodeError;
 use crate::crypto::transform::{Transform, TransformKey};
 use crate::protocol::reference::Template;
-use crate::verify::evidence::Subjects;
+use crate::verify::subjects::Subjects;
 use crate::vision::embed::DIMENSION;
 use crate::vision::manifest::ManifestError;
 use crate::vision::model::ModelError;
@@ -77,6 +83,8 @@ pub struct BenchArgs {
 pub enum Benchmark {
     /// One genuine verification, by step, beside one bare detection and embedding
     Verification(verification::VerificationArgs),
+    /// Write the drawn camera's pictures as a data set for `evaluate sessions`
+    Scenes(drawn::ScenesArgs),
 }
 
 /// Runs `counterproof bench`.
@@ -86,6 +94,7 @@ pub enum Benchmark {
 pub fn time(args: &BenchArgs) -> Result<(), BenchError> {
     match &args.what {
         Benchmark::Verification(args) => verification::run(args),
+        Benchmark::Scenes(args) => drawn::run(args),
     }
 }
 
@@ -145,6 +154,9 @@ pub enum BenchError {
     /// The calibration.
     #[error(transparent)]
     Calibration(#[from] crate::verify::calibration::CalibrationError),
+    /// Not enough data for what was asked.
+    #[error("too little data: {0}")]
+    TooLittle(String),
     /// A sample does not do what it must.
     #[error("the samples: {0}: run models/fetch")]
     Sample(String),

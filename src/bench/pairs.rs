@@ -8,6 +8,7 @@
 //! refuses no poor picture and expects bystanders: of several faces it takes
 //! the large and central one.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -203,13 +204,42 @@ impl<'a> Work<'a> {
         let enrolled = self.references == References::Enrolled;
         let mut out = Embedded::default();
         if task.is_left && enrolled {
-            out.reference = Some(vision.reference(&crop)?);
+            out.reference = Some(vision.reference(&crop)?.0);
         }
         if task.is_right || !enrolled {
             out.probe = Some(vision.embed(&crop)?);
         }
         Ok(Some(out))
     }
+}
+
+/// Scores of a list's pairs with the person of the left picture and whether it is
+/// one person's pair; also how many people there are. A folder is a person; pairs
+/// with a picture that shows no face are left out.
+pub(super) fn scores_with_people(
+    pairs: &Path,
+    images: &Path,
+    manifest: &Manifest,
+) -> Result<(usize, Vec<(usize, f32, bool)>), BenchError> {
+    let list = PairList::read(pairs, images)?;
+    let mut models = (0..processors())
+        .map(|_| Vision::load(manifest, &Wanted::default()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let embedded = Work::of(&list, References::Enrolled).through(models.iter_mut())?;
+    let mut people: BTreeMap<&Path, usize> = BTreeMap::new();
+    let transform = super::transform();
+    let mut out = Vec::new();
+    for pair in &list.pairs {
+        let folder = list.pictures[pair.left].parent().unwrap_or(Path::new(""));
+        let next = people.len();
+        let person = *people.entry(folder).or_insert(next);
+        let both = embedded[pair.left].as_ref().zip(embedded[pair.right].as_ref());
+        let score = both.and_then(|(left, right)| {
+            right.probe.as_ref()?.protect(&transform)?.compare(&left.reference.as_ref()?.protect(&transform)?)
+        });
+        out.extend(score.map(|score| (person, score, pair.same)));
+    }
+    Ok((people.len(), out))
 }
 
 /// The face that a photograph is of, aligned; `None` if no face is found.
@@ -288,7 +318,7 @@ fn write_files(folder: &Path, report: &Report, args: &PairsArgs) -> Result<(), B
 
 /// Counts pictures on standard error: one line that changes on a terminal,
 /// a line now and then elsewhere.
-struct Progress {
+pub(super) struct Progress {
     done: usize,
     all: usize,
     since: Instant,
@@ -297,12 +327,12 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(all: usize) -> Self {
+    pub(super) fn new(all: usize) -> Self {
         let now = Instant::now();
         Self { done: 0, all, since: now, shown: now, terminal: std::io::stderr().is_terminal() }
     }
 
-    fn one_more(&mut self) {
+    pub(super) fn one_more(&mut self) {
         self.done += 1;
         let wait = if self.terminal { Duration::from_millis(200) } else { Duration::from_secs(10) };
         if self.done < self.all && self.shown.elapsed() < wait {
@@ -313,7 +343,7 @@ impl Progress {
         let end = if self.terminal && self.done < self.all { '\r' } else { '\n' };
         let mut err = std::io::stderr().lock();
         // Progress that cannot be shown is no reason to stop.
-        let _ = write!(err, "{} of {} pictures, {rate:.0} a second {end}", self.done, self.all);
+        let _ = write!(err, "{} of {}, {rate:.0} a second {end}", self.done, self.all);
         let _ = err.flush();
     }
 }

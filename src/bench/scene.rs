@@ -246,7 +246,7 @@ mod tests {
         let frame = decode::still(&manifest.sample(id).unwrap()).unwrap();
         let face = vision.find_in_still(&frame).unwrap()[0];
         let crop = vision.align(&frame, &face);
-        let reference = vision.reference(&crop).unwrap().protect(&crate::bench::transform()).unwrap();
+        let reference = vision.reference(&crop).unwrap().0.protect(&crate::bench::transform()).unwrap();
         (frame, face, reference)
     }
 
@@ -301,7 +301,7 @@ mod tests {
                 assert_eq!(faces.len(), 1, "{id}, frame {n}: {faces:?}");
                 assert!((130.0..200.0).contains(&faces[0].height()), "{id}, frame {n}: {faces:?}");
                 let crop = vision.align(&frame, &faces[0]);
-                let flaws = vision.judge(&frame, &faces[0], &crop).flaws(&Gate::PROBE);
+                let flaws = vision.judge(&frame, &Region::WHOLE, &faces[0], &crop).flaws(&Gate::PROBE);
                 assert!(flaws.is_empty(), "{id}, frame {n}: {flaws:?}");
                 let probe = vision.embed(&crop).unwrap().protect(&transform).unwrap();
                 let like_own = probe.compare(&own).unwrap();

@@ -18,8 +18,8 @@ use crate::clock::BoxTime;
 use crate::frame::{Codec, Frame, Region, Sample};
 use crate::verify::Verdict;
 use crate::verify::calibration::Calibration;
-use crate::verify::evidence::Subjects;
 use crate::verify::session::{self, Rules};
+use crate::verify::subjects::Subjects;
 use crate::vision::align::Crop;
 use crate::vision::cost::{Costs, Step, thread_cpu};
 use crate::vision::detect::Looking;
@@ -93,9 +93,14 @@ pub fn run(args: &VerificationArgs) -> Result<(), BenchError> {
     print(args, &costs, &Beside { raw, overwrite, original })
 }
 
+/// As on a box: with the liveness model.
+fn wanted() -> Wanted {
+    Wanted { liveness: Some(Wanted::liveness_model()), ..Wanted::default() }
+}
+
 impl Bench {
     fn new(manifest: &Manifest, args: &VerificationArgs) -> Result<Self, BenchError> {
-        let mut vision = Vision::load(manifest, &Wanted::default())?;
+        let mut vision = Vision::load(manifest, &wanted())?;
         let (calibration, _) = Calibration::read(&find_manifest(&args.calibration), vision.recognizer())?;
         let still = |id: &str| -> Result<Frame, BenchError> {
             decode::still(&manifest.sample(id)?)
@@ -119,7 +124,7 @@ impl Bench {
             .collect();
         Ok(Self {
             vision,
-            rules: Rules::counter(calibration.thresholds, Region::WHOLE),
+            rules: Rules::counter(Arc::new(calibration), Region::WHOLE),
             subjects: super::cardholder(&super::transform(), &reference.template)
                 .ok_or_else(|| refused("portrait-b1: its embedding does not fit the transform".into()))?,
             samples,
@@ -129,7 +134,7 @@ impl Bench {
     /// One genuine verification, its moment another each time.
     fn verification(&mut self, n: u32) -> Result<Costs, BenchError> {
         let moment = BoxTime::from_millis(1000 + u64::from(n % PICTURES) * 67);
-        let ran = session::run(&mut self.vision, self.rules, &self.subjects, &self.samples, moment)?;
+        let ran = session::run(&mut self.vision, self.rules.clone(), &self.subjects, &self.samples, moment)?;
         match ran.verdict {
             Verdict::Match(_) => Ok(ran.costs),
             other => Err(BenchError::Sample(format!("a genuine verification ended as {}", other.outcome()))),
@@ -160,7 +165,7 @@ impl Bench {
 
     /// Prepared embedding over the same file as it comes, interleaved.
     fn original_embedding(&mut self, manifest: &Manifest, runs: u32) -> Result<f64, BenchError> {
-        let mut original = Vision::load_unprepared(manifest, &Wanted::default())?;
+        let mut original = Vision::load_unprepared(manifest, &wanted())?;
         let frame = decode::sample(&self.samples[0])
             .map_err(|source| BenchError::Picture { path: PathBuf::from("scene"), source })?;
         let faces = self.vision.detect(&frame, &Region::WHOLE, Looking::COUNTER)?;
@@ -178,11 +183,11 @@ impl Bench {
     }
 }
 
-fn ms(d: Duration) -> f64 {
+pub(super) fn ms(d: Duration) -> f64 {
     d.as_secs_f64() * 1000.0
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

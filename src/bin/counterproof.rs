@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use counterproof::bench::calibrate::{self, CalibrateArgs};
 use counterproof::bench::{self, BenchArgs, EvaluateArgs};
 use counterproof::crypto::keys::{make_keys, replace_root_key};
 use counterproof::crypto::sign::PublicKey;
@@ -52,6 +53,8 @@ enum Command {
     },
     /// Measure accuracy on data sets.
     Evaluate(EvaluateArgs),
+    /// Make a calibration: what a comparison score is worth, and where the boundaries lie.
+    Calibrate(CalibrateArgs),
     /// Measure what a verification costs.
     Bench(BenchArgs),
     /// Check a bundle that a bureau exported, without a network.
@@ -169,6 +172,7 @@ fn main() -> ExitCode {
         Command::Check { config, json } => run_check(&config, json),
         Command::Policy { command } => return run_policy(&command),
         Command::Evaluate(args) => bench::run(&args).map_err(|e| e.to_string()),
+        Command::Calibrate(args) => calibrate::run(&args).map_err(|e| e.to_string()),
         Command::Bench(args) => bench::time(&args).map_err(|e| e.to_string()),
         Command::Keys { out, replace_root: true, .. } => run_replace_root(&out),
         Command::Keys { out, name, .. } => run_keys(&out, &name.unwrap_or_default()),

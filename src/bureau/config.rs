@@ -117,7 +117,7 @@ impl Default for ReferencesConfig {
 
 impl Default for ModelsConfig {
     fn default() -> Self {
-        let Wanted { detector, recognizer } = Wanted::default();
+        let Wanted { detector, recognizer, .. } = Wanted::default();
         Self { manifest: "models/models.toml".into(), detector, recognizer }
     }
 }

@@ -92,6 +92,8 @@ pub fn signing_key(config: &Config) -> Result<SigningKey, BureauError> {
 pub fn load_vision(config: &Config) -> Result<Vision, BureauError> {
     let models = &config.models;
     let manifest = Manifest::read(&models.manifest).map_err(ModelError::from)?;
-    let wanted = Wanted { detector: models.detector.clone(), recognizer: models.recognizer.clone() };
+    // Photographs are enrolled by people who see them; nobody holds one to a camera.
+    let (detector, recognizer) = (models.detector.clone(), models.recognizer.clone());
+    let wanted = Wanted { detector, recognizer, liveness: None };
     Ok(Vision::load(&manifest, &wanted)?)
 }

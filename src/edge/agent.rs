@@ -103,12 +103,13 @@ impl Eyes {
     /// Naming the model or calibration that is not in order.
     pub fn open(config: &Config) -> Result<Self, AgentError> {
         let manifest = Arc::new(Manifest::read(&config.models.manifest)?);
-        let first = Vision::load(&manifest, &config.models.wanted)?;
-        let (calibration, calibration_digest) =
-            Calibration::read(&config.decision.calibration, first.recognizer())?;
+        let first = Vision::load(&manifest, &config.wanted())?;
+        let path = &config.decision.calibration;
+        let (calibration, calibration_digest) = Calibration::read(path, first.recognizer())?;
+        calibration.fits_liveness(path, first.liveness_sha256())?;
         let mut models = vec![first];
         while models.len() < config.decision.workers {
-            models.push(Vision::load(&manifest, &config.models.wanted)?);
+            models.push(Vision::load(&manifest, &config.wanted())?);
         }
         Ok(Self { models, manifest, calibration, calibration_digest })
     }
@@ -182,8 +183,7 @@ async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) ->
     let config = &context.config;
     let deadline = Duration::from_millis(config.bureau.reference_deadline_ms);
     let references = References::new(client.clone(), &config.bureau.url, deadline, recognizer);
-    let workers =
-        Workers::start(models, config.decision.queue, &manifest, &config.models.wanted, &context.watch)?;
+    let workers = Workers::start(models, config.decision.queue, &manifest, &config.wanted(), &context.watch)?;
     let stop = Arc::new(AtomicBool::new(false));
     let counters = cameras::start(&context, &stop)?;
     let rings = counters.iter().map(|(_, ring)| Arc::clone(ring)).collect();

@@ -108,12 +108,14 @@ pub async fn check(path: &Path) -> Report {
         report.add("policy", Level::Warning, warning);
     }
     let config = &effective.config;
-    let LivenessMode::Off = config.liveness.mode;
-    report.add(
-        "liveness",
-        Level::Warning,
-        "off (liveness.mode = \"off\"): a photograph held to the camera is not told from a face",
-    );
+    match config.liveness.mode {
+        LivenessMode::Off => report.add(
+            "liveness",
+            Level::Warning,
+            "off (liveness.mode = \"off\"): a photograph held to the camera is not told from a face",
+        ),
+        LivenessMode::Averaged => report.add("liveness", Level::Ok, "averaged over the views of a face"),
+    }
     report.result("root key", keys::read_root_key(&config.keys.root), |_| {
         "readable, and by this user alone".into()
     });

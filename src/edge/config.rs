@@ -161,8 +161,20 @@ pub struct Liveness {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LivenessMode {
-    /// Off. This version has no other.
+    /// Off: a photograph held to the camera is not told from a face.
     Off,
+    /// Averaged over the views of a face; a doubt, never an accusation.
+    Averaged,
+}
+
+impl LivenessMode {
+    /// Its word in configurations and postures.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Averaged => "averaged",
+        }
+    }
 }
 
 /// `[[counters]]`
@@ -294,6 +306,16 @@ impl Validate for Config {
         }
         out.extend(self.metrics.as_ref().and_then(Listen::problem));
         out
+    }
+}
+
+impl Config {
+    /// The models to load: the liveness model only where it is switched on.
+    pub fn wanted(&self) -> Wanted {
+        let named = self.models.wanted.clone();
+        let liveness = named.liveness.unwrap_or_else(Wanted::liveness_model);
+        let on = self.liveness.mode == LivenessMode::Averaged;
+        Wanted { liveness: on.then_some(liveness), ..named }
     }
 }
 

@@ -44,7 +44,7 @@ pub struct Context {
     /// The privacy policy in force.
     pub policy: Policy,
     /// The calibration in force.
-    pub calibration: Calibration,
+    pub calibration: Arc<Calibration>,
     /// What goes into alerts.
     pub in_force: InForce,
     /// The time.
@@ -118,7 +118,7 @@ impl Context {
             watch: Watch::new(Arc::clone(&clock)),
             config,
             policy,
-            calibration,
+            calibration: Arc::new(calibration),
             in_force,
             clock,
             audit_waits: Notify::new(),

@@ -25,8 +25,8 @@ use crate::protocol::id::{CardholderId, CounterId, SettlementId, VerificationId}
 use crate::protocol::settlement::Settlement;
 use crate::protocol::verdict::{Inconclusive, NotAssessed, Outcome};
 use crate::verify::Verdict;
-use crate::verify::evidence::Subjects;
 use crate::verify::session::{Ran, Rules};
+use crate::verify::subjects::Subjects;
 
 use super::alerts::Draft;
 use super::config;
@@ -329,7 +329,7 @@ impl Actor {
             lock(&self.judged).insert(o.id, entry);
             let samples = self.ring.between(window.0, window.1);
             let closed = Closed {
-                rules: Rules::counter(self.context().calibration.thresholds, self.settings.region),
+                rules: Rules::counter(Arc::clone(&self.context().calibration), self.settings.region),
                 open: o,
                 window,
                 samples,

@@ -256,7 +256,7 @@ impl Reporter {
             outbox_waiting: outbox.waiting,
             outbox_set_aside: outbox.set_aside,
             audit: c.audit_head().ok_or("the audit log is empty")?,
-            liveness: "off".into(),
+            liveness: c.config.liveness.mode.as_str().into(),
             troubles,
         })
     }

@@ -25,7 +25,7 @@ use crate::protocol::settlement::Settlement;
 use crate::protocol::transform::TransformGrant;
 use crate::protocol::verdict::NotAssessed;
 use crate::protocol::{REFERENCES_PATH, TRANSFORM_PATH};
-use crate::verify::evidence::{SubjectError, Subjects};
+use crate::verify::subjects::{SubjectError, Subjects};
 use crate::vision::ModelIdentity;
 use crate::vision::embed::DIMENSION;
 

@@ -14,8 +14,8 @@ use tracing::error;
 use crate::clock::BoxTime;
 use crate::frame::Sample;
 use crate::heart::Heart;
-use crate::verify::evidence::Subjects;
 use crate::verify::session::{self, Ran, Rules};
+use crate::verify::subjects::Subjects;
 use crate::vision::manifest::Manifest;
 use crate::vision::model::ModelError;
 use crate::vision::{Vision, Wanted};
@@ -114,7 +114,7 @@ fn look(
     answer: oneshot::Sender<Option<Ran>>,
     reload: &impl Fn() -> Result<Vision, ModelError>,
 ) {
-    let run = || session::run(vision, job.rules, &job.subjects, &job.samples, job.moment);
+    let run = || session::run(vision, job.rules.clone(), &job.subjects, &job.samples, job.moment);
     let ran = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(ran)) => Some(ran),
         Ok(Err(e)) => {

@@ -149,12 +149,16 @@ pub struct Mismatch {
 pub struct Comparison {
     /// SHA-256 of the recognizer's file.
     pub model: Sha256,
-    /// Mean comparison score (cosine, -1 to 1) of the best-fitting person.
+    /// Comparison score (cosine, -1 to 1) of all views together, of the best-fitting person.
     #[serde(deserialize_with = "finite")]
     pub score: f32,
-    /// At or below this mean score the verdict is mismatch.
+    /// At or below this score of so many views the verdict is mismatch.
     #[serde(deserialize_with = "finite")]
     pub threshold: f32,
+    /// What the score says, as the calibration has it: natural logarithm of how
+    /// much likelier it is if the person may be there than if not.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "finite_if_any")]
+    pub log_likelihood_ratio: Option<f32>,
     /// Separate probes of the face that was seen best.
     pub probes: u32,
     /// Milliseconds between the first and the last of them.
@@ -187,6 +191,10 @@ fn finite<'de, D: serde::Deserializer<'de>>(d: D) -> Result<f32, D::Error> {
     let v = f32::deserialize(d)?;
     let what = || serde::de::Error::custom(format!("found {v}; expected a finite 32-bit number"));
     if v.is_finite() { Ok(v) } else { Err(what()) }
+}
+
+fn finite_if_any<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<f32>, D::Error> {
+    finite(d).map(Some)
 }
 
 /// Digests of what was in force.
@@ -335,6 +343,7 @@ pub(crate) mod tests {
                     model: Sha256::of(b"m"),
                     score: 0.04,
                     threshold: 0.25,
+                    log_likelihood_ratio: Some(-7.5),
                     probes: 5,
                     span_ms: 3200,
                     faces: 1,

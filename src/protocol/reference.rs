@@ -104,6 +104,21 @@ impl Protected {
         self.transform
     }
 
+    /// The weighted mean of several templates, scaled to unit length; `None`
+    /// without any, if they do not fit each other, or if they cancel out.
+    pub fn pool<'a>(templates: impl IntoIterator<Item = (&'a Self, f32)>) -> Option<Self> {
+        let mut all = templates.into_iter();
+        let (first, weight) = all.next()?;
+        let mut sum: Vec<f32> = first.template.values().iter().map(|v| v * weight).collect();
+        for (other, weight) in all {
+            if other.transform != first.transform || other.dimension() != sum.len() {
+                return None;
+            }
+            sum.iter_mut().zip(other.template.values()).for_each(|(s, v)| *s += v * weight);
+        }
+        Some(Self { template: Template::from_raw(sum).ok()?, transform: first.transform })
+    }
+
     /// How many numbers it has.
     pub fn dimension(&self) -> usize {
         self.template.0.len()
@@ -212,6 +227,18 @@ mod tests {
         assert_eq!(usable.len(), 1);
         assert!((usable[0].compare(&reference).unwrap() - 1.0).abs() < 1e-6);
         assert!(read.usable(model, 8).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_pool_lies_between_its_templates_and_only_of_one_transform() {
+        let (a, b) = (protected([1.0, 0.0, 0.0], 1), protected([0.0, 1.0, 0.0], 1));
+        let pool = Protected::pool([(&a, 1.0), (&b, 1.0)]).unwrap();
+        assert!((pool.compare(&a).unwrap() - 0.5f32.sqrt()).abs() < 1e-6);
+        let heavy = Protected::pool([(&a, 9.0), (&b, 1.0)]).unwrap();
+        assert!(heavy.compare(&a) > pool.compare(&a));
+        assert!(Protected::pool([(&a, 1.0), (&protected([0.0, 1.0, 0.0], 2), 1.0)]).is_none());
+        assert!(Protected::pool([(&a, 1.0), (&protected([-1.0, 0.0, 0.0], 1), 1.0)]).is_none());
+        assert!(Protected::pool([]).is_none());
     }
 
     proptest! {

@@ -35,12 +35,32 @@ words! {
     Inconclusive {
         /// Nobody was seen in the region.
         NoFace = "no_face",
-        /// A face was seen, but never well enough.
-        PoorQuality = "poor_quality",
+        /// A face was seen, but too far away.
+        TooSmall = "too_small",
+        /// Something was seen that is hardly a face.
+        DoubtfulFace = "doubtful_face",
+        /// The head was turned, nodding or tilted.
+        TurnedAway = "turned_away",
+        /// Out of focus or moving.
+        Blurred = "blurred",
+        /// Too little light on the face.
+        TooDark = "too_dark",
+        /// Too much light on the face.
+        TooBright = "too_bright",
+        /// Flat light, fog on the lens, a hand before it.
+        LowContrast = "low_contrast",
+        /// The face was cut by the edge of the region or the picture.
+        Truncated = "truncated",
+        /// Mouth and chin were hidden: a mask, a scarf, a hand, a bandage.
+        Occluded = "occluded",
         /// A face was seen well, but in too few separate views.
         TooFewViews = "too_few_views",
         /// The comparison scores lie between the two thresholds.
         ScoresBetween = "scores_between",
+        /// Views that were taken for one person's are unlike each other.
+        ViewsDisagree = "views_disagree",
+        /// A picture of a person may have been held to the camera.
+        PresentationAttackSuspected = "presentation_attack_suspected",
         /// Somebody else was there who was not seen well.
         OthersNotWellSeen = "others_not_well_seen",
         /// The neighbours' settlements leave too little of the window.

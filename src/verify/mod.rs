@@ -1,8 +1,9 @@
 //! From samples and references to a verdict.
 //!
 //! [`session::Session`] is a plain object, used alike by the agent and by
-//! evaluation; [`evidence`] holds the rule that decides; [`calibration`] the
-//! thresholds, bound to the one model they were made for.
+//! evaluation; [`subjects`] are whoever may be there; [`person`] is what was
+//! seen of one face; [`evidence`] holds the rule that decides; [`calibration`]
+//! says what a score is worth, for the one model it was made for.
 //!
 //! Promises: a probe is compared with one cardholder's references and those of
 //! that settlement's declared proxies, and there is no type here that could
@@ -11,7 +12,9 @@
 
 pub mod calibration;
 pub mod evidence;
+pub mod person;
 pub mod session;
+pub mod subjects;
 
 use crate::protocol::verdict::{Inconclusive, Outcome};
 
@@ -24,7 +27,7 @@ pub enum Verdict {
     Match(Present),
     /// Somebody was seen well, and it was neither.
     Mismatch(Mismatch),
-    /// Nothing can be said; with the best mean score, where there was one.
+    /// Nothing can be said; with the best comparison score, where there was one.
     Inconclusive(Inconclusive, Option<f32>),
 }
 

@@ -19,14 +19,16 @@ use crate::vision::model::ModelError;
 use crate::vision::quality::Gate;
 
 use super::Verdict;
-use super::calibration::Thresholds;
-use super::evidence::{Evidence, Subjects};
+use super::calibration::Calibration;
+use super::evidence::Evidence;
+use super::person::Seen;
+use super::subjects::Subjects;
 
 /// How a session looks at frames.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Rules {
-    /// When views are enough.
-    pub thresholds: Thresholds,
+    /// What scores are worth, and when views are enough.
+    pub calibration: Arc<Calibration>,
     /// Where faces are looked for.
     pub region: Region,
     /// At what size.
@@ -41,9 +43,9 @@ pub struct Rules {
 
 impl Rules {
     /// The usual ones for a counter.
-    pub fn counter(thresholds: Thresholds, region: Region) -> Self {
+    pub fn counter(calibration: Arc<Calibration>, region: Region) -> Self {
         Self {
-            thresholds,
+            calibration,
             region,
             looking: Looking::COUNTER,
             gate: Gate::PROBE,
@@ -70,8 +72,8 @@ pub struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Nothing seen yet.
-    pub fn new(vision: &Vision, rules: Rules, subjects: &'a Subjects) -> Self {
-        let evidence = Evidence::new(subjects, rules.thresholds, vision.recognizer().sha256);
+    pub fn new(rules: Rules, subjects: &'a Subjects) -> Self {
+        let evidence = Evidence::new(subjects, Arc::clone(&rules.calibration));
         Self { rules, evidence, follower: Follower::default() }
     }
 
@@ -83,7 +85,7 @@ impl<'a> Session<'a> {
         let faces = vision.detect(frame, &self.rules.region, self.rules.looking)?;
         let people = self.follower.assign(at, &faces);
         for (face, person) in faces.iter().zip(people) {
-            self.evidence.sighting(person, face.score);
+            self.evidence.sighting(person, face, face.touches_edge(frame, &self.rules.region));
             if let Some(verdict) = self.look(vision, frame, at, face, person)? {
                 return Ok(Progress::Decided(verdict));
             }
@@ -103,13 +105,17 @@ impl<'a> Session<'a> {
             return Ok(None);
         }
         let crop = vision.align(frame, face);
-        let quality = vision.judge(frame, face, &crop);
-        if !quality.flaws(&self.rules.gate).is_empty() {
+        let quality = vision.judge(frame, &self.rules.region, face, &crop);
+        let flaws = quality.flaws(&self.rules.gate);
+        if !flaws.is_empty() {
+            self.evidence.flawed(person, &flaws);
             return Ok(None);
         }
         let probe = Arc::new(vision.embed(&crop)?);
+        let liveness = vision.liveness(frame, face)?;
+        let seen = Seen { at, probe, quality, liveness };
         let evidence = &mut self.evidence;
-        Ok(vision.costs().measure(Step::Decide, || evidence.view(person, at, probe, quality)))
+        Ok(vision.costs().measure(Step::Decide, || evidence.view(person, seen)))
     }
 
     /// The verdict when no more frames come.
@@ -127,6 +133,8 @@ pub struct Ran {
     pub frames: u32,
     /// Frames that could not be decoded.
     pub unreadable: u32,
+    /// Camera time between the earliest and the latest of those looked at.
+    pub span: Duration,
     /// CPU by step.
     pub costs: Costs,
 }
@@ -144,10 +152,12 @@ pub fn run(
     moment: BoxTime,
 ) -> Result<Ran, ModelError> {
     vision.costs().take();
-    let mut session = Session::new(vision, rules, subjects);
+    let order = outward(samples, moment, rules.spacing, rules.frames);
+    let mut session = Session::new(rules, subjects);
     let (mut frames, mut unreadable) = (0, 0);
     let mut decided = None;
-    for sample in outward(samples, moment, rules.spacing, rules.frames) {
+    let mut looked = Vec::new();
+    for sample in order {
         let frame: Result<Frame, DecodeError> =
             vision.costs().measure(Step::Decode, || decode::sample(sample));
         let Ok(frame) = frame else {
@@ -155,6 +165,7 @@ pub fn run(
             continue;
         };
         frames += 1;
+        looked.push(sample.at());
         if let Progress::Decided(verdict) = session.push(vision, &frame, sample.at())? {
             decided = Some(verdict);
             break;
@@ -165,7 +176,11 @@ pub fn run(
         None if frames == 0 => Verdict::Inconclusive(Inconclusive::UnreadableFrames, None),
         None => session.finish(),
     };
-    Ok(Ran { verdict, frames, unreadable, costs: vision.costs().take() })
+    let span = match (looked.iter().min(), looked.iter().max()) {
+        (Some(first), Some(last)) => last.since(*first),
+        _ => Duration::ZERO,
+    };
+    Ok(Ran { verdict, frames, unreadable, span, costs: vision.costs().take() })
 }
 
 /// The samples to look at, in the order to do so: the one nearest the moment,

@@ -26,13 +26,17 @@ pub enum Step {
     EmbedInput,
     /// The recognizer's inference.
     EmbedInference,
+    /// Cutting and scaling for the liveness model.
+    LivenessInput,
+    /// The liveness model's inference.
+    LivenessInference,
     /// Following faces, comparing, deciding.
     Decide,
 }
 
 impl Step {
     /// Every step, in order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Decode,
         Self::DetectInput,
         Self::DetectInference,
@@ -41,6 +45,8 @@ impl Step {
         Self::Quality,
         Self::EmbedInput,
         Self::EmbedInference,
+        Self::LivenessInput,
+        Self::LivenessInference,
         Self::Decide,
     ];
 
@@ -55,13 +61,15 @@ impl Step {
             Self::Quality => "quality",
             Self::EmbedInput => "embed_input",
             Self::EmbedInference => "embed_inference",
+            Self::LivenessInput => "liveness_input",
+            Self::LivenessInference => "liveness_inference",
             Self::Decide => "decide",
         }
     }
 
     /// Whether it is a model's inference.
     pub const fn is_inference(self) -> bool {
-        matches!(self, Self::DetectInference | Self::EmbedInference)
+        matches!(self, Self::DetectInference | Self::EmbedInference | Self::LivenessInference)
     }
 }
 

@@ -65,6 +65,17 @@ impl Face {
         both / (self.width() * self.height() + other.width() * other.height() - both)
     }
 
+    /// Whether its box touches the edge of the region or of the frame, to a
+    /// hundredth of the frame.
+    pub fn touches_edge(&self, frame: &Frame, region: &Region) -> bool {
+        let (w, h) = (frame.width() as f32, frame.height() as f32);
+        let [x0, y0, x1, y1] = self.edges;
+        x0 <= (region.x + 0.01) * w
+            || y0 <= (region.y + 0.01) * h
+            || x1 >= (region.x + region.w - 0.01) * w
+            || y1 >= (region.y + region.h - 0.01) * h
+    }
+
     fn map(mut self, scale: f32, left: f32, top: f32) -> Self {
         let [x0, y0, x1, y1] = self.edges;
         self.edges = [x0 * scale + left, y0 * scale + top, x1 * scale + left, y1 * scale + top];

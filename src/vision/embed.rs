@@ -40,30 +40,41 @@ const PLANE: usize = SIDE * SIDE;
 ///     p.protect(box_s)?.compare(r)
 /// }
 /// ```
-pub struct Probe(Template);
+pub struct Probe {
+    template: Template,
+    unified_quality: f32,
+}
 
 impl Probe {
     /// The probe under a box's transform; `None` if that has another dimension.
     pub fn protect(&self, transform: &Transform) -> Option<ProtectedProbe> {
-        self.0.protect(transform).map(ProtectedProbe)
+        self.template.protect(transform).map(ProtectedProbe)
+    }
+
+    /// Length of the embedding before it was scaled to 1, about 5 to 16 for this
+    /// recognizer: how well the face is seen as a whole, ISO/IEC 29794-5's unified
+    /// quality score in the sense of MagFace (Q. Meng et al., CVPR 2021). Of one
+    /// model only, and comparable within one camera rather than between two.
+    pub fn unified_quality(&self) -> f32 {
+        self.unified_quality
     }
 
     /// Cosine with another probe of the same settlement, to tell whether two
     /// views are one; `None` if their lengths differ.
     pub fn likeness(&self, other: &Self) -> Option<f32> {
-        dot(self.0.values(), other.0.values())
+        dot(self.template.values(), other.template.values())
     }
 
     /// The numbers: only in a program that is built to leak them.
     #[cfg(feature = "leak")]
     pub(crate) fn exposed(&self) -> &[f32] {
-        self.0.values()
+        self.template.values()
     }
 
     /// A probe at a known place, for tests of the rule that decides.
     #[cfg(test)]
     pub(crate) fn for_tests(template: Template) -> Self {
-        Self(template)
+        Self { template, unified_quality: 12.0 }
     }
 }
 
@@ -76,6 +87,21 @@ impl ProtectedProbe {
     pub fn compare(&self, reference: &Protected) -> Option<f32> {
         self.0.compare(reference)
     }
+
+    /// Cosine with another probe of the same settlement under the same transform.
+    pub fn likeness(&self, other: &Self) -> Option<f32> {
+        self.0.compare(&other.0)
+    }
+
+    /// The weighted mean of several probes of one face, scaled to unit length;
+    /// `None` without any, or if they are under different transforms.
+    pub fn pool<'a>(probes: impl IntoIterator<Item = (&'a Self, f32)>) -> Option<Self> {
+        Protected::pool(probes.into_iter().map(|(p, weight)| (&p.0, weight))).map(Self)
+    }
+}
+
+fn length(v: &[f32]) -> f32 {
+    v.iter().map(|x| x * x).sum::<f32>().sqrt()
 }
 
 fn dot(a: &[f32], b: &[f32]) -> Option<f32> {
@@ -107,28 +133,20 @@ impl Embedder {
 
     pub(super) fn embed(&mut self, crop: &Crop, costs: &mut Costs) -> Result<Probe, ModelError> {
         let raw = self.raw(crop, false, costs)?;
-        self.template(raw).map(Probe)
+        let unified_quality = length(&raw);
+        Ok(Probe { template: self.template(raw)?, unified_quality })
     }
 
     pub(super) fn embed_with_mirror(
         &mut self,
         crop: &Crop,
         costs: &mut Costs,
-    ) -> Result<Template, ModelError> {
-        let mut sum = self.unit(crop, false, costs)?;
-        let mirrored = self.unit(crop, true, costs)?;
-        sum.iter_mut().zip(mirrored.iter()).for_each(|(s, m)| *s += m);
-        self.template(sum)
-    }
-
-    fn unit(
-        &mut self,
-        crop: &Crop,
-        mirror: bool,
-        costs: &mut Costs,
-    ) -> Result<Zeroizing<Vec<f32>>, ModelError> {
-        let raw = self.raw(crop, mirror, costs)?;
-        Ok(Zeroizing::new(self.template(raw)?.values().to_vec()))
+    ) -> Result<(Template, f32), ModelError> {
+        let (face, mirrored) = (self.raw(crop, false, costs)?, self.raw(crop, true, costs)?);
+        let unified_quality = length(&face);
+        let (face, mirrored) = (self.template(face)?, self.template(mirrored)?);
+        let sum = face.values().iter().zip(mirrored.values()).map(|(a, b)| a + b).collect();
+        Ok((self.template(Zeroizing::new(sum))?, unified_quality))
     }
 
     fn raw(

@@ -32,6 +32,8 @@ pub enum Role {
     Detector,
     /// Makes an embedding of an aligned face.
     Recognizer,
+    /// Tells a person from a picture of one.
+    Liveness,
 }
 
 /// A family of models that one file of code knows.
@@ -42,6 +44,8 @@ pub enum Kind {
     Yunet,
     /// SFace: `embed.rs`.
     Sface,
+    /// A classifier of presentations, live first of three: `liveness.rs`.
+    Presentation,
 }
 
 /// A step that is applied to a model in memory before it is run.

@@ -10,6 +10,7 @@ pub mod cost;
 pub mod detect;
 pub mod embed;
 pub mod follow;
+pub mod liveness;
 pub mod manifest;
 pub mod model;
 pub mod prepare;
@@ -24,6 +25,7 @@ use align::Crop;
 use cost::{Costs, Step};
 use detect::{Detector, Face, Looking};
 use embed::{Embedder, Probe};
+use liveness::{Liveness, Signal};
 use manifest::{Manifest, Role};
 use model::ModelError;
 use quality::{Flaw, Quality};
@@ -36,11 +38,20 @@ pub struct Wanted {
     pub detector: String,
     /// Id of the recognizer.
     pub recognizer: String,
+    /// Id of the liveness model, where one is wanted.
+    pub liveness: Option<String>,
+}
+
+impl Wanted {
+    /// Id of the liveness model that this version knows.
+    pub fn liveness_model() -> String {
+        "fr-liveness".into()
+    }
 }
 
 impl Default for Wanted {
     fn default() -> Self {
-        Self { detector: "yunet-2023mar".into(), recognizer: "sface-2021dec".into() }
+        Self { detector: "yunet-2023mar".into(), recognizer: "sface-2021dec".into(), liveness: None }
     }
 }
 
@@ -57,8 +68,10 @@ pub struct ModelIdentity {
 pub struct Vision {
     detector: Detector,
     embedder: Embedder,
+    liveness: Option<Liveness>,
     identity: ModelIdentity,
     detector_sha256: Sha256,
+    liveness_sha256: Option<Sha256>,
     costs: Costs,
 }
 
@@ -99,14 +112,17 @@ impl Vision {
     pub fn load(manifest: &Manifest, wanted: &Wanted) -> Result<Self, ModelError> {
         let detector = manifest.model(&wanted.detector, Role::Detector)?;
         let recognizer = manifest.model(&wanted.recognizer, Role::Recognizer)?;
+        let liveness = wanted.liveness.as_ref().map(|id| manifest.model(id, Role::Liveness)).transpose()?;
         Ok(Self {
             detector: Detector::load(manifest, detector)?,
             embedder: Embedder::load(manifest, recognizer)?,
+            liveness: liveness.map(|model| Liveness::load(manifest, model)).transpose()?,
             identity: ModelIdentity {
                 sha256: recognizer.file.sha256,
                 preprocessing: prepare::PREPARATION << 8 | align::ALIGNMENT,
             },
             detector_sha256: detector.file.sha256,
+            liveness_sha256: liveness.map(|model| model.file.sha256),
             costs: Costs::default(),
         })
     }
@@ -134,6 +150,11 @@ impl Vision {
         self.detector_sha256
     }
 
+    /// SHA-256 of the liveness model's file, where one is loaded.
+    pub fn liveness_sha256(&self) -> Option<Sha256> {
+        self.liveness_sha256
+    }
+
     /// CPU spent by step since the last call of [`Costs::take`].
     pub fn costs(&mut self) -> &mut Costs {
         &mut self.costs
@@ -152,9 +173,20 @@ impl Vision {
         self.costs.measure(Step::Align, || Crop::of(frame, face))
     }
 
-    /// How well a face is seen.
-    pub fn judge(&mut self, frame: &Frame, face: &Face, crop: &Crop) -> Quality {
-        self.costs.measure(Step::Quality, || Quality::of(frame, face, crop))
+    /// How well a face, looked for in a region, is seen.
+    pub fn judge(&mut self, frame: &Frame, region: &Region, face: &Face, crop: &Crop) -> Quality {
+        self.costs.measure(Step::Quality, || Quality::of(frame, region, face, crop))
+    }
+
+    /// Whether the presentation is that of a live person.
+    ///
+    /// # Errors
+    /// If the model fails.
+    pub fn liveness(&mut self, frame: &Frame, face: &Face) -> Result<Signal, ModelError> {
+        match &mut self.liveness {
+            Some(model) => model.of(frame, face, &mut self.costs),
+            None => Ok(Signal::Off),
+        }
     }
 
     /// The embedding of an aligned face.
@@ -165,16 +197,16 @@ impl Vision {
         self.embedder.embed(crop, &mut self.costs)
     }
 
-    /// The reference that an aligned face gives: the embedding of the face and
-    /// of its mirror image together.
+    /// The reference that an aligned face gives, the embedding of the face and
+    /// of its mirror image together, and the unified quality of the face.
     ///
     /// # Errors
     /// If the model fails.
-    pub fn reference(&mut self, crop: &Crop) -> Result<Template, ModelError> {
+    pub fn reference(&mut self, crop: &Crop) -> Result<(Template, f32), ModelError> {
         self.embedder.embed_with_mirror(crop, &mut self.costs)
     }
 
-    /// Makes the models forget the last pictures: runs both on grey, at the sizes
+    /// Makes the models forget the last pictures: runs them on grey, at the sizes
     /// that were looked at, and overwrites their buffers.
     ///
     /// Reaches the inputs of detector and recognizer, the scaled picture, and
@@ -189,7 +221,8 @@ impl Vision {
     /// If a model fails.
     pub fn overwrite(&mut self) -> Result<(), ModelError> {
         let recognizer = self.embedder.overwrite();
-        self.detector.overwrite().and(recognizer)
+        let liveness = self.liveness.as_mut().map_or(Ok(()), Liveness::overwrite);
+        self.detector.overwrite().and(recognizer).and(liveness)
     }
 
     /// The faces of a still picture of any size, best first: looks at it as it
@@ -222,12 +255,15 @@ impl Vision {
             return Err(EnrolRefusal::SeveralFaces(rivals));
         }
         let crop = self.align(frame, best);
-        let quality = self.judge(frame, best, &crop);
+        let quality = self.judge(frame, &Region::WHOLE, best, &crop);
         let flaws = quality.flaws(&quality::Gate::ENROLMENT);
         if !flaws.is_empty() {
             return Err(EnrolRefusal::Poor(flaws));
         }
-        let template = self.reference(&crop)?;
+        let (template, unified) = self.reference(&crop)?;
+        if unified < quality::Gate::ENROLMENT.unified {
+            return Err(EnrolRefusal::Poor(vec![Flaw::HardToRecognize]));
+        }
         Ok(Enrolled { template, quality })
     }
 }

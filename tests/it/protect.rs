@@ -11,7 +11,7 @@ use counterproof::crypto::transform::Transform;
 use counterproof::protocol::TRANSFORM_PATH;
 use counterproof::protocol::reference::{Protected, ReferenceSet};
 use counterproof::protocol::transform::TransformGrant;
-use counterproof::verify::evidence::{SubjectError, Subjects};
+use counterproof::verify::subjects::{SubjectError, Subjects};
 use counterproof::vision::embed::{DIMENSION, Probe};
 use counterproof::vision::manifest::Manifest;
 use counterproof::vision::{Vision, Wanted};

@@ -6,7 +6,7 @@ use counterproof::crypto::sign::SigningKey;
 use counterproof::crypto::transform::{Transform, TransformKey};
 use counterproof::frame::{Frame, Sample};
 use counterproof::protocol::reference::{Protected, Template};
-use counterproof::verify::evidence::Subjects;
+use counterproof::verify::subjects::Subjects;
 use counterproof::verify::{Mismatch, Present, Verdict};
 use counterproof::vision::align::Crop;
 use counterproof::vision::embed::{Probe, ProtectedProbe};

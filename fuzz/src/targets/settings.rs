@@ -57,9 +57,10 @@ pub fn others(data: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(data) else { return false };
     if choice == 1 {
         let Some(calibration) = parse::<Calibration>("calibration.toml", text) else { return false };
-        let t = calibration.thresholds;
-        assert!(t.mismatch_mean < t.match_mean && t.match_mean <= t.match_single);
-        assert!(t.mismatch_probes >= 2, "one view never accuses");
+        let rule = calibration.rule;
+        assert!(rule.mismatch_llr < 0.0 && rule.match_llr > 0.0);
+        assert!(rule.mismatch_probes >= 2, "one view never accuses");
+        assert!(calibration.map(3).llr(-1.0) <= calibration.map(3).llr(1.0));
         return true;
     }
     let Some(manifest) = parse::<Manifest>("models.toml", text) else { return false };
