@@ -3,13 +3,15 @@
 //! mismatch leaves the box, as a small signed alert without a picture.
 //!
 //! The house, from the ground up; each storey imports only those below it:
-//! `clock, crypto, frame, heart, log, settings, shutters` / `protocol, http` / `privacy` /
+//! `clock, crypto, frame, heart, log, settings, shutters` / `protocol, http` /
+//! `privacy, commissioning` /
 //! `camera, vision` / `verify` / `edge, bureau, bench` / the two programs.
 
 pub mod bench;
 pub mod bureau;
 pub mod camera;
 pub mod clock;
+pub mod commissioning;
 pub mod crypto;
 pub mod edge;
 pub mod frame;

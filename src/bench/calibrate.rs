@@ -299,6 +299,7 @@ fn make(args: &CalibrateArgs, about: &About, gathered: &Gathered) -> Result<Cali
             boundaries: [match_llr, mismatch_llr].map(|llr| boundary_of(gathered, last, llr)).into(),
         },
         liveness: Some(LivenessRule { model: about.liveness, least_mean: args.liveness_least }),
+        expected: None,
         maps,
     })
 }

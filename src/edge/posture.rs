@@ -257,6 +257,7 @@ impl Reporter {
             outbox_set_aside: outbox.set_aside,
             audit: c.audit_head().ok_or("the audit log is empty")?,
             liveness: c.config.liveness.mode.as_str().into(),
+            commissioning: None,
             troubles,
         })
     }
@@ -331,6 +332,7 @@ mod tests {
                 statement,
                 finding: None,
                 missing: vec![],
+                commission: None,
                 public_key: by.public(),
             }
         };

@@ -13,6 +13,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::commission::Commission;
 use super::id::{AgentId, Epoch};
 use super::posture::AuditHead;
 use crate::clock::WallTime;
@@ -180,6 +181,9 @@ pub struct PostureAnswer {
     /// Digests of documents that the posture names and the bureau lacks.
     #[serde(default)]
     pub missing: Vec<Sha256>,
+    /// The newest order to this box about its commissioning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commission: Option<Commission>,
     /// The bureau's signing key, to be compared with the pinned one.
     pub public_key: PublicKey,
 }

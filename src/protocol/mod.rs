@@ -6,8 +6,10 @@
 
 pub mod alert;
 pub mod bundle;
+pub mod commission;
 pub mod countersign;
 pub mod document;
+pub mod figures;
 pub mod head;
 pub mod id;
 pub mod json;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::commission::Standing;
 use super::document::DocumentKind;
 use super::id::{AgentId, Epoch, HospitalId};
 use super::json::{self, Misread};
@@ -44,6 +45,9 @@ pub struct Posture {
     pub audit: AuditHead,
     /// Whether liveness is on.
     pub liveness: String,
+    /// Whether it raises alerts, and what it counted since; older boxes leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commissioning: Option<Standing>,
     /// What is wrong now, in words; empty when all is well.
     pub troubles: Vec<String>,
 }

@@ -30,6 +30,8 @@ macro_rules! words {
     };
 }
 
+pub(super) use words;
+
 words! {
     /// Why faces were looked for and nothing could be said.
     Inconclusive {

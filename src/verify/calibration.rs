@@ -18,6 +18,8 @@ use crate::crypto::Sha256;
 use crate::settings::{self, Problem, SettingsError, Validate};
 use crate::vision::ModelIdentity;
 
+use super::distribution::Expected;
+
 /// A calibration file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +39,9 @@ pub struct Calibration {
     /// The liveness model's boundary, where one is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub liveness: Option<LivenessRule>,
+    /// What was found on the people that it was made with; older ones leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Expected>,
     /// From score to log-likelihood ratio, for 1, 2, 3, … separate views.
     pub maps: Vec<ScoreMap>,
 }
@@ -372,6 +377,7 @@ pub(crate) mod tests {
                 boundaries: Vec::new(),
             },
             liveness: Some(LivenessRule { model: Sha256::of(b"l"), least_mean: 0.5 }),
+            expected: None,
             maps: vec![ScoreMap { views: 1, offset: -17.5, slope: 50.0, most: 12.0, least: -12.0 }],
         }
     }

@@ -11,7 +11,7 @@ const STOREYS: [&[&str]; 7] = [
     &["edge", "bureau", "bench"],
     &["verify"],
     &["camera", "vision"],
-    &["privacy"],
+    &["privacy", "commissioning"],
     &["protocol", "http"],
     &["clock", "crypto", "frame", "heart", "log", "settings", "shutters"],
 ];

@@ -108,6 +108,7 @@ pub fn answers() -> Vec<Vec<u8>> {
         outbox_set_aside: 0,
         audit: head,
         liveness: "off".into(),
+        commissioning: None,
         troubles: vec!["the disk is full".into()],
     };
     let key = signing_key();
@@ -118,6 +119,7 @@ pub fn answers() -> Vec<Vec<u8>> {
         countersigned,
         finding: None,
         missing: vec![Sha256::of(b"p")],
+        commission: None,
         public_key: key.public(),
     };
     let transform = TransformKey::new([5; 32]);

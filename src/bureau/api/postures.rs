@@ -53,6 +53,7 @@ pub(super) async fn receive(
         countersigned,
         finding: kept.finding,
         missing: kept.missing,
+        commission: None,
         public_key: api.key.public(),
     };
     Ok(Json(answer).into_response())
