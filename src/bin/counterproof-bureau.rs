@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use counterproof::bureau::acts::{self, Person};
 use counterproof::bureau::agents::Identity;
+use counterproof::bureau::commission::Signing;
 use counterproof::bureau::config::Config;
 use counterproof::bureau::{
-    BureauError, agents, bundle, enrol, load_vision, open_store, policies, serve, signing_key,
+    BureauError, agents, bundle, commission, enrol, load_vision, open_store, policies, serve, signing_key,
 };
 use counterproof::clock::{Clock, SystemClock};
 use counterproof::crypto::keys::make_bureau_keys;
@@ -17,6 +18,7 @@ use counterproof::crypto::tls::install_provider;
 use counterproof::protocol::id::{AgentId, AlertId, HospitalId};
 use counterproof::shutters;
 use counterproof::vision::telemetry;
+use serde::Serialize;
 
 /// Overwrites every buffer that Rust code frees, libraries' too.
 #[global_allocator]
@@ -106,6 +108,11 @@ enum Command {
         #[command(flatten)]
         by: By,
     },
+    /// Arm boxes that were watched in shadow, or take that back.
+    Commission {
+        #[command(subcommand)]
+        command: Commission,
+    },
     /// Show who did what here, newest first.
     Acts {
         /// The bureau's configuration.
@@ -131,6 +138,64 @@ impl By {
     fn person(self) -> Result<Person, BureauError> {
         Person::of(self.named)
     }
+}
+
+#[derive(Subcommand)]
+enum Commission {
+    /// Show what a box counted beside what its calibration expects, and what to make of it.
+    Report {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The box's name.
+        name: AgentId,
+        /// For machines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Sign that a box may raise alerts.
+    Sign {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The box's name.
+        name: AgentId,
+        /// Who signs.
+        #[arg(long, value_name = "NAME")]
+        supervisor: String,
+        /// A remark; it is signed too.
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+        /// Why it is signed though the figures do not speak for it; it is signed too.
+        #[arg(long, value_name = "REASON")]
+        without_figures: Option<String>,
+        /// The calibration of a box that has not shown it yet.
+        #[arg(long, value_name = "FILE")]
+        calibration: Option<PathBuf>,
+    },
+    /// Sign that a box shall raise no alerts any more.
+    Revoke {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The box's name.
+        name: AgentId,
+        /// Who signs.
+        #[arg(long, value_name = "NAME")]
+        supervisor: String,
+        /// Why.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// List the boxes with the newest order to each.
+    List {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// For machines: one JSON list.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Subcommand)]
@@ -281,16 +346,50 @@ async fn run(command: Command) -> Result<ExitCode, BureauError> {
             let heads = bundle::heads(&store, &by.person()?, &name).await?;
             print!("{}", if json { bundle::heads_json(&heads)? } else { bundle::heads_table(&heads) });
         }
+        Command::Commission { command } => on_commissions(command).await?,
         Command::Acts { config, json, limit } => {
             let acts = open_store(&Config::read(&config)?).await?.acts(limit).await?;
-            if json {
-                println!("{}", serde_json::to_string(&acts).map_err(io::Error::from)?);
-            } else {
-                print!("{}", acts::table(&acts));
-            }
+            print(json, &acts, || acts::table(&acts))?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A table for people, or one line of JSON for machines.
+fn print(json: bool, value: &impl Serialize, table: impl FnOnce() -> String) -> Result<(), BureauError> {
+    if json {
+        println!("{}", serde_json::to_string(value).map_err(io::Error::from)?);
+    } else {
+        print!("{}", table());
+    }
+    Ok(())
+}
+
+async fn on_commissions(command: Commission) -> Result<(), BureauError> {
+    match command {
+        Commission::Report { config, name, json } => {
+            let report = commission::report(&open_store(&Config::read(&config)?).await?, &name).await?;
+            print(json, &report, || report.page())
+        }
+        Commission::Sign { config, name, supervisor, note, without_figures, calibration } => {
+            let config = Config::read(&config)?;
+            let (store, key) = (open_store(&config).await?, signing_key(&config)?);
+            let calibration = calibration.as_deref();
+            let signing = Signing { supervisor, note, without_figures, calibration };
+            println!("{}", commission::sign(&store, &key, &name, signing).await?);
+            Ok(())
+        }
+        Commission::Revoke { config, name, supervisor, reason } => {
+            let config = Config::read(&config)?;
+            let (store, key) = (open_store(&config).await?, signing_key(&config)?);
+            println!("{}", commission::revoke(&store, &key, &name, supervisor, reason).await?);
+            Ok(())
+        }
+        Commission::List { config, json } => {
+            let listed = commission::list(&open_store(&Config::read(&config)?).await?).await?;
+            print(json, &listed, || commission::table(&listed))
+        }
+    }
 }
 
 async fn enrol(config: &Config, json: bool, photos: &Path, by: &Person) -> Result<ExitCode, BureauError> {
@@ -333,12 +432,7 @@ async fn on_agents(command: Agents) -> Result<(), BureauError> {
         }
         Agents::List { config, json } => {
             let listed = agents::list(&store(&config).await?).await?;
-            if json {
-                println!("{}", serde_json::to_string(&listed).map_err(io::Error::from)?);
-            } else {
-                print!("{}", agents::table(&listed));
-            }
-            Ok(())
+            print(json, &listed, || agents::table(&listed))
         }
         Agents::Suspend { config, name, by } => {
             agents::set_suspended(&store(&config).await?, &by.person()?, &name, true).await

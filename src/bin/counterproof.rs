@@ -9,7 +9,7 @@ use counterproof::bench::{self, BenchArgs, EvaluateArgs};
 use counterproof::crypto::keys::{make_keys, replace_root_key};
 use counterproof::crypto::sign::PublicKey;
 use counterproof::crypto::tls::install_provider;
-use counterproof::edge::{agent, check, inspect, policy};
+use counterproof::edge::{agent, check, inspect, policy, watched};
 use counterproof::protocol::bundle::{self, check::Pinned};
 use counterproof::vision::telemetry;
 
@@ -85,9 +85,27 @@ enum Command {
         #[arg(long)]
         replace_root: bool,
     },
+    /// Whether this box may raise alerts.
+    Commission {
+        #[command(subcommand)]
+        command: Commission,
+    },
     /// Check or read the audit log of a state folder.
     #[command(subcommand)]
     Audit(Audit),
+}
+
+#[derive(Subcommand)]
+enum Commission {
+    /// Show what this box counted beside what its calibration expects, and what to make of it.
+    Report {
+        /// The configuration.
+        #[arg(long, default_value = "/etc/counterproof/counterproof.toml")]
+        config: PathBuf,
+        /// For machines.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Subcommand)]
@@ -176,6 +194,9 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::time(&args).map_err(|e| e.to_string()),
         Command::Keys { out, replace_root: true, .. } => run_replace_root(&out),
         Command::Keys { out, name, .. } => run_keys(&out, &name.unwrap_or_default()),
+        Command::Commission { command: Commission::Report { config, json } } => watched::report(&config)
+            .map_err(|e| e.to_string())
+            .and_then(|report| print(json, &report, || report.page())),
         Command::Audit(command) => run_audit(command),
         Command::VerifyBundle { file, bureau_key, agent_key, json } => {
             verify_bundle(&file, bureau_key.as_deref(), agent_key.as_deref(), json)

@@ -7,13 +7,15 @@
 //!
 //! [`api`] is the boxes' side, [`console`] the people's, [`store`] what both
 //! stand on; [`retention`] empties it, [`enrol`] fills it with references,
-//! [`bundle`] takes out what others check, [`acts`] says who did what;
+//! [`bundle`] takes out what others check, [`commission`] says which boxes may
+//! raise alerts, [`acts`] says who did what;
 //! [`watch`] sees that all gets on, [`metrics`] counts.
 
 pub mod acts;
 pub mod agents;
 pub mod api;
 pub mod bundle;
+pub mod commission;
 pub mod config;
 pub mod console;
 pub mod enrol;

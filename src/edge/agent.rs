@@ -28,6 +28,7 @@ use crate::http::server::{Handle, Listener};
 use crate::privacy::age::Ages;
 use crate::privacy::audit::{self, AuditError, AuditLog, Kind};
 use crate::protocol::alert::Settings;
+use crate::protocol::commission::Subject;
 use crate::settings::SettingsError;
 use crate::shutters;
 use crate::verify::calibration::{Calibration, CalibrationError};
@@ -37,6 +38,7 @@ use crate::vision::model::ModelError;
 
 use super::alerts::InForce;
 use super::cameras;
+use super::commission;
 use super::config::{Config, Effective};
 use super::context::{Context, ExportError, State};
 use super::counter::{Counters, Tools};
@@ -113,6 +115,23 @@ impl Eyes {
         }
         Ok(Self { models, manifest, calibration, calibration_digest })
     }
+
+    /// What the box must be commissioned for.
+    pub fn in_force(&self, config: &Config) -> commission::InForce {
+        let Calibration { model, preprocessing, expected, .. } = &self.calibration;
+        let subject = Subject {
+            agent: config.agent.name.clone(),
+            model: *model,
+            preprocessing: *preprocessing,
+            calibration: self.calibration_digest,
+        };
+        commission::InForce {
+            subject,
+            bureau: config.bureau.public_key.clone(),
+            limits: config.commissioning,
+            expected: expected.clone(),
+        }
+    }
 }
 
 /// The connection to the bureau.
@@ -154,6 +173,7 @@ pub fn run(path: &Path, ready_file: Option<PathBuf>) -> Result<(), AgentError> {
 
 async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) -> Result<(), AgentError> {
     let Effective { config, policy, digest, .. } = effective;
+    let commission = eyes.in_force(&config);
     let Eyes { models, manifest, calibration, calibration_digest } = eyes;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let token = keys::read_token(&config.his.token)?;
@@ -177,7 +197,7 @@ async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) ->
     };
     let state = open_state(&config, &*clock)?;
     let context = Arc::new(Context::new(config, policy, calibration, in_force, clock, state));
-    let started = Started { models: digests.clone(), configuration: digest };
+    let started = Started { models: digests.clone(), configuration: digest, commission };
     begin(&context, started).await?;
 
     let config = &context.config;
@@ -284,6 +304,7 @@ async fn begin(context: &Arc<Context>, started: Started) -> Result<(), AgentErro
     if interrupted > 0 {
         warn!(interrupted, "verifications that the last stop interrupted ended as not_assessed(restarted)");
     }
+    let Started { models, configuration, commission } = started;
     let settings = &context.in_force.settings;
     let data = json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -291,15 +312,16 @@ async fn begin(context: &Arc<Context>, started: Started) -> Result<(), AgentErro
         "notice": settings.notice,
         "retention_s": context.policy.retention_s,
         "calibration": settings.calibration,
-        "models": started.models,
+        "models": models,
         "liveness": "off",
     });
-    let (policy, configuration) = (settings.policy.to_string(), started.configuration.to_string());
+    let (policy, configuration) = (settings.policy.to_string(), configuration.to_string());
     context
         .store(move |s| {
             s.record(now.wall, Kind::Started, &data)?;
             changed(s, "configuration", &configuration, Kind::ConfigurationChanged, now.wall)?;
-            changed(s, "policy", &policy, Kind::PolicyChanged, now.wall)
+            changed(s, "policy", &policy, Kind::PolicyChanged, now.wall)?;
+            s.take_up(commission, now)
         })
         .await?;
     context.keep_marks().await?;
@@ -314,6 +336,8 @@ struct Started {
     models: BTreeMap<String, Sha256>,
     /// SHA-256 of the configuration file.
     configuration: Sha256,
+    /// What the box must be commissioned for.
+    commission: commission::InForce,
 }
 
 /// Records that a digest differs from that of the last start, once.

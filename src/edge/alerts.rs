@@ -1,15 +1,19 @@
 //! From a mismatch to the alert about it.
 //!
-//! A [`Draft`] is made from a [`Mismatch`] and from nothing else; the outbox
-//! takes only drafts:
+//! A [`Draft`] is made from a [`Mismatch`] by a box that is [`Armed`], and from
+//! nothing else; the outbox takes only drafts:
 //!
 //! ```compile_fail
-//! use counterproof::{edge::alerts::{Draft, InForce}, protocol::settlement::Settlement, verify::Present};
-//! fn accuse(p: &Present, s: &Settlement, f: &InForce) -> Draft { Draft::of(p, s, f) }
+//! use counterproof::{edge::{alerts::{Draft, InForce}, commission::Armed}, protocol::settlement::Settlement, verify::Present};
+//! fn accuse(p: &Present, s: &Settlement, f: &InForce, a: &Armed) -> Draft { Draft::of(p, s, f, a) }
 //! ```
-//! ```
+//! ```compile_fail
 //! use counterproof::{edge::alerts::{Draft, InForce}, protocol::settlement::Settlement, verify::Mismatch};
 //! fn accuse(m: &Mismatch, s: &Settlement, f: &InForce) -> Draft { Draft::of(m, s, f) }
+//! ```
+//! ```
+//! use counterproof::{edge::{alerts::{Draft, InForce}, commission::Armed}, protocol::settlement::Settlement, verify::Mismatch};
+//! fn accuse(m: &Mismatch, s: &Settlement, f: &InForce, a: &Armed) -> Draft { Draft::of(m, s, f, a) }
 //! ```
 
 use std::time::Duration;
@@ -17,10 +21,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::HisTime;
+use crate::crypto::Sha256;
 use crate::protocol::alert;
 use crate::protocol::id::{AgentId, CounterId, HospitalId, SettlementId};
 use crate::protocol::settlement::Settlement;
 use crate::verify::Mismatch;
+
+use super::commission::Armed;
 
 /// What was in force when a verdict fell.
 #[derive(Debug, Clone)]
@@ -45,8 +52,9 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// The alert about a mismatch in the verification of a settlement.
-    pub fn of(mismatch: &Mismatch, settlement: &Settlement, in_force: &InForce) -> Self {
+    /// The alert about a mismatch in the verification of a settlement, by a box
+    /// that a supervisor armed.
+    pub fn of(mismatch: &Mismatch, settlement: &Settlement, in_force: &InForce, _: &Armed) -> Self {
         Self {
             agent: in_force.agent.clone(),
             settlement: settlement.settlement_id.clone(),
@@ -74,6 +82,21 @@ impl Draft {
     /// The counter where it happened.
     pub fn counter(&self) -> &CounterId {
         &self.data.counter
+    }
+
+    /// The recognizer that found it.
+    pub(super) fn model(&self) -> Sha256 {
+        self.data.comparison.model
+    }
+
+    /// The calibration that found it.
+    pub(super) fn calibration(&self) -> Sha256 {
+        self.data.settings.calibration
+    }
+
+    /// The comparison score.
+    pub(super) fn score(&self) -> f32 {
+        self.data.comparison.score
     }
 
     /// When its settlement was, by the HIS's clock.

@@ -21,6 +21,7 @@ use crate::shutters::Swap;
 use super::agent::{Eyes, bureau_client, today};
 use super::config::{Camera, Config, Counter, LivenessMode};
 use super::delivery::chain;
+use super::watched;
 
 /// How a thing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -126,7 +127,7 @@ pub async fn check(path: &Path) -> Report {
         "readable, and by this user alone".into()
     });
     report.result("state folder", writable(&config.agent.state), |()| "writable".into());
-    report.result("models and calibration", Eyes::open(config), |e| {
+    let eyes = report.result("models and calibration", Eyes::open(config), |e| {
         format!(
             "{} and {}; calibration {}",
             config.models.wanted.detector,
@@ -134,6 +135,10 @@ pub async fn check(path: &Path) -> Report {
             &e.calibration_digest.to_string()[..16]
         )
     });
+    if let Some(eyes) = &eyes {
+        let (armed, found) = watched::mode(config, &eyes.in_force(config));
+        report.add("alerts", if armed { Level::Ok } else { Level::Warning }, found);
+    }
     let swap = Swap::of_this_process();
     let level = if matches!(swap, Swap::Possible { .. }) { Level::Warning } else { Level::Ok };
     report.add("swap", level, swap);

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::camera::replay::Replay;
 use crate::clock::ClockMap;
+use crate::commissioning::drift::Limits;
 use crate::crypto::Sha256;
 use crate::crypto::sign::PublicKey;
 use crate::crypto::tls::TlsFiles;
@@ -35,6 +36,9 @@ pub struct Config {
     pub models: Models,
     /// How verdicts are reached.
     pub decision: Decision,
+    /// When an armed box goes back into shadow.
+    #[serde(default)]
+    pub commissioning: Limits,
     /// Presentation attack detection.
     pub liveness: Liveness,
     /// The places with a camera.
@@ -304,6 +308,7 @@ impl Validate for Config {
                 "Megabytes for this camera's pictures.",
             );
         }
+        out.extend(self.commissioning.problems());
         out.extend(self.metrics.as_ref().and_then(Listen::problem));
         out
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use crate::clock::{BoxTime, Clock, Now, WallTime};
 use crate::heart::Heart;
@@ -20,7 +20,10 @@ use crate::protocol::verdict::{NotAssessed, Outcome};
 use crate::verify::calibration::Calibration;
 
 use super::alerts::{Draft, InForce};
+use super::commission::Armed;
 use super::config::Config;
+use super::outbox::Held;
+use super::standing::Turned;
 use super::store::{Store, StoreError};
 use super::supervisor::Watch;
 
@@ -57,11 +60,15 @@ pub struct Context {
     pub clock_doubted: Notify,
     /// Rung when a mismatch is held.
     pub mismatch_held: Notify,
+    /// Rung when the box was armed or disarmed: the bureau should hear of it.
+    pub turned: Notify,
     /// Verifications between acceptance and verdict.
     pub in_flight: AtomicU64,
     /// Who must get on, and where verifications are.
     pub watch: Watch,
     store: Arc<Mutex<Store>>,
+    /// As the store said last, beside it: whoever asks never waits for a disk.
+    armed: Arc<Mutex<Option<Armed>>>,
     audit: Mutex<AuditLog>,
     /// Of the log, beside it: whoever asks never waits for a disk.
     audit_head: Mutex<Option<AuditHead>>,
@@ -70,7 +77,22 @@ pub struct Context {
     store_ok: AtomicBool,
     overdue_days: AtomicI32,
     verdicts: Mutex<BTreeMap<String, u64>>,
-    unrecorded: Mutex<Vec<(VerificationId, SettlementId, Outcome)>>,
+    unrecorded: Mutex<Vec<(VerificationId, SettlementId, Ending)>>,
+}
+
+/// How a verification ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ending {
+    /// The verdict.
+    pub outcome: Outcome,
+    /// The best pooled comparison score, if there was one: it is counted, and kept nowhere.
+    pub score: Option<f32>,
+}
+
+impl From<Outcome> for Ending {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, score: None }
+    }
 }
 
 /// Why the box cannot verify now.
@@ -125,7 +147,9 @@ impl Context {
             events_wait: Notify::new(),
             clock_doubted: Notify::new(),
             mismatch_held: Notify::new(),
+            turned: Notify::new(),
             in_flight: AtomicU64::new(0),
+            armed: Arc::new(Mutex::new(store.armed().cloned())),
             store: Arc::new(Mutex::new(store)),
             audit_head: Mutex::new(audit.head()),
             audit: Mutex::new(audit),
@@ -287,16 +311,19 @@ impl Context {
         &self,
         f: impl FnOnce(&mut Store) -> Result<R, StoreError> + Send + 'static,
     ) -> Result<R, StoreError> {
-        let store = Arc::clone(&self.store);
+        let (store, armed) = (Arc::clone(&self.store), Arc::clone(&self.armed));
         let work = move || {
             let mut store = lock(&store);
             let before = store.changes();
             let result = f(&mut store);
-            (result, store.changes() > before)
+            // While the store is held: what is said last is what is so.
+            *lock(&armed) = store.armed().cloned();
+            (result, store.changes() > before, store.take_turned())
         };
-        let (result, wrote) = tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| {
-            (Err(StoreError::Content(format!("a call that did not return: {e}"))), false)
+        let (result, wrote, turned) = tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| {
+            (Err(StoreError::Content(format!("a call that did not return: {e}"))), false, Vec::new())
         });
+        turned.into_iter().for_each(|t| self.has_turned(t));
         // A disk that is full can still be read: only a write shows that it is well again.
         match &result {
             Err(StoreError::Database(_)) => self.store_ok.store(false, Ordering::Relaxed),
@@ -304,6 +331,25 @@ impl Context {
             _ => {}
         }
         result
+    }
+
+    /// Tells that the box was armed or disarmed.
+    fn has_turned(&self, turned: Turned) {
+        let Turned { mode, detail, ended } = turned;
+        if mode.is_armed() {
+            info!(%mode, "the box is armed: mismatches raise alerts from now on");
+        } else {
+            let without = ended.len();
+            warn!(%mode, detail, without, "the box is in shadow: it raises no alerts");
+        }
+        ended.into_iter().for_each(|id| self.ended(id, Outcome::Mismatch));
+        self.audit_waits.notify_one();
+        self.turned.notify_one();
+    }
+
+    /// With what the box is armed, if it is. Never waits for a disk.
+    pub fn armed(&self) -> Option<Armed> {
+        lock(&self.armed).clone()
     }
 
     /// What keeps the box from verifying now.
@@ -357,10 +403,17 @@ impl Context {
         info!(%verification, verdict = outcome.verdict(), reason = outcome.reason(), "verified");
     }
 
-    /// Ends a verification with a verdict other than mismatch.
-    pub async fn end(&self, verification: VerificationId, settlement: &SettlementId, outcome: Outcome) {
-        let (id, now) = (settlement.clone(), self.moment());
-        match self.store(move |s| s.end(verification, &id, outcome, now)).await {
+    /// Ends a verification without an alert: with a verdict other than mismatch,
+    /// or with one that was watched in shadow.
+    pub async fn end(
+        &self,
+        verification: VerificationId,
+        settlement: &SettlementId,
+        ending: impl Into<Ending>,
+    ) {
+        let (id, now, ending) = (settlement.clone(), self.moment(), ending.into());
+        let Ending { outcome, score } = ending;
+        match self.store(move |s| s.end(verification, &id, outcome, score, now)).await {
             Ok(true) => self.ended(verification, outcome),
             Ok(false) => {
                 self.watch.places.forget(verification);
@@ -368,7 +421,7 @@ impl Context {
             }
             Err(e) => {
                 error!(%verification, error = %e, "the verdict could not be recorded; it is tried again");
-                lock(&self.unrecorded).push((verification, settlement.clone(), outcome));
+                lock(&self.unrecorded).push((verification, settlement.clone(), ending));
             }
         }
     }
@@ -376,27 +429,30 @@ impl Context {
     /// Tries again to record verdicts that could not be.
     pub async fn record_again(&self) {
         let again = std::mem::take(&mut *lock(&self.unrecorded));
-        for (verification, settlement, outcome) in again {
+        for (verification, settlement, ending) in again {
             self.watch.release.beat();
-            self.end(verification, &settlement, outcome).await;
+            self.end(verification, &settlement, ending).await;
         }
     }
 
-    /// Holds a mismatch for as long as it may still be cancelled.
-    pub async fn hold(&self, verification: VerificationId, draft: Draft) -> bool {
+    /// Holds a mismatch for as long as it may still be cancelled, if the box is
+    /// still armed.
+    pub async fn hold(&self, verification: VerificationId, draft: Draft) -> Held {
         let now = self.moment();
         let settlement = draft.settlement().clone();
         let release: Age = now.age.plus(Duration::from_millis(self.config.decision.hold_ms));
         match self.store(move |s| s.hold(verification, &draft, release, now)).await {
             Ok(held) => {
-                self.mismatch_held.notify_one();
+                if held == Held::Held {
+                    self.mismatch_held.notify_one();
+                }
                 held
             }
             Err(e) => {
                 error!(%verification, error = %e, "a mismatch could not be recorded");
                 let outcome = Outcome::NotAssessed(NotAssessed::Fault);
-                lock(&self.unrecorded).push((verification, settlement, outcome));
-                false
+                lock(&self.unrecorded).push((verification, settlement, outcome.into()));
+                Held::Cancelled
             }
         }
     }
@@ -582,7 +638,7 @@ pub(super) mod tests {
 
     fn kinds(context: &Context) -> Vec<Kind> {
         let rows = lock(&context.store).audit_rows(99).unwrap();
-        rows.iter().map(|r| r.kind).filter(|k| *k != Kind::Started).collect()
+        rows.iter().map(|r| r.kind).filter(|k| ![Kind::Started, Kind::Commissioned].contains(k)).collect()
     }
 
     /// A box that was off for an hour, with a settlement and a data key from before.

@@ -7,6 +7,10 @@
 //! other. When a window closes its samples are pinned and, if references are at
 //! hand, handed to a worker. A settlement of somebody else that is named late,
 //! inside the window of a mismatch still held, makes that one inconclusive.
+//!
+//! In shadow a mismatch waits for as long as an armed box would hold it, in
+//! memory, so that what is counted is what would have been told; then it ends
+//! without an alert.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::Ordering;
@@ -30,8 +34,9 @@ use crate::verify::subjects::Subjects;
 
 use super::alerts::Draft;
 use super::config;
-use super::context::Context;
+use super::context::{Context, Ending};
 use super::metrics::{self, Shed};
+use super::outbox::Held;
 use super::references::References;
 use super::workers::{Job, Workers};
 
@@ -151,7 +156,7 @@ struct Judged {
     occurred_at: HisTime,
     moment: BoxTime,
     window: (BoxTime, BoxTime),
-    /// Its mismatch is held; before that it has no verdict yet.
+    /// Its mismatch is held, or watched; before that it has no verdict yet.
     held: bool,
     /// A neighbour came in between: a mismatch no longer counts.
     cut: bool,
@@ -379,25 +384,32 @@ impl Closed {
     async fn finish(self) {
         let (context, judged, id) = (Arc::clone(&self.tools.context), Arc::clone(&self.judged), self.open.id);
         let closed = Instant::now();
-        let held = self.decide().await;
+        let settlement = self.open.settlement.settlement_id.clone();
+        let decided = self.decide().await;
         metrics::verified_in(closed.elapsed());
         context.in_flight.fetch_sub(1, Ordering::Relaxed);
-        if held {
+        if !matches!(decided, Decided::Ended) {
             tokio::time::sleep(Duration::from_millis(context.config.decision.hold_ms)).await;
         }
-        lock(&judged).remove(&id);
+        let cut = lock(&judged).remove(&id).is_none_or(|j| j.cut);
+        if let Decided::Watched(score) = decided {
+            let ending = match cut {
+                true => Outcome::Inconclusive(Inconclusive::NeighbourNamedLate).into(),
+                false => Ending { outcome: Outcome::Mismatch, score: Some(score) },
+            };
+            context.end(id, &settlement, ending).await;
+        }
     }
 
-    /// Whether the verdict is a mismatch that is now held.
-    async fn decide(self) -> bool {
+    async fn decide(self) -> Decided {
         let Self { open, window, samples, rules, tools, judged } = self;
         let Open { id, settlement, moment, clock_turns, references, .. } = open;
         let context = &tools.context;
-        let end = async |outcome| {
-            context.end(id, &settlement.settlement_id, outcome).await;
-            false
+        let end = async |ending: Ending| {
+            context.end(id, &settlement.settlement_id, ending).await;
+            Decided::Ended
         };
-        let not_assessed = async |reason| end(Outcome::NotAssessed(reason)).await;
+        let not_assessed = async |reason| end(Outcome::NotAssessed(reason).into()).await;
         // References first: without them no face is looked for.
         let subjects = match references.await {
             Ok(Ok(subjects)) => subjects,
@@ -409,7 +421,7 @@ impl Closed {
             return not_assessed(NotAssessed::ClockUncertain).await;
         }
         if window.1.since(window.0) < SHORTEST_WINDOW {
-            return end(Outcome::Inconclusive(Inconclusive::WindowTooShort)).await;
+            return end(Outcome::Inconclusive(Inconclusive::WindowTooShort).into()).await;
         }
         if samples.is_empty() {
             return not_assessed(NotAssessed::CameraSilent).await;
@@ -423,17 +435,35 @@ impl Closed {
         };
         let Ok(Some(ran)) = answer.await else { return not_assessed(NotAssessed::Fault).await };
         explain(id, &ran);
-        let Verdict::Mismatch(mismatch) = &ran.verdict else { return end(ran.verdict.outcome()).await };
+        let Verdict::Mismatch(mismatch) = &ran.verdict else {
+            return end(Ending { outcome: ran.verdict.outcome(), score: ran.verdict.score() }).await;
+        };
         let cut = lock(&judged).get_mut(&id).is_some_and(|j| {
             j.held = true;
             j.cut
         });
         if cut {
-            return end(Outcome::Inconclusive(Inconclusive::NeighbourNamedLate)).await;
+            return end(Outcome::Inconclusive(Inconclusive::NeighbourNamedLate).into()).await;
         }
+        let watched = Decided::Watched(mismatch.comparison().score);
+        let Some(armed) = context.armed() else { return watched };
         // A neighbour that comes from here on ends the verification first; then nothing is held.
-        context.hold(id, Draft::of(mismatch, &settlement, &context.in_force)).await
+        match context.hold(id, Draft::of(mismatch, &settlement, &context.in_force, &armed)).await {
+            Held::Held => Decided::Held,
+            Held::Cancelled => Decided::Ended,
+            Held::InShadow => watched,
+        }
     }
+}
+
+/// What became of a closed window.
+enum Decided {
+    /// It has its verdict, or is about to.
+    Ended,
+    /// A mismatch that is held, and will be told.
+    Held,
+    /// A mismatch of a box in shadow, with its score: nobody is told.
+    Watched(f32),
 }
 
 /// Without the score, which says something about a person's face: it stands in

@@ -16,7 +16,7 @@ use crate::crypto::seal::{RootKey, sealed_by};
 use crate::privacy::age::{Age, Moment};
 use crate::privacy::audit::Kind;
 
-use super::store::{Store, StoreError, audit, meta_key, over_key, read_meta, write_meta};
+use super::store::{SEALED_META, Store, StoreError, audit, meta_key, over_key, read_meta, write_meta};
 
 /// A data key seals for this long.
 const DATA_KEY_LIFE: Duration = Duration::from_secs(86_400);
@@ -29,7 +29,7 @@ impl Store {
     /// If it cannot be written; the former root key is then still the one.
     pub fn replace_root(&mut self, root: &RootKey, at: WallTime) -> Result<(), StoreError> {
         let meta = meta_key(root)?;
-        let plain: Vec<(&str, Zeroizing<Vec<u8>>)> = ["epoch", "hash key"]
+        let plain: Vec<(&str, Zeroizing<Vec<u8>>)> = SEALED_META
             .into_iter()
             .filter_map(|name| match read_meta(&self.connection, &self.meta, name) {
                 Ok(value) => value.map(|v| Ok((name, v))),
@@ -132,6 +132,9 @@ mod tests {
         let mut s = store(dir.path());
         s.replace_root(&next, NOW.wall).unwrap();
         let kinds: Vec<Kind> = s.audit_rows(9).unwrap().iter().map(|r| r.kind).collect();
-        assert_eq!((s.stands_on(&next).unwrap(), kinds), (true, vec![Kind::RootKeyReplaced]));
+        assert_eq!(
+            (s.stands_on(&next).unwrap(), kinds),
+            (true, vec![Kind::Commissioned, Kind::RootKeyReplaced])
+        );
     }
 }

@@ -76,6 +76,7 @@ impl Gauges {
             audit_ok,
             audit_seq: context.audit_head().map(|h| h.seq),
             store_ok,
+            armed: context.armed().is_some(),
             purge_age: context.watch.purge_age(),
             bureau_age: context.watch.bureau_age(),
             pulses: context.watch.hearts.pulses(),

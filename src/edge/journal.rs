@@ -18,7 +18,9 @@ use crate::protocol::settlement::Settlement;
 use crate::protocol::verdict::{Inconclusive, NotAssessed, Outcome};
 
 use super::alerts::Draft;
-use super::store::{Store, StoreError, audit, audit_verdict};
+use super::outbox::Held;
+use super::standing;
+use super::store::{Store, StoreError, audit, audit_verdict, audit_watched};
 
 /// What became of a settlement message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +137,9 @@ impl Store {
         for (id, draft) in held {
             let Ok(draft) = draft else { continue };
             let outcome = Outcome::Inconclusive(Inconclusive::NeighbourNamedLate);
-            if draft.has_neighbour(settlement, reach) && self.end(id, draft.settlement(), outcome, now)? {
+            if draft.has_neighbour(settlement, reach)
+                && self.end(id, draft.settlement(), outcome, None, now)?
+            {
                 ended.push(id);
             }
         }
@@ -150,15 +154,20 @@ impl Store {
         id: VerificationId,
         now: Moment,
     ) -> Result<Accepted, StoreError> {
+        let outcome = Outcome::NotAssessed(NotAssessed::Cancelled);
+        let counted = self.counted(outcome, None);
         let tx = self.connection.transaction()?;
         tx.execute(
             "UPDATE settlements SET state = 'done', content_hash = ?2, updated_at = ?3 WHERE id_hash = ?1",
             params![hash, content, now.age.as_millis()],
         )?;
         audit_accepted(&tx, settlement, id, now)?;
-        let outcome = Outcome::NotAssessed(NotAssessed::Cancelled);
         audit_verdict(&tx, Some(&settlement.settlement_id), id, outcome, now)?;
+        if let Some(kept) = &counted {
+            standing::write(&tx, &self.meta, kept)?;
+        }
         tx.commit()?;
+        self.has_counted(counted, now);
         Ok(Accepted::CancelledBefore(id))
     }
 
@@ -182,7 +191,7 @@ impl Store {
         };
         match (row.state.as_str(), row.alert) {
             ("accepted" | "held", _) => {
-                self.end(row.verification, id, Outcome::NotAssessed(NotAssessed::Cancelled), now)?;
+                self.end(row.verification, id, Outcome::NotAssessed(NotAssessed::Cancelled), None, now)?;
                 Ok(Cancelled::Stopped(row.verification))
             }
             ("done", Some(alert)) if row.alerted => {
@@ -193,8 +202,10 @@ impl Store {
         }
     }
 
-    /// Records the verdict of a verification that has none yet. `false` if it
-    /// has one: a cancellation was quicker.
+    /// Records the verdict of a verification that has none yet, and counts it
+    /// with its score. `false` if it has one: a cancellation was quicker. A
+    /// mismatch that ends here is one that was watched in shadow: no alert is
+    /// made of it.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -203,9 +214,10 @@ impl Store {
         verification: VerificationId,
         settlement: &SettlementId,
         outcome: Outcome,
+        score: Option<f32>,
         now: Moment,
     ) -> Result<bool, StoreError> {
-        self.end_any(verification, Some(settlement), outcome, now)
+        self.end_any(verification, Some(settlement), (outcome, score), now)
     }
 
     /// Ends a verification of which only the number is at hand; the record
@@ -232,16 +244,17 @@ impl Store {
             .and_then(|s| self.unseal(&payload_label(verification), &s).ok())
             .and_then(|plain| serde_json::from_slice::<Settlement>(&plain).ok());
         let id = settlement.as_ref().map(|s| &s.settlement_id);
-        self.end_any(verification, id, Outcome::NotAssessed(reason), now)
+        self.end_any(verification, id, (Outcome::NotAssessed(reason), None), now)
     }
 
     fn end_any(
         &mut self,
         verification: VerificationId,
         settlement: Option<&SettlementId>,
-        outcome: Outcome,
+        (outcome, score): (Outcome, Option<f32>),
         now: Moment,
     ) -> Result<bool, StoreError> {
+        let counted = self.counted(outcome, score);
         let tx = self.connection.transaction()?;
         let changed = tx.execute(
             "UPDATE settlements SET state = 'done', payload = NULL, draft = NULL, occurred_at = NULL, updated_at = ?2
@@ -249,14 +262,22 @@ impl Store {
             params![verification.to_string(), now.age.as_millis()],
         )?;
         if changed == 1 {
-            audit_verdict(&tx, settlement, verification, outcome, now)?;
+            match outcome {
+                Outcome::Mismatch => audit_watched(&tx, settlement, verification, now)?,
+                other => audit_verdict(&tx, settlement, verification, other, now)?,
+            }
+            if let Some(kept) = &counted {
+                standing::write(&tx, &self.meta, kept)?;
+            }
         }
         tx.commit()?;
+        if changed == 1 {
+            self.has_counted(counted, now);
+        }
         Ok(changed == 1)
     }
 
-    /// Holds a mismatch until `release_at`. `false` if the settlement was
-    /// cancelled meanwhile.
+    /// Holds a mismatch until `release_at`, if the box is armed for what found it.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -266,9 +287,13 @@ impl Store {
         draft: &Draft,
         release_at: Age,
         now: Moment,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Held, StoreError> {
         #[cfg(feature = "leak")]
         super::leak::into_store(self, now)?;
+        // The box may have been disarmed since the draft was made.
+        if !self.may_send(draft) {
+            return Ok(Held::InShadow);
+        }
         let plain = serde_json::to_vec(draft).map_err(|e| StoreError::Content(e.to_string()))?;
         let sealed = self.seal(&draft_label(verification), &plain, now.age)?;
         let changed = self.connection.execute(
@@ -282,7 +307,7 @@ impl Store {
                 now.age.as_millis()
             ],
         )?;
-        Ok(changed == 1)
+        Ok(if changed == 1 { Held::Held } else { Held::Cancelled })
     }
 
     /// Held mismatches whose time has come.
@@ -294,7 +319,7 @@ impl Store {
     }
 
     /// Held mismatches that fit a condition, each opened if it can be.
-    fn held(&self, which: &str, values: impl Params) -> Result<Vec<Due>, StoreError> {
+    pub(super) fn held(&self, which: &str, values: impl Params) -> Result<Vec<Due>, StoreError> {
         let mut statement = self.connection.prepare_cached(&format!(
             "SELECT verification, draft FROM settlements WHERE state = 'held' AND {which}"
         ))?;
@@ -385,6 +410,8 @@ pub(super) mod tests {
     use super::*;
     use crate::crypto::seal::RootKey;
     use crate::crypto::sign::SigningKey;
+    use crate::edge::commission::tests::{in_force, word};
+    use crate::protocol::commission::tests::order;
 
     pub(in crate::edge) const NOW: Moment = Moment {
         wall: crate::clock::WallTime::from_millis(1_795_000_000_000),
@@ -397,7 +424,24 @@ pub(super) mod tests {
             std::fs::write(&der, SigningKey::generate_pkcs8().unwrap().as_slice()).unwrap();
         }
         let signer = SigningKey::from_pkcs8(&std::fs::read(&der).unwrap()).unwrap();
-        Store::open(dir, RootKey::new([7; 32]), signer, NOW.wall).unwrap()
+        let mut store = Store::open(dir, RootKey::new([7; 32]), signer, NOW.wall).unwrap();
+        arm(&mut store, 1);
+        store
+    }
+
+    /// The bureau of the tests; the same key whenever it is asked.
+    pub(in crate::edge) fn bureau() -> SigningKey {
+        static DER: std::sync::LazyLock<zeroize::Zeroizing<Vec<u8>>> =
+            std::sync::LazyLock::new(|| SigningKey::generate_pkcs8().unwrap());
+        SigningKey::from_pkcs8(&DER).unwrap()
+    }
+
+    /// A supervisor signs for what the drafts of tests name.
+    pub(in crate::edge) fn arm(store: &mut Store, number: u64) {
+        let f = in_force(&bureau());
+        let signed = word(&order(number, &f.subject), &bureau());
+        store.take_up(f, NOW).unwrap();
+        store.heed(&signed, NOW).unwrap();
     }
 
     pub(in crate::edge) fn settlement(id: &str) -> Settlement {
@@ -429,8 +473,8 @@ pub(super) mod tests {
         other.amount_fen = 2;
         assert_eq!(s.accept(&other, NOW).unwrap(), Accepted::Contradicts);
         let sid = settlement("S1").settlement_id;
-        assert!(s.end(id, &sid, Outcome::Match, NOW).unwrap());
-        assert!(!s.end(id, &sid, Outcome::Inconclusive(Inconclusive::NoFace), NOW).unwrap());
+        assert!(s.end(id, &sid, Outcome::Match, None, NOW).unwrap());
+        assert!(!s.end(id, &sid, Outcome::Inconclusive(Inconclusive::NoFace), None, NOW).unwrap());
         assert_eq!(verdicts(&s), [r#""S1" "match" null"#]);
         assert_eq!(s.accept(&settlement("S1"), NOW).unwrap(), Accepted::Repeated(id));
     }
@@ -446,7 +490,7 @@ pub(super) mod tests {
         assert!(matches!(s.accept(&settlement("S1"), NOW).unwrap(), Accepted::Repeated(_)));
         let Accepted::New(v) = s.accept(&settlement("S2"), NOW).unwrap() else { panic!() };
         assert_eq!(s.cancel(&id("S2"), &agent, NOW).unwrap(), Cancelled::Stopped(v));
-        assert!(!s.end(v, &id("S2"), Outcome::Match, NOW).unwrap());
+        assert!(!s.end(v, &id("S2"), Outcome::Match, None, NOW).unwrap());
         assert_eq!(s.cancel(&id("S2"), &agent, NOW).unwrap(), Cancelled::Nothing);
         assert_eq!(
             verdicts(&s),
@@ -461,7 +505,7 @@ pub(super) mod tests {
         let mut s = store(dir.path());
         let Accepted::New(held) = s.accept(&settlement("S1"), NOW).unwrap() else { panic!() };
         // It is about P0001 at w03, 2026-11-22T01:10:15Z.
-        assert!(s.hold(held, &draft("S1"), NOW.age, NOW).unwrap());
+        assert_eq!(s.hold(held, &draft("S1"), NOW.age, NOW).unwrap(), Held::Held);
         drop(s);
         let mut s = store(dir.path());
         let other = |id: &str, cardholder: &str, counter: &str, second: u8| {
@@ -494,7 +538,7 @@ pub(super) mod tests {
         near.counter = "w03".parse().unwrap();
         s.accept(&near, NOW).unwrap();
         let Accepted::New(held) = s.accept(&settlement("S1"), NOW).unwrap() else { panic!() };
-        assert!(s.hold(held, &draft("S1"), NOW.age, NOW).unwrap());
+        assert_eq!(s.hold(held, &draft("S1"), NOW.age, NOW).unwrap(), Held::Held);
         assert_eq!(s.cut_held(&near, Duration::from_secs(8), NOW).unwrap(), []);
     }
 

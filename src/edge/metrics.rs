@@ -41,7 +41,7 @@ macro_rules! metrics {
 
 metrics! {
     VERDICTS = "counterproof_verdicts_total", Kind::Counter, ["counter", "verdict", "reason"],
-        "Verifications that ended, by verdict and reason. A held mismatch counts when its alert is signed.";
+        "Verifications that ended, by verdict and reason. A held mismatch counts when its alert is signed, one in shadow when it would have been.";
     INTAKE = "counterproof_intake_requests_total", Kind::Counter, ["route", "status"],
         "Requests of the HIS by route and answer: 202 new, 200 repeated, 204 cancelled, else refused.";
     INTAKE_TIME = "counterproof_intake_duration_seconds", Kind::Histogram(INTAKE_BOUNDS), ["route"],
@@ -82,6 +82,8 @@ metrics! {
         "Time since a part of the program last got on.";
     HEART_LIMIT = "counterproof_part_progress_limit_seconds", Kind::Gauge, ["part"],
         "How old that may become before the watchdog is not fed any more.";
+    ARMED = "counterproof_armed", Kind::Gauge, [],
+        "1 while mismatches raise alerts; 0 in shadow: settlements are verified and counted, and nobody is told.";
     BUILD = "counterproof_build_info", Kind::Gauge, ["version"],
         "1, with the version of the program.";
     IN_FORCE = "counterproof_in_force_info", Kind::Gauge, ["policy", "notice", "calibration", "detector", "recognizer"],
@@ -249,6 +251,8 @@ pub struct Reading {
     pub audit_seq: Option<u64>,
     /// Whether the database can be written.
     pub store_ok: bool,
+    /// Whether mismatches raise alerts.
+    pub armed: bool,
     /// Since limits were enforced.
     pub purge_age: Duration,
     /// Since the bureau answered.
@@ -270,6 +274,7 @@ pub fn refresh(r: &Reading) {
     gauge!(AUDIT_OK.name).set(flag(r.audit_ok));
     gauge!(AUDIT_SEQ.name).set(r.audit_seq.unwrap_or(0) as f64);
     gauge!(STORE_OK.name).set(flag(r.store_ok));
+    gauge!(ARMED.name).set(flag(r.armed));
     gauge!(PURGE_AGE.name).set(r.purge_age.as_secs_f64());
     gauge!(BUREAU_AGE.name).set(r.bureau_age.as_secs_f64());
     for p in &r.pulses {

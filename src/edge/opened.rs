@@ -49,7 +49,9 @@ pub fn open_all(state: &Path, root: &RootKey) -> Result<Vec<Opened>, StoreError>
 fn sealed(connection: &Connection) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
     type Label = fn(&str) -> Option<String>;
     let tables: [(&str, Label); 4] = [
-        ("SELECT key, value FROM meta WHERE key IN ('epoch', 'hash key')", |key| Some(format!("meta/{key}"))),
+        ("SELECT key, value FROM meta WHERE key IN ('epoch', 'hash key', 'commissioning')", |key| {
+            Some(format!("meta/{key}"))
+        }),
         ("SELECT verification, payload FROM settlements WHERE payload IS NOT NULL", |key| {
             key.parse().ok().map(journal::payload_label)
         }),

@@ -20,6 +20,7 @@ use crate::protocol::id::{AgentId, AlertId, SettlementId, VerificationId};
 use crate::protocol::verdict::Outcome;
 
 use super::alerts::Draft;
+use super::standing;
 use super::store::{Store, StoreError, audit, audit_verdict};
 
 /// An event that waits for the bureau.
@@ -41,6 +42,28 @@ pub struct Waiting {
     pub waiting: u64,
     /// Events that it refused for good.
     pub set_aside: u64,
+}
+
+/// What became of a mismatch that was to be held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// It is held until its time comes.
+    Held,
+    /// Its settlement was cancelled meanwhile.
+    Cancelled,
+    /// The box is not armed for what found it: no alert may be made of it.
+    InShadow,
+}
+
+/// What became of a held mismatch whose time has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Released {
+    /// Its alert was signed and committed.
+    Alerted(AlertId),
+    /// It ended without one.
+    Watched,
+    /// It had ended before: cancelled, or by the change into shadow.
+    Ended,
 }
 
 /// Box, settlement and content of an event to come.
@@ -114,8 +137,13 @@ impl Store {
         Ok(Prepared { digest: Sha256::of(&bytes), event, sealed })
     }
 
-    /// Signs and commits the alert of a held mismatch, with its verdict. `None`
-    /// if the settlement was cancelled meanwhile.
+    /// Whether the box is armed for what found a mismatch.
+    pub(super) fn may_send(&self, draft: &Draft) -> bool {
+        self.armed().is_some_and(|a| a.covers(draft.model(), draft.calibration()))
+    }
+
+    /// Signs and commits the alert of a held mismatch, with its verdict, if the
+    /// box is armed for what found it.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -124,19 +152,29 @@ impl Store {
         verification: VerificationId,
         draft: Draft,
         now: Moment,
-    ) -> Result<Option<AlertId>, StoreError> {
+    ) -> Result<Released, StoreError> {
+        let score = draft.score();
+        if !self.may_send(&draft) {
+            let ended = self.end(verification, draft.settlement(), Outcome::Mismatch, Some(score), now)?;
+            return Ok(if ended { Released::Watched } else { Released::Ended });
+        }
+        let counted = self.counted(Outcome::Mismatch, Some(score));
         let (agent, settlement, content) = draft.into_parts();
         let event = self.prepare((agent, Some(settlement.clone()), content), now)?;
         let tx = self.connection.transaction()?;
         if !Self::mark_alerted(&tx, verification, event.id(), now)? {
-            return Ok(None);
+            return Ok(Released::Ended);
         }
         event.insert(&tx, now)?;
         audit_verdict(&tx, Some(&settlement), verification, Outcome::Mismatch, now)?;
         let data = json!({ "settlement": settlement, "event": event.id(), "seq": event.seq() });
         audit(&tx, now.wall, Kind::AlertCommitted, &data)?;
+        if let Some(kept) = &counted {
+            standing::write(&tx, &self.meta, kept)?;
+        }
         tx.commit()?;
-        Ok(Some(event.id()))
+        self.has_counted(counted, now);
+        Ok(Released::Alerted(event.id()))
     }
 
     /// Signs and commits the withdrawal of an alert, and marks its settlement.
@@ -356,10 +394,11 @@ pub(super) mod tests {
 
     pub(in crate::edge) fn alerted(s: &mut Store, id: &str) -> AlertId {
         let Accepted::New(v) = s.accept(&settlement(id), NOW).unwrap() else { panic!() };
-        assert!(s.hold(v, &draft(id), NOW.age, NOW).unwrap());
+        assert_eq!(s.hold(v, &draft(id), NOW.age, NOW).unwrap(), Held::Held);
         let (due, d) = s.due(NOW.age).unwrap().pop().unwrap();
         let d = d.unwrap();
-        s.release(due, d, NOW).unwrap().unwrap()
+        let Released::Alerted(id) = s.release(due, d, NOW).unwrap() else { panic!() };
+        id
     }
 
     #[test]
@@ -382,11 +421,11 @@ pub(super) mod tests {
         let mut s = store(dir.path());
         let agent: AgentId = "box-1".parse().unwrap();
         let Accepted::New(v) = s.accept(&settlement("S1"), NOW).unwrap() else { panic!() };
-        s.hold(v, &draft("S1"), NOW.age, NOW).unwrap();
+        assert_eq!(s.hold(v, &draft("S1"), NOW.age, NOW).unwrap(), Held::Held);
         let (due, d) = s.due(NOW.age).unwrap().pop().unwrap();
         let d = d.unwrap();
         assert_eq!(s.cancel(&settlement("S1").settlement_id, &agent, NOW).unwrap(), Cancelled::Stopped(v));
-        assert_eq!(s.release(due, d, NOW).unwrap(), None);
+        assert_eq!(s.release(due, d, NOW).unwrap(), Released::Ended);
         assert_eq!(s.outbox().unwrap().waiting, 0);
 
         let alert = alerted(&mut s, "S2");

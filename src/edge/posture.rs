@@ -7,7 +7,9 @@
 //! the latest one is kept in memory, and
 //! once an hour one is written into the audit log. Its time, the bureau's, is
 //! what the wall clock is held against. The answer also names the documents
-//! (policy, notice, calibration) that the bureau lacks; they are sent then.
+//! (policy, notice, calibration) that the bureau lacks; they are sent then. And it
+//! brings the newest order about this box's commissioning, which counts only if it
+//! bears the pinned key too.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -25,11 +27,13 @@ use crate::privacy::age::Word;
 use crate::privacy::audit::Kind;
 use crate::privacy::notice;
 use crate::privacy::policy::ASSESSMENT_GRACE_DAYS;
+use crate::protocol::commission::{Commission, Mode, ShadowReason, Standing};
 use crate::protocol::countersign::{HeadFinding, PostureAnswer, VerifiedHead};
 use crate::protocol::document::{self, DocumentKind};
 use crate::protocol::posture::Posture;
 use crate::protocol::{DOCUMENTS_PATH, POSTURE_PATH, SIGNATURE_HEADER};
 
+use super::commission::Heeded;
 use super::context::Context;
 use super::delivery::chain;
 
@@ -37,6 +41,8 @@ const EVERY: Duration = Duration::from_secs(60);
 /// The same while the wall clock is in doubt and the bureau answers: a slow
 /// answer settles nothing, and the next one may be quicker.
 const EVERY_IN_DOUBT: Duration = Duration::from_secs(5);
+/// The same in shadow: a supervisor who has just signed need not wait.
+const EVERY_IN_SHADOW: Duration = Duration::from_secs(10);
 /// How often a countersignature goes into the audit log.
 const WRITE_EVERY: Duration = Duration::from_secs(3600);
 
@@ -68,8 +74,12 @@ enum Uncountersigned {
 }
 
 /// How long until the next posture, after one that the bureau answered or did not.
-fn pause(answered: bool, in_doubt: bool) -> Duration {
-    if answered && in_doubt { EVERY_IN_DOUBT } else { EVERY }
+fn pause(answered: bool, in_doubt: bool, in_shadow: bool) -> Duration {
+    match (answered, in_doubt, in_shadow) {
+        (true, true, _) => EVERY_IN_DOUBT,
+        (true, false, true) => EVERY_IN_SHADOW,
+        _ => EVERY,
+    }
 }
 
 impl Reporter {
@@ -92,8 +102,12 @@ impl Reporter {
                 debug!(why, "the posture could not be sent");
             }
             // Sooner when the clock is in doubt: the bureau's answer tells the time.
-            let every = pause(sent.is_ok(), self.context.doubt().is_some());
-            let _ = heart.rest(tokio::time::timeout(every, self.context.clock_doubted.notified())).await;
+            let c = &self.context;
+            let every = pause(sent.is_ok(), c.doubt().is_some(), c.armed().is_none());
+            let rung = async {
+                tokio::select! { () = c.clock_doubted.notified() => {}, () = c.turned.notified() => {} }
+            };
+            let _ = heart.rest(tokio::time::timeout(every, rung)).await;
         }
     }
 
@@ -119,6 +133,9 @@ impl Reporter {
             Err(e) => error!(error = %e, "the bureau's countersignature does not count"),
         }
         self.heed(answer.finding);
+        if let Some(commission) = &answer.commission {
+            self.heed_commission(commission).await;
+        }
         for digest in answer.missing {
             self.send_document(digest).await?;
         }
@@ -195,6 +212,32 @@ impl Reporter {
         );
     }
 
+    /// Takes the bureau's newest order about this box's commissioning.
+    async fn heed_commission(&self, commission: &Commission) {
+        let c = &self.context;
+        let word = match commission.verify(&c.config.bureau.public_key, &c.config.agent.name) {
+            Ok(word) => word,
+            Err(e) => {
+                error!(error = %e, "the bureau's order about this box's commissioning does not count");
+                return;
+            }
+        };
+        let (number, now) = (word.order().number, c.moment());
+        match c.store(move |s| s.heed(&word, now)).await {
+            Ok(Heeded::Known) => {}
+            Ok(Heeded::Taken) => info!(number, "an order about this box's commissioning was taken"),
+            Ok(Heeded::Old { seen }) => warn!(
+                number,
+                seen,
+                "the bureau's order about this box's commissioning is older than one seen before; it is not heeded"
+            ),
+            Err(e) => {
+                error!(error = %e, "the bureau's order about this box's commissioning could not be kept")
+            }
+        }
+        c.audit_waits.notify_one();
+    }
+
     /// Sends a document that the bureau asks for, if it is one of this box's.
     async fn send_document(&self, digest: Sha256) -> Result<(), String> {
         let Some((kind, bytes)) = self.document(digest) else {
@@ -230,7 +273,8 @@ impl Reporter {
 
     async fn posture(&self) -> Result<Posture, String> {
         let c = &self.context;
-        let outbox = c.store(|s| s.outbox()).await.map_err(|e| e.to_string())?;
+        let read = c.store(|s| Ok((s.outbox()?, s.standing()))).await;
+        let (outbox, commissioning) = read.map_err(|e| e.to_string())?;
         let mut troubles: Vec<String> = c.trouble().iter().map(ToString::to_string).collect();
         troubles.extend(c.doubt().map(|d| d.to_string()));
         let overdue = c.overdue_days();
@@ -238,6 +282,10 @@ impl Reporter {
             troubles.push(format!(
                 "the review of the impact assessment is {overdue} days overdue; beyond {ASSESSMENT_GRACE_DAYS} nothing is verified"
             ));
+        }
+        if let Some(Standing { mode: Mode::Shadow(ShadowReason::Drift), detail, .. }) = &commissioning {
+            let why = detail.as_deref().unwrap_or_default();
+            troubles.push(format!("the box went back into shadow and raises no alerts: {why}"));
         }
         if outbox.set_aside > 0 {
             troubles.push(format!("{} events were refused by the bureau and set aside", outbox.set_aside));
@@ -257,7 +305,7 @@ impl Reporter {
             outbox_set_aside: outbox.set_aside,
             audit: c.audit_head().ok_or("the audit log is empty")?,
             liveness: c.config.liveness.mode.as_str().into(),
-            commissioning: None,
+            commissioning,
             troubles,
         })
     }
@@ -277,9 +325,13 @@ mod tests {
 
     #[test]
     fn a_doubt_is_asked_about_soon_where_the_bureau_answers() {
-        assert_eq!(pause(true, true), EVERY_IN_DOUBT);
+        assert_eq!([pause(true, true, true), pause(true, true, false)], [EVERY_IN_DOUBT; 2]);
+        assert_eq!(pause(true, false, true), EVERY_IN_SHADOW);
         // A bureau that is down is not asked more often for it.
-        assert_eq!([pause(true, false), pause(false, true), pause(false, false)], [EVERY; 3]);
+        assert_eq!(
+            [pause(true, false, false), pause(false, true, true), pause(false, false, true)],
+            [EVERY; 3]
+        );
     }
 
     /// What the bureau hears if the review of the impact assessment was due `days` ago.

@@ -198,7 +198,7 @@ mod tests {
             match kind.key {
                 k if k == policy::JOURNAL.key => {
                     let Accepted::New(v) = s.accept(&settlement("S1"), NOW).unwrap() else { panic!() };
-                    s.end(v, &settlement("S1").settlement_id, Outcome::Match, NOW).unwrap();
+                    s.end(v, &settlement("S1").settlement_id, Outcome::Match, None, NOW).unwrap();
                 }
                 k if k == policy::WAITING_ALERTS.key => drop(alerted(&mut s, "S1")),
                 _ => {

@@ -12,7 +12,7 @@
 //! Rows are marked with [`Age`], not with the wall clock: limits go by it.
 //!
 //! This file opens it and owns what the parts share; `journal.rs` and
-//! `outbox.rs` hold the parts, `purge.rs` ends them, `data_keys.rs` seals them.
+//! `outbox.rs` hold the parts, `standing.rs` says whether they may raise alerts, `purge.rs` ends them, `data_keys.rs` seals them.
 
 use std::path::{Path, PathBuf};
 
@@ -29,6 +29,8 @@ use crate::privacy::age::{Age, Moment};
 use crate::privacy::audit::Kind;
 use crate::protocol::id::{Epoch, SettlementId, VerificationId};
 use crate::protocol::verdict::Outcome;
+
+use super::standing::{self, Commissioning, Turned};
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +108,9 @@ const SCHEMA: &[&str] = &[
 ",
 ];
 
+/// What stands sealed in `meta`.
+pub(super) const SEALED_META: [&str; 3] = ["epoch", "hash key", standing::NAME];
+
 /// The open database.
 pub struct Store {
     pub(super) connection: Connection,
@@ -117,6 +122,8 @@ pub struct Store {
     pub(super) signer: SigningKey,
     epoch: Epoch,
     rows_found: i64,
+    pub(super) commissioning: Option<Commissioning>,
+    pub(super) turned: Vec<Turned>,
 }
 
 /// The root key, and the one before it until the store has changed over.
@@ -196,6 +203,8 @@ impl Store {
             connection,
             signer,
             epoch: Epoch::new(),
+            commissioning: None,
+            turned: Vec::new(),
         };
         store.begin(root)?;
         if former.is_some() {
@@ -410,9 +419,26 @@ pub(super) fn audit_verdict(
     outcome: Outcome,
     now: Moment,
 ) -> Result<(), StoreError> {
+    audit(tx, now.wall, Kind::Verdict, &verdict(settlement, id, outcome))
+}
+
+/// The one verdict of a verification that ended as a mismatch and raises no
+/// alert, since the box is in shadow.
+pub(super) fn audit_watched(
+    tx: &Transaction<'_>,
+    settlement: Option<&SettlementId>,
+    id: VerificationId,
+    now: Moment,
+) -> Result<(), StoreError> {
+    let mut data = verdict(settlement, id, Outcome::Mismatch);
+    data["shadow"] = true.into();
+    audit(tx, now.wall, Kind::Verdict, &data)
+}
+
+fn verdict(settlement: Option<&SettlementId>, id: VerificationId, outcome: Outcome) -> serde_json::Value {
     let mut data = json!({ "settlement": settlement, "verification": id, "verdict": outcome.verdict() });
     if !outcome.reason().is_empty() {
         data["reason"] = outcome.reason().into();
     }
-    audit(tx, now.wall, Kind::Verdict, &data)
+    data
 }

@@ -15,11 +15,11 @@ use crate::privacy::age::{GRACE, Moment, Word};
 use crate::privacy::audit::Kind;
 use crate::privacy::policy::ASSESSMENT_GRACE_DAYS;
 use crate::privacy::retention::{Evidence, carry_out};
-use crate::protocol::id::AlertId;
 use crate::protocol::verdict::{NotAssessed, Outcome};
 
 use super::context::{Context, Trouble};
 use super::metrics;
+use super::outbox::Released;
 use super::purge::{Held, Rings};
 use super::store::StoreError;
 
@@ -67,16 +67,6 @@ pub(super) async fn release(context: Arc<Context>) {
     }
 }
 
-/// What became of a held mismatch.
-enum Released {
-    /// Its alert was committed.
-    Alerted(AlertId),
-    /// It ended without one.
-    GivenUp,
-    /// It was cancelled meanwhile.
-    Cancelled,
-}
-
 /// Releases what is due. Returns how long to wait at least before the next try.
 async fn release_due(context: &Arc<Context>) -> Duration {
     const SOON: Duration = Duration::from_millis(50);
@@ -99,19 +89,19 @@ async fn release_due(context: &Arc<Context>) -> Duration {
         let reason = if doubted { NotAssessed::ClockUncertain } else { NotAssessed::Fault };
         let done = match draft {
             Ok(draft) if !doubted => {
-                let released = context.store(move |s| s.release(id, draft, now)).await;
-                released.map(|event| event.map_or(Released::Cancelled, Released::Alerted))
+                context.store(move |s| s.release(id, draft, now)).await.map(|r| (r, Outcome::Mismatch))
             }
             unusable => {
                 if let Err(e) = unusable {
                     error!(verification = %id, error = %e, "a held mismatch cannot be read; it ends as not assessed");
                 }
                 let given_up = context.store(move |s| s.give_up(id, reason, now)).await;
-                given_up.map(|ended| if ended { Released::GivenUp } else { Released::Cancelled })
+                let released = |ended| if ended { Released::Watched } else { Released::Ended };
+                given_up.map(|ended| (released(ended), Outcome::NotAssessed(reason)))
             }
         };
         match done {
-            Ok(Released::Alerted(event)) => {
+            Ok((Released::Alerted(event), _)) => {
                 if let Some(counter) = &counter {
                     metrics::verdict(counter, Outcome::Mismatch);
                 }
@@ -120,10 +110,10 @@ async fn release_due(context: &Arc<Context>) -> Duration {
                 info!(verification = %id, verdict = "mismatch", %event, "verified");
                 context.events_wait.notify_one();
             }
-            Ok(Released::Cancelled) => {}
-            Ok(Released::GivenUp) => {
-                context.count(Outcome::NotAssessed(reason));
-                context.watch.places.ended(id, Outcome::NotAssessed(reason));
+            Ok((Released::Ended, _)) => {}
+            Ok((Released::Watched, outcome)) => {
+                context.count(outcome);
+                context.watch.places.ended(id, outcome);
             }
             Err(e) => {
                 error!(verification = %id, error = %e, "an alert could not be committed; it is tried again");

@@ -301,6 +301,8 @@ async fn an_expired_certificate_is_said_and_costs_no_alert() {
     let h = &mut o.h;
     h.enrol().unwrap();
     h.pki.issue_expired("box-1", false).unwrap();
+    // Nor does the bureau's word reach it.
+    h.waits_until_armed = false;
     h.start_agent().unwrap();
     ring_filled();
     assert_eq!(verdict(h, "S1", "w01", "PA").await, ("not_assessed".into(), "references_unavailable".into()));

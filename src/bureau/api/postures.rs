@@ -1,4 +1,5 @@
-//! Postures, answered with the countersigned audit head.
+//! Postures, answered with the countersigned audit head and the newest order about
+//! the box's commissioning.
 
 use std::sync::Arc;
 
@@ -48,12 +49,13 @@ pub(super) async fn receive(
             "the audit log of a box does not fit what it showed before: it was cut short or rewritten"
         );
     }
+    let commission = api.store.commission(&agent.name).await.map_err(unavailable)?;
     let answer = PostureAnswer {
         statement: countersigned.statement(),
         countersigned,
         finding: kept.finding,
         missing: kept.missing,
-        commission: None,
+        commission: commission.map(|(_, c)| c),
         public_key: api.key.public(),
     };
     Ok(Json(answer).into_response())

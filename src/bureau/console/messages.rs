@@ -68,6 +68,14 @@ messages! {
     audit_rewritten: "审计日志被改写，记录号：", "The audit log was rewritten, record:";
     new_epoch: "审计日志新纪元始于：", "New audit epoch since";
     liveness: "活体检测", "Liveness";
+    commissioning: "投用", "Commissioning";
+    mode_armed: "已投用，会预警", "Armed, raises alerts";
+    mode_never: "试运行，尚未签署", "In shadow, never commissioned";
+    mode_other_calibration: "试运行，标定已更换", "In shadow, another calibration";
+    mode_other_model: "试运行，模型已更换", "In shadow, another model";
+    mode_drift: "试运行，数据偏移", "In shadow, its figures drifted";
+    mode_revoked: "试运行，签署已撤回", "In shadow, revoked";
+    mode_unverified: "试运行，签名不符", "In shadow, the signature does not count";
     policy: "隐私策略", "Policy";
     policy_declared: "与申报一致", "As declared";
     policy_other: "与申报不符", "Not as declared";

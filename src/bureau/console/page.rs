@@ -11,6 +11,7 @@ use crate::bureau::retention::Retention;
 use crate::bureau::store::{AuditFinding, ChainState, StoredAlert};
 use crate::clock::WallTime;
 use crate::protocol::alert::{Content, Event, Mismatch};
+use crate::protocol::commission::{Mode, ShadowReason};
 use crate::protocol::countersign::HeadFinding;
 
 /// A box sends a posture every minute; this long without one is silence.
@@ -77,6 +78,7 @@ struct BoxRow {
     waiting: String,
     held: String,
     liveness: String,
+    mode: Option<Mark>,
     policy: Option<Mark>,
     verdicts: Vec<String>,
     troubles: Vec<String>,
@@ -166,6 +168,19 @@ fn finding(m: &Messages, f: &AuditFinding) -> String {
     format!("{what} {} → {} ({}; {}×)", f.held.seq, f.found.seq, wall(f.first_at), f.times)
 }
 
+fn mode(m: &'static Messages, mode: Mode) -> Mark {
+    let (text, class) = match mode {
+        Mode::Armed => (m.mode_armed, "good"),
+        Mode::Shadow(ShadowReason::NeverCommissioned) => (m.mode_never, "quiet"),
+        Mode::Shadow(ShadowReason::OtherCalibration) => (m.mode_other_calibration, "watch"),
+        Mode::Shadow(ShadowReason::OtherModel) => (m.mode_other_model, "watch"),
+        Mode::Shadow(ShadowReason::Drift) => (m.mode_drift, "bad"),
+        Mode::Shadow(ShadowReason::Revoked) => (m.mode_revoked, "watch"),
+        Mode::Shadow(ShadowReason::Unverified) => (m.mode_unverified, "bad"),
+    };
+    Mark { text, class }
+}
+
 fn box_row(m: &'static Messages, view: &BoxView, now: WallTime) -> BoxRow {
     let posture = view.posture.as_ref();
     let dash = || "–".to_owned();
@@ -187,6 +202,7 @@ fn box_row(m: &'static Messages, view: &BoxView, now: WallTime) -> BoxRow {
         findings: view.audit_findings.iter().map(|f| finding(m, f)).collect(),
         new_epoch: view.new_epoch_at.map(|at| format!("{} {}", m.new_epoch, wall(at))),
         liveness: posture.map_or_else(dash, |p| p.liveness.clone()),
+        mode: posture.and_then(|p| p.commissioning.as_ref()).map(|s| mode(m, s.mode)),
         policy: posture.map(|p| match view.declared_policy {
             None => Mark { text: m.policy_undeclared, class: "quiet" },
             Some(declared) if declared == p.policy => Mark { text: m.policy_declared, class: "good" },

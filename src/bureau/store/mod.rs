@@ -16,6 +16,7 @@
 mod acts;
 mod agents;
 mod chain;
+mod commissions;
 mod documents;
 mod events;
 mod evidence;
@@ -63,6 +64,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (5, "evidence", include_str!("migrations/0005_evidence.sql")),
     (6, "runs", include_str!("migrations/0006_runs.sql")),
     (7, "documents", include_str!("migrations/0007_documents.sql")),
+    (8, "commissions", include_str!("migrations/0008_commissions.sql")),
 ];
 
 const CANARY_LABEL: &str = "meta/canary";

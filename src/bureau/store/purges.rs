@@ -44,8 +44,14 @@ const AUDIT_HEADS: [&str; 2] =
 /// A document stays as long as an alert whose content is held names it.
 const DOCUMENTS: [&str; 1] = ["DELETE FROM documents WHERE named_at < $1 \
      AND digest NOT IN (SELECT digest FROM named_documents)"];
-/// The evidence of purges ends with the record of acts.
-const ACTS: [&str; 2] = ["DELETE FROM acts WHERE at < $1", "DELETE FROM purges WHERE at < $1"];
+/// The evidence of purges ends with the record of acts, and so do orders to boxes
+/// that a newer one took the place of.
+const ACTS: [&str; 3] = [
+    "DELETE FROM acts WHERE at < $1",
+    "DELETE FROM purges WHERE at < $1",
+    "DELETE FROM commissions WHERE signed_at < $1 AND number < \
+     (SELECT MAX(number) FROM commissions newest WHERE newest.agent = commissions.agent)",
+];
 
 /// The mark of the oldest of a kind.
 const fn oldest(kind: Kind) -> &'static str {
@@ -64,7 +70,11 @@ const fn oldest(kind: Kind) -> &'static str {
         Kind::Documents => {
             "SELECT MIN(named_at) FROM documents WHERE digest NOT IN (SELECT digest FROM named_documents)"
         }
-        Kind::Acts => "SELECT MIN(at) FROM (SELECT at FROM acts UNION ALL SELECT at FROM purges) AS held",
+        Kind::Acts => {
+            "SELECT MIN(at) FROM (SELECT at FROM acts UNION ALL SELECT at FROM purges \
+             UNION ALL SELECT signed_at FROM commissions WHERE number < \
+             (SELECT MAX(number) FROM commissions newest WHERE newest.agent = commissions.agent)) AS held"
+        }
     }
 }
 

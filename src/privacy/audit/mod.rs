@@ -102,6 +102,10 @@ pub enum Kind {
     ClockDoubted,
     /// The bureau's time agrees with the wall clock.
     ClockConfirmed,
+    /// The box raises alerts from now on: by which word of whom, for what.
+    Commissioned,
+    /// The box raises no alerts from now on, and why.
+    Shadowed,
     /// The bureau signed the head of this log.
     Countersigned,
     /// The end of the log was torn by a power cut and cut off.

@@ -193,7 +193,7 @@ fn brief(data: &Value) -> String {
 }
 
 /// What the diary tells.
-const DIARY: [Kind; 13] = [
+const DIARY: [Kind; 15] = [
     Kind::Segment,
     Kind::Started,
     Kind::Stopped,
@@ -201,6 +201,8 @@ const DIARY: [Kind; 13] = [
     Kind::PolicyChanged,
     Kind::EpochBegun,
     Kind::RootKeyReplaced,
+    Kind::Commissioned,
+    Kind::Shadowed,
     Kind::Purged,
     Kind::ClockDoubted,
     Kind::ClockConfirmed,

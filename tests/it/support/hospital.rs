@@ -39,11 +39,13 @@ pub struct Wishes {
     pub after_ms: u64,
     /// Texts of the agent's configuration to replace: found, by what.
     pub replace: Vec<(String, String)>,
+    /// Whether a supervisor signs before the box starts; else it begins in shadow.
+    pub commissioned: bool,
 }
 
 impl Default for Wishes {
     fn default() -> Self {
-        Self { hold_ms: 0, before_ms: 1000, after_ms: 1000, replace: Vec::new() }
+        Self { hold_ms: 0, before_ms: 1000, after_ms: 1000, replace: Vec::new(), commissioned: true }
     }
 }
 
@@ -121,6 +123,8 @@ pub struct Hospital {
     pub agent_metrics: String,
     pub bureau_metrics: String,
     pub token: String,
+    /// Whether a start waits until the box is armed.
+    pub waits_until_armed: bool,
     client: reqwest::Client,
 }
 
@@ -183,6 +187,7 @@ impl Hospital {
             agent_metrics: String::new(),
             bureau_metrics: String::new(),
             token,
+            waits_until_armed: wishes.commissioned,
             client: reqwest::Client::builder().no_proxy().build().map_err(io::Error::other)?,
         };
         let bureau = hospital.start_bureau("127.0.0.1:0")?;
@@ -199,6 +204,9 @@ impl Hospital {
             &dir.join("pki/box-1.pem").to_string_lossy(),
         ])?;
         hospital.write_agent_toml(models, &bureau, &bureau_key, wishes)?;
+        if wishes.commissioned {
+            hospital.commission(models)?;
+        }
         Ok(hospital)
     }
 
@@ -221,10 +229,32 @@ impl Hospital {
     /// Runs a command of the bureau's program.
     pub fn bureau_command(&self, words: &[&str]) -> io::Result<String> {
         // Where a command has a subcommand, its options follow that.
-        let at = if words.first() == Some(&"agents") { 2 } else { 1 };
+        let at = if matches!(words.first(), Some(&("agents" | "commission"))) { 2 } else { 1 };
         let mut command = Command::new(&self.programs.bureau);
         command.args(words.iter().take(at)).arg("--config").arg(self.dir.join("bureau.toml"));
         made(words.first().unwrap_or(&"bureau"), command.args(words.iter().skip(at)).output())
+    }
+
+    /// A supervisor signs for the shipped calibration, before the box showed anything.
+    pub fn commission(&self, models: &Path) -> io::Result<String> {
+        let calibration = shipped_calibration(models);
+        self.bureau_command(&[
+            "commission",
+            "sign",
+            "box-1",
+            "--supervisor",
+            "demonstration",
+            "--without-figures",
+            "a throw-away box on loopback",
+            "--calibration",
+            &calibration.to_string_lossy(),
+        ])
+    }
+
+    /// Whether the box is armed, by its own audit log.
+    pub fn armed(&self) -> bool {
+        let last = |kind: &str| self.audit(kind).last().and_then(|r| r["seq"].as_u64());
+        last("commissioned") > last("shadowed")
     }
 
     /// Enrols the folder of portraits; the program's words.
@@ -287,7 +317,22 @@ impl Hospital {
         self.agent = Some(running);
         let addresses: Value = serde_json::from_slice(&fs::read(ready)?)?;
         self.joined(&addresses);
+        if self.waits_until_armed && self.bureau.is_some() {
+            self.wait_until_armed()?;
+        }
         Ok(took)
+    }
+
+    /// The box is armed with the answer to its first posture.
+    pub fn wait_until_armed(&self) -> io::Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.armed() {
+            if Instant::now() > deadline {
+                return Err(io::Error::other("the box was not armed within 20 s"));
+            }
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        Ok(())
     }
 
     /// Notes where the agent listens, from its ready file.
@@ -431,8 +476,12 @@ manifest = "{}"
     )
 }
 
+fn shipped_calibration(models: &Path) -> PathBuf {
+    models.parent().unwrap_or(models).join("../config/calibrations/sface-2021dec.toml")
+}
+
 fn agent_toml(models: &Path, bureau_port: &str, bureau_key: &str, wishes: &Wishes) -> String {
-    let calibration = models.parent().unwrap_or(models).join("../config/calibrations/sface-2021dec.toml");
+    let calibration = shipped_calibration(models);
     let counters: String = ["w01", "w02"]
         .iter()
         .map(|id| {

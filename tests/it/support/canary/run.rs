@@ -120,6 +120,7 @@ fn wishes() -> Wishes {
         before_ms: 700,
         after_ms: 700,
         replace: replace.map(|(from, to)| (from.to_owned(), to.to_owned())).to_vec(),
+        ..Wishes::default()
     }
 }
 

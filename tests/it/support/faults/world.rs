@@ -203,10 +203,28 @@ impl World {
         match finished(self.begin_agent(wrap)?).await? {
             Started::Ready(process, took, ready) => {
                 self.agent_is(process, took, &ready);
+                self.armed().await?;
                 Ok(took)
             }
             Started::Died(status) => Err(self.died("agent", status)),
         }
+    }
+
+    /// Waits until a new box is armed: with the answer to its first posture. Later
+    /// ones know it from their store.
+    async fn armed(&mut self) -> io::Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.bureau.is_some() && !self.hospital.armed() {
+            let gone = self.agent.as_mut().map(Process::ended).transpose()?.flatten();
+            if gone.is_some() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(io::Error::other("the box was not armed within 30 s"));
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
     }
 
     /// Starts the bureau and waits until it is ready.

@@ -1,0 +1,312 @@
+//! Commissioning boxes: a supervisor sees what a box counted in shadow, signs
+//! that it may raise alerts, and can take that back.
+//!
+//! Promises: nothing is signed that is not written down first, with the name of
+//! who signs; a box is signed for the model and the calibration that it shows,
+//! and for no other; what is signed though the figures do not speak for it says
+//! so, for good. Who the supervisor is, the program believes, as it does with
+//! every act.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::BureauError;
+use super::acts::{self, Person};
+use super::agents::unknown;
+use super::store::{AgentChange, Store, StoredPosture};
+use crate::clock::{Clock, SystemClock, WallTime};
+use crate::commissioning::recommend::{LEAST_SETTLEMENTS, Recommendation, recommend};
+use crate::commissioning::report::{CalibrationFile, Report};
+use crate::crypto::Sha256;
+use crate::crypto::sign::SigningKey;
+use crate::protocol::commission::{
+    Arm, Commission, Format, MAX_NAME, MAX_TEXT, Mode, Order, Revoke, Standing, Subject, Word,
+};
+use crate::protocol::figures::Figures;
+use crate::protocol::id::AgentId;
+
+/// What a supervisor says when signing.
+pub struct Signing<'a> {
+    /// Who signs.
+    pub supervisor: String,
+    /// A remark.
+    pub note: Option<String>,
+    /// Why, though the figures do not speak for it.
+    pub without_figures: Option<String>,
+    /// The calibration, where the box has not shown it yet.
+    pub calibration: Option<&'a Path>,
+}
+
+fn refuse<T>(what: String) -> Result<T, BureauError> {
+    Err(BureauError::Command(what))
+}
+
+/// A text on one line, neither empty nor too long.
+fn text(option: &str, found: String, most: usize) -> Result<String, BureauError> {
+    let trimmed = found.trim();
+    let n = trimmed.chars().count();
+    if (1..=most).contains(&n) && !trimmed.chars().any(char::is_control) {
+        return Ok(trimmed.to_owned());
+    }
+    let shown: String = trimmed.chars().take(40).collect::<String>().escape_debug().to_string();
+    refuse(format!(
+        "{option}: found {n} characters, `{shown}`; allowed: 1 to {most} on one line, without control characters"
+    ))
+}
+
+/// What the bureau knows of a box.
+struct Known {
+    /// What it showed last, and when.
+    posture: Option<StoredPosture>,
+    /// The greatest number of an order, here or at the box.
+    number: u64,
+    /// The calibration it shows, if it is held here.
+    shown: Option<(Sha256, CalibrationFile)>,
+}
+
+impl Known {
+    async fn of(store: &Store, name: &AgentId) -> Result<Self, BureauError> {
+        if store.agent(name).await?.is_none() {
+            return Err(unknown(name));
+        }
+        let posture = store.postures().await?.into_iter().find(|p| p.agent == *name);
+        let mut shown = None;
+        if let Some(digest) = posture.as_ref().map(|p| p.posture.calibration)
+            && let Some(bytes) = store.document(digest).await?
+        {
+            let file = CalibrationFile::read(&bytes)
+                .map_err(|e| BureauError::Command(format!("the calibration {digest} of {name}: {e}")))?;
+            shown = Some((digest, file));
+        }
+        let held = store.commission(name).await?.map_or(0, |(number, _)| number);
+        // A bureau restored from a backup goes on behind what the box has seen.
+        let seen = posture.as_ref().and_then(|p| p.posture.commissioning.as_ref()).map_or(0, |s| s.number);
+        Ok(Self { posture, number: held.max(seen), shown })
+    }
+
+    fn standing(&self) -> Option<&Standing> {
+        self.posture.as_ref()?.posture.commissioning.as_ref()
+    }
+}
+
+/// A box's distributions beside its calibration's, and what to make of them.
+///
+/// # Errors
+/// If there is no such box, or it has not shown its figures yet.
+pub async fn report(store: &Store, name: &AgentId) -> Result<Report, BureauError> {
+    let known = Known::of(store, name).await?;
+    let (Some(standing), Some(posture)) = (known.standing().cloned(), &known.posture) else {
+        return refuse(format!(
+            "{name} has not told how it stands: it sends a posture every minute while it runs and reaches the bureau; a box older than this bureau tells nothing of commissioning"
+        ));
+    };
+    let expected = known.shown.and_then(|(_, file)| file.expected);
+    Ok(Report::new(name.clone(), posture.posture.calibration, standing, expected))
+}
+
+/// Signs that a box may raise alerts. What was signed, in words.
+///
+/// # Errors
+/// If there is no such box, its calibration is not known, or its figures do not
+/// speak for it and nobody said why it is signed all the same.
+pub async fn sign(
+    store: &Store,
+    key: &SigningKey,
+    name: &AgentId,
+    signing: Signing<'_>,
+) -> Result<String, BureauError> {
+    let supervisor = text("--supervisor", signing.supervisor, MAX_NAME)?;
+    let note = signing.note.map(|n| text("--note", n, MAX_TEXT)).transpose()?;
+    let without = signing.without_figures.map(|r| text("--without-figures", r, MAX_TEXT)).transpose()?;
+    let known = Known::of(store, name).await?;
+    let (subject, file) = subject(&known, name, signing.calibration)?;
+    let figures = figures(&known, &subject);
+    let seen = figures.as_ref().map_or(0, |f| f.scores.total());
+    let advice = recommend(&figures.clone().unwrap_or_default(), file.expected.as_ref(), LEAST_SETTLEMENTS);
+    if advice != Recommendation::Arm && without.is_none() {
+        return refuse(format!(
+            "{name} was not armed; the figures say: {advice}. `commission report {name}` shows them. Who signs all the same says why: --without-figures REASON"
+        ));
+    }
+    let arm = Arm {
+        model: subject.model,
+        preprocessing: subject.preprocessing,
+        calibration: subject.calibration,
+        note,
+        settlements: seen,
+        figures,
+        without_figures: without.clone(),
+    };
+    let what = Word::Arm(Box::new(arm));
+    let number = order(store, key, ("commission sign", &supervisor), (name, known.number), what).await?;
+    let why = without.map_or_else(String::new, |r| format!(", without figures: {r}"));
+    Ok(format!(
+        "order {number}: {name} is armed for calibration {} after {seen} settlements in shadow{why}; it takes that up with its next posture",
+        short(subject.calibration)
+    ))
+}
+
+/// For what a box is signed: the calibration in the file, else the one it shows.
+fn subject(
+    known: &Known,
+    name: &AgentId,
+    file: Option<&Path>,
+) -> Result<(Subject, CalibrationFile), BureauError> {
+    let (digest, file) = match (file, &known.shown) {
+        (Some(path), _) => {
+            let refused = |e: String| BureauError::Command(format!("--calibration {}: {e}", path.display()));
+            let bytes = std::fs::read(path).map_err(|e| refused(e.to_string()))?;
+            (Sha256::of(&bytes), CalibrationFile::read(&bytes).map_err(refused)?)
+        }
+        (None, Some((digest, file))) => (*digest, file.clone()),
+        (None, None) => {
+            return refuse(format!(
+                "the calibration of {name} is not held here: a box sends it with its first postures. To sign before, name the file: --calibration FILE"
+            ));
+        }
+    };
+    let recognizer = known.posture.as_ref().and_then(|p| p.posture.models.get("recognizer"));
+    match recognizer {
+        Some(found) if *found != file.model => refuse(format!(
+            "the calibration is for model {}, but {name} runs {}: give the box the calibration that belongs to its model",
+            file.model, found
+        )),
+        _ => Ok((file.subject(name.clone(), digest), file)),
+    }
+}
+
+/// What the box counted in shadow under this calibration.
+fn figures(known: &Known, subject: &Subject) -> Option<Figures> {
+    let posture = &known.posture.as_ref()?.posture;
+    let standing = posture.commissioning.as_ref()?;
+    let about_it = posture.calibration == subject.calibration && !standing.mode.is_armed();
+    about_it.then(|| standing.figures.in_known_words())
+}
+
+/// Takes a box's commission back. What was signed, in words.
+///
+/// # Errors
+/// If there is no such box, or it was never commissioned.
+pub async fn revoke(
+    store: &Store,
+    key: &SigningKey,
+    name: &AgentId,
+    supervisor: String,
+    reason: String,
+) -> Result<String, BureauError> {
+    let supervisor = text("--supervisor", supervisor, MAX_NAME)?;
+    let reason = text("--reason", reason, MAX_TEXT)?;
+    let known = Known::of(store, name).await?;
+    if known.number == 0 {
+        return refuse(format!("{name} was never commissioned: it is in shadow and raises no alerts"));
+    }
+    let what = Word::Revoke(Revoke { reason });
+    let number = order(store, key, ("commission revoke", &supervisor), (name, known.number), what).await?;
+    Ok(format!("order {number}: {name} raises no alerts any more; it takes that up with its next posture"))
+}
+
+/// Writes the act down, signs the order with the number after `last`, keeps it.
+async fn order(
+    store: &Store,
+    key: &SigningKey,
+    (act, supervisor): (&str, &str),
+    (name, last): (&AgentId, u64),
+    word: Word,
+) -> Result<u64, BureauError> {
+    let number = last.saturating_add(1);
+    if i64::try_from(number).is_err() {
+        return refuse(format!(
+            "{name} tells of order {last}: no number is left; put it on record under another name"
+        ));
+    }
+    let detail = match &word {
+        Word::Arm(a) => format!(
+            "order {number}, calibration {}, {} settlements, note {}, without figures {}",
+            short(a.calibration),
+            a.settlements,
+            a.note.as_deref().unwrap_or("none"),
+            a.without_figures.as_deref().unwrap_or("no")
+        ),
+        Word::Revoke(r) => format!("order {number}, {}", r.reason),
+    };
+    acts::note(store, &Person::of(Some(supervisor.to_owned()))?, act, name.as_str(), detail).await?;
+    let order = Order {
+        format: Format::V1,
+        agent: name.clone(),
+        number,
+        signed_at: SystemClock.now().wall,
+        supervisor: supervisor.to_owned(),
+        order: word,
+    };
+    let commission = Commission::sign(&order, key).map_err(std::io::Error::from)?;
+    match store.keep_commission(&order, &commission).await? {
+        AgentChange::Done => Ok(number),
+        AgentChange::Refused => refuse(format!(
+            "somebody else signed order {number} to {name} at the same moment: look, and sign again"
+        )),
+    }
+}
+
+fn short(digest: Sha256) -> String {
+    digest.to_string().chars().take(16).collect()
+}
+
+/// A box with the newest order to it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Listed {
+    name: AgentId,
+    /// As it told last.
+    mode: Option<Mode>,
+    since: Option<WallTime>,
+    /// Of the newest order.
+    order: Option<Order>,
+    /// Whether the box has seen it.
+    seen: bool,
+}
+
+/// Every box on record with the newest order to it.
+///
+/// # Errors
+/// If the store fails.
+pub async fn list(store: &Store) -> Result<Vec<Listed>, BureauError> {
+    let postures = store.postures().await?;
+    let mut listed = Vec::new();
+    for summary in store.agents().await? {
+        let name = summary.agent.name;
+        let standing =
+            postures.iter().find(|p| p.agent == name).and_then(|p| p.posture.commissioning.as_ref());
+        let newest = store.commission(&name).await?;
+        let seen = newest.as_ref().is_some_and(|(n, _)| standing.is_some_and(|s| s.number >= *n));
+        listed.push(Listed {
+            mode: standing.map(|s| s.mode),
+            since: standing.map(|s| s.since),
+            order: newest.and_then(|(_, c)| serde_json::from_str(&c.document).ok()),
+            seen,
+            name,
+        });
+    }
+    Ok(listed)
+}
+
+/// One line per box.
+pub fn table(listed: &[Listed]) -> String {
+    let mut text = format!(
+        "{:<20} {:<28} {:<25} {:>6} {:<8} {:<5} {:<16} signed at\n",
+        "name", "mode", "since", "order", "what", "seen", "supervisor"
+    );
+    for Listed { name, mode, since, order, seen, .. } in listed {
+        let mode = mode.map_or_else(|| "not told".to_owned(), |m| m.to_string());
+        let since = since.map(|t| t.to_string()).unwrap_or_default();
+        let (number, what, by, at) = order.as_ref().map_or_else(Default::default, |o| {
+            let what = if matches!(o.order, Word::Arm(_)) { "arm" } else { "revoke" };
+            (o.number.to_string(), what, o.supervisor.clone(), o.signed_at.to_string())
+        });
+        let seen = if *seen { "yes" } else { "no" };
+        text.push_str(&format!(
+            "{:<20} {mode:<28} {since:<25} {number:>6} {what:<8} {seen:<5} {by:<16} {at}\n",
+            name.as_str()
+        ));
+    }
+    text
+}
