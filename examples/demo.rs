@@ -137,7 +137,11 @@ async fn demo(keep: bool) -> io::Result<bool> {
     println!("2/4  a bureau is running; enrolling two cardholders");
     h.enrol()?;
     let ready = h.start_agent()?;
-    println!("3/4  the agent was ready after {} ms; six settlements follow", ready.as_millis());
+    println!(
+        "3/4  the agent was ready after {} ms, in shadow; a supervisor's signature armed it",
+        ready.as_millis()
+    );
+    println!("     six settlements follow");
     // The ring must reach back over the window before the first settlement.
     tokio::time::sleep(Duration::from_millis(1500)).await;
 

@@ -5,6 +5,7 @@ mod agent;
 mod architecture;
 mod bureau;
 mod canary;
+mod commission;
 mod confined;
 mod corpus;
 mod evidence;
