@@ -310,3 +310,111 @@ pub fn table(listed: &[Listed]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bureau::store::tests::{box_with_key, store};
+    use crate::crypto::sign::Unverified;
+    use crate::protocol::commission::tests::key;
+    use crate::protocol::countersign::Countersigned;
+    use crate::protocol::document::DocumentKind;
+    use crate::protocol::posture::Posture;
+    use crate::protocol::verdict::Outcome;
+
+    const SHIPPED: &str =
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/calibrations/sface-2021dec.toml"));
+    const MODEL: &str = "0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79";
+
+    /// A box on record that showed its calibration and these figures.
+    async fn shown(store: &Store, matches: u64, mismatches: u64, model: &str) -> AgentId {
+        let (new, boxed) = box_with_key("box-1");
+        let at = WallTime::from_millis(1);
+        store.add_agent(&new, at).await.unwrap();
+        let mut figures = Figures::default();
+        (0..matches).for_each(|_| figures.count(Outcome::Match, Some(0.7)));
+        (0..mismatches).for_each(|_| figures.count(Outcome::Mismatch, Some(0.1)));
+        figures.verdicts.insert("a word of a hostile box".repeat(99), 1);
+        let digest = Sha256::of(SHIPPED.as_bytes());
+        let posture: Posture = serde_json::from_value(serde_json::json!({
+            "agent": "box-1", "hospital": "H31010000001", "at": 1, "agent_version": "0.1.0",
+            "models": {"recognizer": model}, "policy": digest, "calibration": digest, "retention_s": {},
+            "verdicts": {}, "outbox_waiting": 0, "outbox_set_aside": 0, "liveness": "off", "troubles": [],
+            "audit": {"epoch": "01938a00-0000-7000-8000-000000000000", "seq": 1, "hash": digest},
+            "commissioning": {"mode": "shadow(drift)", "since": 1, "number": 7, "figures": figures},
+        }))
+        .unwrap();
+        let bytes = serde_json::to_vec(&posture).unwrap();
+        let verified = Unverified::new(&bytes, boxed.sign(&bytes)).verify(&boxed.public()).unwrap();
+        let head = Countersigned::new(new.name.clone(), posture.audit, at, &boxed);
+        store.keep_posture(&posture, &verified, &head).await.unwrap().unwrap();
+        store.keep_document(&new.name, DocumentKind::Calibration, SHIPPED.as_bytes(), at).await.unwrap();
+        new.name
+    }
+
+    fn by(supervisor: &str, without: Option<&str>) -> Signing<'static> {
+        Signing {
+            supervisor: supervisor.into(),
+            note: None,
+            without_figures: without.map(str::to_owned),
+            calibration: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn good_figures_are_signed_with_what_was_seen_behind_every_number_the_box_knows() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, key) = (store(dir.path()).await, key());
+        let name = shown(&store, 240, 2, MODEL).await;
+        assert_eq!(report(&store, &name).await.unwrap().recommendation, Recommendation::Arm);
+        let said = sign(&store, &key, &name, by("li", None)).await.unwrap();
+        assert!(said.starts_with("order 8: box-1 is armed") && said.contains("242 settlements"), "{said}");
+        let (_, signed) = store.commission(&name).await.unwrap().unwrap();
+        let word = signed.verify(&key.public(), &name).unwrap();
+        let Word::Arm(arm) = &word.order().order else { panic!() };
+        assert_eq!((arm.settlements, arm.figures.as_ref().unwrap().verdicts.len()), (242, 2));
+        let said = revoke(&store, &key, &name, "wu".into(), "moved".into()).await.unwrap();
+        assert!(said.starts_with("order 9"), "{said}");
+        let acts: Vec<_> = store.acts(9).await.unwrap().into_iter().map(|a| (a.what, a.by)).collect();
+        assert_eq!(acts[0], ("commission revoke".into(), "wu".into()));
+        assert_eq!(acts[1], ("commission sign".into(), "li".into()));
+        let table = table(&list(&store).await.unwrap());
+        assert!(
+            table.contains("revoke") && table.contains(" no ") && table.contains("shadow(drift)"),
+            "{table}"
+        );
+    }
+
+    #[tokio::test]
+    async fn too_little_or_the_wrong_thing_is_refused_unless_somebody_says_why() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, key) = (store(dir.path()).await, key());
+        let refused =
+            async |name: &AgentId, signing| sign(&store, &key, name, signing).await.unwrap_err().to_string();
+        let nobody: AgentId = "box-9".parse().unwrap();
+        assert!(refused(&nobody, by("li", None)).await.contains("no box is called box-9"));
+        let name = shown(&store, 150, 90, MODEL).await;
+        let said = refused(&name, by("li", None)).await;
+        assert!(
+            said.contains("do not arm: 38 % of the decided") && said.contains("--without-figures"),
+            "{said}"
+        );
+        for bad in ["", " ", "li\nwu", &"x".repeat(65)] {
+            let said = refused(&name, by(bad, Some("a reason"))).await;
+            assert!(said.starts_with("--supervisor: found") && !said.contains('\n'), "{said}");
+        }
+        assert!(refused(&name, by("li", Some(" "))).await.starts_with("--without-figures"));
+        assert_eq!(store.commission(&name).await.unwrap(), None);
+        let said = sign(&store, &key, &name, by("li", Some("a small place"))).await.unwrap();
+        assert!(said.contains("without figures: a small place"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_calibration_of_another_model_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, key) = (store(dir.path()).await, key());
+        let name = shown(&store, 240, 0, &"00".repeat(32)).await;
+        let said = sign(&store, &key, &name, by("li", Some("a reason"))).await.unwrap_err().to_string();
+        assert!(said.contains("the calibration is for model 0ba9fbfa"), "{said}");
+    }
+}

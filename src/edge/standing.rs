@@ -318,6 +318,10 @@ mod tests {
             (Mode::Shadow(ShadowReason::OtherCalibration), 0)
         );
         assert!(s.armed().is_some());
+        // Nor need anybody have it open.
+        drop(s);
+        assert_eq!(look(dir.path(), &root, &f, now).unwrap().figures.scores.total(), 3);
+        let mut s = store(dir.path());
         assert!(look(dir.path(), &RootKey::new([8; 32]), &f, now).is_err());
         // Another root key takes it over with the rest.
         s.replace_root(&RootKey::new([8; 32]), now).unwrap();

@@ -4,7 +4,9 @@
 use counterproof::crypto::seal::{RootKey, SealKey};
 use counterproof::crypto::sign::SigningKey;
 use counterproof::crypto::transform::{Transform, TransformKey};
+use counterproof::edge::commission::Armed;
 use counterproof::frame::{Frame, Sample};
+use counterproof::protocol::commission::{Commission, VerifiedCommission};
 use counterproof::protocol::reference::{Protected, Template};
 use counterproof::verify::subjects::Subjects;
 use counterproof::verify::{Mismatch, Present, Verdict};
@@ -31,6 +33,10 @@ assert_not_impl_any!(TransformKey: serde::Serialize, Clone, Debug, Display);
 // A verdict is not data: what is counted and written are words (`Outcome`).
 assert_not_impl_any!(Verdict: serde::Serialize, Clone);
 assert_not_impl_any!(Mismatch: serde::Serialize, Clone, From<Present>, From<Verdict>);
+
+// Nothing arms a box but an order of the bureau that was verified, for what is in force.
+assert_not_impl_any!(Armed: serde::Serialize, serde::de::DeserializeOwned, Default, From<Commission>);
+assert_not_impl_any!(VerifiedCommission: serde::de::DeserializeOwned, Default, From<Commission>);
 
 #[test]
 fn a_probe_never_becomes_a_reference() {

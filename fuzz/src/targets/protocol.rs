@@ -12,6 +12,7 @@ use counterproof::edge::inspect::read_heads;
 use counterproof::http::problem::Problem;
 use counterproof::privacy::age::{Ages, Due, Marks, Word};
 use counterproof::protocol::alert::{Event, EventError, MAX_BYTES, Source};
+use counterproof::protocol::commission::{Commission, CommissionError, Order};
 use counterproof::protocol::countersign::{Countersigned, PostureAnswer};
 use counterproof::protocol::head::HeadAnswer;
 use counterproof::protocol::id::{AlertId, CardholderId, SettlementId};
@@ -62,7 +63,7 @@ pub fn event(data: &[u8]) -> bool {
 
 /// What box and bureau say to each other besides.
 pub fn answers(data: &[u8]) -> bool {
-    let Some((choice, data)) = choose(data, 10) else { return false };
+    let Some((choice, data)) = choose(data, 11) else { return false };
     match choice {
         0 => match Posture::from_bytes(data) {
             Ok(posture) => {
@@ -92,7 +93,7 @@ pub fn answers(data: &[u8]) -> bool {
             Ok(Err(e)) => refused(e, data.len()),
             Err(_) => false,
         },
-        _ => match serde_json::from_slice::<Problem>(data) {
+        9 => match serde_json::from_slice::<Problem>(data) {
             Ok(problem) => {
                 let answer = axum::response::IntoResponse::into_response(problem);
                 assert!(answer.headers().contains_key("content-type"));
@@ -100,6 +101,7 @@ pub fn answers(data: &[u8]) -> bool {
             }
             Err(e) => refused(e, data.len()),
         },
+        _ => order(data),
     }
 }
 
@@ -109,6 +111,26 @@ fn answer<T: Serialize + DeserializeOwned + PartialEq + Debug>(data: &[u8]) -> O
     let again = serde_json::to_vec(&value).unwrap();
     assert_eq!(serde_json::from_slice::<T>(&again).unwrap(), value);
     Some(value)
+}
+
+/// An order that is signed counts for the box that it names, and for no other.
+fn order(data: &[u8]) -> bool {
+    let order: Order = match counterproof::protocol::json::read(data) {
+        Ok(order) => order,
+        Err(e) => return refused(e, data.len()),
+    };
+    let key = super::crypto::signing_key();
+    let signed = Commission::sign(&order, &key).unwrap();
+    nothing_smuggled(data, signed.document.as_bytes());
+    match signed.verify(&key.public(), &order.agent) {
+        Ok(word) => assert_eq!(word.order(), &order),
+        Err(e) => assert!(matches!(e, CommissionError::TooLong(_)), "{e}"),
+    }
+    assert!(
+        signed.verify(&key.public(), &"another".parse().unwrap()).is_err()
+            || order.agent.as_str() == "another"
+    );
+    true
 }
 
 /// A countersignature holds for what the targets' key signed, and for nothing else.

@@ -4,12 +4,17 @@
 use counterproof::clock::WallTime;
 use counterproof::crypto::Sha256;
 use counterproof::crypto::transform::TransformKey;
+use counterproof::protocol::commission::{
+    Arm, Commission, Format, Mode, Order, ShadowReason, Standing, Word,
+};
 use counterproof::protocol::countersign::{Countersigned, PostureAnswer};
+use counterproof::protocol::figures::Figures;
 use counterproof::protocol::id::Epoch;
 use counterproof::protocol::policy::PolicyDocument;
 use counterproof::protocol::posture::{AuditHead, Posture};
 use counterproof::protocol::reference::{ReferenceSet, Template};
 use counterproof::protocol::transform::TransformGrant;
+use counterproof::protocol::verdict::Outcome;
 use serde_json::{Value, json};
 
 use super::audit::EPOCH;
@@ -93,6 +98,8 @@ pub fn event() -> Vec<Vec<u8>> {
 pub fn answers() -> Vec<Vec<u8>> {
     let epoch: Epoch = EPOCH.parse().unwrap();
     let head = AuditHead { epoch, seq: 9, hash: Sha256::of(b"h") };
+    let mut figures = Figures::default();
+    figures.count(Outcome::Match, Some(0.7));
     let posture = Posture {
         agent: "box-1".parse().unwrap(),
         hospital: "H31010000001".parse().unwrap(),
@@ -108,18 +115,42 @@ pub fn answers() -> Vec<Vec<u8>> {
         outbox_set_aside: 0,
         audit: head,
         liveness: "off".into(),
-        commissioning: None,
+        commissioning: Some(Standing {
+            mode: Mode::Shadow(ShadowReason::Drift),
+            since: WallTime::from_millis(NOW),
+            detail: Some("scores moved".into()),
+            number: 3,
+            commission: Some(Sha256::of(b"o")),
+            figures: figures.clone(),
+        }),
         troubles: vec!["the disk is full".into()],
     };
     let key = signing_key();
     let countersigned = Countersigned::new(posture.agent.clone(), head, WallTime::from_millis(NOW + 5), &key);
     let heads = serde_json::to_string(&countersigned).unwrap();
+    let arm = Arm {
+        model: Sha256::of(MODEL),
+        preprocessing: PREPROCESSING,
+        calibration: Sha256::of(b"c"),
+        note: Some("seen".into()),
+        settlements: 240,
+        figures: Some(figures),
+        without_figures: None,
+    };
+    let order = Order {
+        format: Format::V1,
+        agent: "box-1".parse().unwrap(),
+        number: 4,
+        signed_at: WallTime::from_millis(NOW),
+        supervisor: "li".into(),
+        order: Word::Arm(Box::new(arm)),
+    };
     let answer = PostureAnswer {
         statement: countersigned.statement(),
         countersigned,
         finding: None,
         missing: vec![Sha256::of(b"p")],
-        commission: None,
+        commission: Some(Commission::sign(&order, &key).unwrap()),
         public_key: key.public(),
     };
     let transform = TransformKey::new([5; 32]);
@@ -145,6 +176,7 @@ pub fn answers() -> Vec<Vec<u8>> {
         chosen(7, policy.to_string()),
         chosen(8, heads + "\n"),
         chosen(9, problem.to_string()),
+        chosen(10, serde_json::to_vec(&order).unwrap()),
     ]
 }
 

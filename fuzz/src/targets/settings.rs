@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use counterproof::commissioning::report::CalibrationFile;
 use counterproof::privacy::policy::LIMITS;
 use counterproof::settings::{self, SettingsError, Validate};
 use counterproof::verify::calibration::Calibration;
@@ -61,6 +62,9 @@ pub fn others(data: &[u8]) -> bool {
         assert!(rule.mismatch_llr < 0.0 && rule.match_llr > 0.0);
         assert!(rule.mismatch_probes >= 2, "one view never accuses");
         assert!(calibration.map(3).llr(-1.0) <= calibration.map(3).llr(1.0));
+        // What the bureau reads of it says the same.
+        let read = CalibrationFile::read(data).unwrap();
+        assert_eq!((read.model, read.expected), (calibration.model, calibration.expected));
         return true;
     }
     let Some(manifest) = parse::<Manifest>("models.toml", text) else { return false };

@@ -232,6 +232,7 @@ where
 
 #[cfg(test)]
 pub(super) mod tests {
+    pub(in crate::bureau) use super::agents::tests::box_with_key;
     use super::*;
 
     pub(in crate::bureau) async fn store(dir: &Path) -> Store {
