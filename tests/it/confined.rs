@@ -56,6 +56,7 @@ async fn a_whole_verification_works_under_the_units_restrictions() {
     let (agent, ready) = run(h, "counterproof.service", &h.programs.agent, &words, "state");
     h.joined(&ready);
     h.agent = Some(agent);
+    h.wait_until_armed().unwrap();
     let full =
         || h.agent.as_ref().and_then(|a| std::fs::metadata(&a.log).ok()?.created().ok()?.elapsed().ok());
     wait_for("pictures of a whole window", || full().filter(|t| t.as_millis() > 1500));
