@@ -28,21 +28,16 @@ use crate::http::server::{Handle, Listener};
 use crate::privacy::age::Ages;
 use crate::privacy::audit::{self, AuditError, AuditLog, Kind};
 use crate::protocol::alert::Settings;
-use crate::protocol::commission::Subject;
 use crate::settings::SettingsError;
 use crate::shutters;
-use crate::verify::calibration::{Calibration, CalibrationError};
-use crate::vision::Vision;
-use crate::vision::manifest::{Manifest, ManifestError};
-use crate::vision::model::ModelError;
 
 use super::alerts::InForce;
 use super::cameras;
-use super::commission;
 use super::config::{Config, Effective};
 use super::context::{Context, ExportError, State};
 use super::counter::{Counters, Tools};
 use super::delivery::Delivery;
+use super::eyes::{Eyes, EyesError};
 use super::gauges::Gauges;
 use super::intake::Intake;
 use super::posture::Reporter;
@@ -65,11 +60,7 @@ pub enum AgentError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    #[error(transparent)]
-    Calibration(#[from] CalibrationError),
+    Eyes(#[from] EyesError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -84,54 +75,6 @@ pub enum AgentError {
     Io(#[from] std::io::Error),
     #[error("the bureau's connection: {0}")]
     Client(#[from] reqwest::Error),
-}
-
-/// Models and calibration, checked against each other.
-pub struct Eyes {
-    /// One set for each worker.
-    pub models: Vec<Vision>,
-    /// The manifest they came from.
-    pub manifest: Arc<Manifest>,
-    /// The calibration.
-    pub calibration: Calibration,
-    /// Its digest.
-    pub calibration_digest: Sha256,
-}
-
-impl Eyes {
-    /// Loads what the configuration names.
-    ///
-    /// # Errors
-    /// Naming the model or calibration that is not in order.
-    pub fn open(config: &Config) -> Result<Self, AgentError> {
-        let manifest = Arc::new(Manifest::read(&config.models.manifest)?);
-        let first = Vision::load(&manifest, &config.wanted())?;
-        let path = &config.decision.calibration;
-        let (calibration, calibration_digest) = Calibration::read(path, first.recognizer())?;
-        calibration.fits_liveness(path, first.liveness_sha256())?;
-        let mut models = vec![first];
-        while models.len() < config.decision.workers {
-            models.push(Vision::load(&manifest, &config.wanted())?);
-        }
-        Ok(Self { models, manifest, calibration, calibration_digest })
-    }
-
-    /// What the box must be commissioned for.
-    pub fn in_force(&self, config: &Config) -> commission::InForce {
-        let Calibration { model, preprocessing, expected, .. } = &self.calibration;
-        let subject = Subject {
-            agent: config.agent.name.clone(),
-            model: *model,
-            preprocessing: *preprocessing,
-            calibration: self.calibration_digest,
-        };
-        commission::InForce {
-            subject,
-            bureau: config.bureau.public_key.clone(),
-            limits: config.commissioning,
-            expected: expected.clone(),
-        }
-    }
 }
 
 /// The connection to the bureau.
@@ -174,16 +117,13 @@ pub fn run(path: &Path, ready_file: Option<PathBuf>) -> Result<(), AgentError> {
 async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) -> Result<(), AgentError> {
     let Effective { config, policy, digest, .. } = effective;
     let commission = eyes.in_force(&config);
-    let Eyes { models, manifest, calibration, calibration_digest } = eyes;
+    let Eyes { sights, manifest, calibration, calibration_digest, previous } = eyes;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let token = keys::read_token(&config.his.token)?;
     let client = bureau_client(&config)?;
-    let vision = models.first().ok_or_else(|| std::io::Error::other("no worker"))?;
-    let recognizer = vision.recognizer();
-    let digests = BTreeMap::from([
-        ("detector".to_owned(), vision.detector_sha256()),
-        ("recognizer".to_owned(), recognizer.sha256),
-    ]);
+    let sight = sights.first().ok_or_else(|| std::io::Error::other("no worker"))?;
+    let recognizers = sight.recognizers();
+    let digests = sight.digests();
     let in_force = InForce {
         agent: config.agent.name.clone(),
         hospital: config.agent.hospital.clone(),
@@ -202,12 +142,13 @@ async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) ->
 
     let config = &context.config;
     let deadline = Duration::from_millis(config.bureau.reference_deadline_ms);
-    let references = References::new(client.clone(), &config.bureau.url, deadline, recognizer);
-    let workers = Workers::start(models, config.decision.queue, &manifest, &config.wanted(), &context.watch)?;
+    let references = References::new(client.clone(), &config.bureau.url, deadline, recognizers);
+    let workers = Workers::start(sights, config, &manifest, &context.watch)?;
     let stop = Arc::new(AtomicBool::new(false));
     let counters = cameras::start(&context, &stop)?;
     let rings = counters.iter().map(|(_, ring)| Arc::clone(ring)).collect();
-    let tools = Arc::new(Tools { context: Arc::clone(&context), references, workers });
+    let previous = previous.map(Arc::new);
+    let tools = Arc::new(Tools { context: Arc::clone(&context), references, workers, previous });
     let gauges = Gauges::new(&counters, &tools);
     let counters = Arc::new(Counters::start(counters, &tools));
     let listener = match &config.his.tls {
@@ -337,7 +278,7 @@ struct Started {
     /// SHA-256 of the configuration file.
     configuration: Sha256,
     /// What the box must be commissioned for.
-    commission: commission::InForce,
+    commission: super::commission::InForce,
 }
 
 /// Records that a digest differs from that of the last start, once.

@@ -18,9 +18,10 @@ use crate::protocol::HEAD_PATH;
 use crate::protocol::head::HeadAnswer;
 use crate::shutters::Swap;
 
-use super::agent::{Eyes, bureau_client, today};
+use super::agent::{bureau_client, today};
 use super::config::{Camera, Config, Counter, LivenessMode};
 use super::delivery::chain;
+use super::eyes::Eyes;
 use super::watched;
 
 /// How a thing is.

@@ -17,6 +17,7 @@ use crate::http::metrics::Listen;
 use crate::privacy::declared::Declared;
 use crate::privacy::policy::{self, Policy};
 use crate::protocol::id::{AgentId, CounterId, HospitalId, MedicalType};
+use crate::protocol::settlement::{Channel, Settlement};
 use crate::settings::{self, Problem, SettingsError, Validate};
 use crate::vision::Wanted;
 
@@ -123,6 +124,18 @@ pub struct Models {
     /// Ids in it.
     #[serde(default)]
     pub wanted: Wanted,
+    /// The recognizer before, while photographs are enrolled anew for this one.
+    pub previous: Option<Previous>,
+}
+
+/// `[models.previous]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Previous {
+    /// Its id in the manifest.
+    pub recognizer: String,
+    /// The calibration made for it.
+    pub calibration: PathBuf,
 }
 
 /// `[decision]`
@@ -134,15 +147,40 @@ pub struct Decision {
     /// How long a mismatch is held, so that the HIS may still cancel or name a
     /// neighbour, before its alert is signed.
     pub hold_ms: u64,
-    /// Kinds of care that are verified. In-patients, children and the like,
-    /// where relatives usually pay, are left out by naming the others.
+    /// Kinds of care that are verified. In-patients, where relatives usually pay,
+    /// are left out by naming the others.
     pub medical_types: Vec<MedicalType>,
+    /// Channels that are verified: nobody stands before the camera for the others,
+    /// or it is not known who.
+    #[serde(default = "window_only")]
+    pub channels: Vec<Channel>,
+    /// Cardholders below this age, in years, are not verified: somebody else
+    /// settles for them, and their faces change.
+    #[serde(default = "fourteen")]
+    pub least_age_years: u8,
     /// Threads that own models.
     #[serde(default = "one")]
     pub workers: usize,
     /// Verifications that may wait for one.
     #[serde(default = "sixteen")]
     pub queue: usize,
+}
+
+fn window_only() -> Vec<Channel> {
+    vec![Channel::Window]
+}
+
+fn fourteen() -> u8 {
+    14
+}
+
+impl Decision {
+    /// Whether a settlement is of a kind that is verified at all.
+    pub fn asks_about(&self, settlement: &Settlement) -> bool {
+        self.medical_types.contains(&settlement.medical_type)
+            && self.channels.contains(&settlement.channel)
+            && settlement.age_years.is_none_or(|age| age >= self.least_age_years)
+    }
 }
 
 fn one() -> usize {
@@ -275,6 +313,13 @@ impl Validate for Config {
             "none".into(),
             "at least one, such as \"11\" (outpatient)",
             "Name the kinds of care that are verified.",
+        );
+        ask(
+            !self.decision.channels.is_empty(),
+            "decision.channels".into(),
+            "none".into(),
+            "at least one of window, kiosk, mobile",
+            "Leave the key out for windows alone.",
         );
         ask(
             self.his.clock_error_ms <= 30_000,
@@ -435,6 +480,9 @@ impl Config {
         self.agent.state = base.join(&self.agent.state);
         self.models.manifest = base.join(&self.models.manifest);
         self.decision.calibration = base.join(&self.decision.calibration);
+        if let Some(previous) = &mut self.models.previous {
+            previous.calibration = base.join(&previous.calibration);
+        }
         secret(&mut self.keys.root);
         secret(&mut self.keys.signing);
         self.keys.root_previous.as_mut().map(secret);

@@ -26,18 +26,19 @@ use crate::clock::{BoxTime, HisTime};
 use crate::frame::Sample;
 use crate::heart::Heart;
 use crate::protocol::id::{CardholderId, CounterId, SettlementId, VerificationId};
-use crate::protocol::settlement::Settlement;
+use crate::protocol::settlement::{Channel, Settlement};
 use crate::protocol::verdict::{Inconclusive, NotAssessed, Outcome};
 use crate::verify::Verdict;
+use crate::verify::calibration::Calibration;
 use crate::verify::session::{Ran, Rules};
-use crate::verify::subjects::Subjects;
 
 use super::alerts::Draft;
 use super::config;
 use super::context::{Context, Ending};
+use super::eyes::Which;
 use super::metrics::{self, Shed};
 use super::outbox::Held;
-use super::references::References;
+use super::references::{Found, References};
 use super::workers::{Job, Workers};
 
 /// A window shorter than this says nothing.
@@ -65,6 +66,8 @@ pub struct Tools {
     pub references: References,
     /// Who looks.
     pub workers: Workers,
+    /// The calibration of the recognizer before the present one.
+    pub previous: Option<Arc<Calibration>>,
 }
 
 impl Counters {
@@ -146,7 +149,7 @@ struct Open {
     clock_turns: u64,
     /// A neighbour without a place on this box's time line came near.
     cut: bool,
-    references: JoinHandle<Result<Subjects, NotAssessed>>,
+    references: JoinHandle<Result<Found, NotAssessed>>,
 }
 
 /// A window that is closed, and may still be cut by a neighbour named late.
@@ -213,7 +216,7 @@ impl Actor {
     async fn begin(&mut self, id: VerificationId, settlement: Settlement) {
         let refuse = |reason| Outcome::NotAssessed(reason);
         let config = &self.context().config;
-        let in_scope = config.decision.medical_types.contains(&settlement.medical_type);
+        let in_scope = config.decision.asks_about(&settlement);
         let clock_turns = self.context().clock_turns();
         let now = self.context().clock.now();
         let moment = match config.clock_map().place(settlement.occurred_at, now) {
@@ -227,7 +230,10 @@ impl Actor {
                 return self.give_up(id, &settlement, refuse(NotAssessed::ClockUncertain)).await;
             }
         };
-        // Whoever settles here cuts the neighbours, verified or not.
+        // Whoever settles here cuts the neighbours, verified or not; a telephone is not here.
+        if settlement.channel == Channel::Mobile && !in_scope {
+            return self.give_up(id, &settlement, refuse(NotAssessed::OutOfScope)).await;
+        }
         self.cut_judged(moment, &settlement.cardholder).await;
         self.recent.push_back((moment, settlement.cardholder.clone()));
         let oldest = now.boot.minus(Duration::from_secs(120));
@@ -395,7 +401,7 @@ impl Closed {
         if let Decided::Watched(score) = decided {
             let ending = match cut {
                 true => Outcome::Inconclusive(Inconclusive::NeighbourNamedLate).into(),
-                false => Ending { outcome: Outcome::Mismatch, score: Some(score) },
+                false => Ending { outcome: Outcome::Mismatch, score },
             };
             context.end(id, &settlement, ending).await;
         }
@@ -411,8 +417,8 @@ impl Closed {
         };
         let not_assessed = async |reason| end(Outcome::NotAssessed(reason).into()).await;
         // References first: without them no face is looked for.
-        let subjects = match references.await {
-            Ok(Ok(subjects)) => subjects,
+        let Found { subjects, which } = match references.await {
+            Ok(Ok(found)) => found,
             Ok(Err(reason)) => return not_assessed(reason).await,
             Err(_) => return not_assessed(NotAssessed::Fault).await,
         };
@@ -426,7 +432,11 @@ impl Closed {
         if samples.is_empty() {
             return not_assessed(NotAssessed::CameraSilent).await;
         }
-        let answer = match tools.workers.submit(Job { rules, subjects, samples, moment }) {
+        let rules = match (&tools.previous, which) {
+            (Some(previous), Which::Previous) => Rules { calibration: Arc::clone(previous), ..rules },
+            _ => rules,
+        };
+        let answer = match tools.workers.submit(Job { rules, subjects, which, samples, moment }) {
             Ok(answer) => answer,
             Err(_) => {
                 metrics::shed(&settlement.counter, Shed::Queue);
@@ -436,7 +446,8 @@ impl Closed {
         let Ok(Some(ran)) = answer.await else { return not_assessed(NotAssessed::Fault).await };
         explain(id, &ran);
         let Verdict::Mismatch(mismatch) = &ran.verdict else {
-            return end(Ending { outcome: ran.verdict.outcome(), score: ran.verdict.score() }).await;
+            let score = ran.verdict.score().filter(|_| which == Which::Present);
+            return end(Ending { outcome: ran.verdict.outcome(), score }).await;
         };
         let cut = lock(&judged).get_mut(&id).is_some_and(|j| {
             j.held = true;
@@ -445,8 +456,11 @@ impl Closed {
         if cut {
             return end(Outcome::Inconclusive(Inconclusive::NeighbourNamedLate).into()).await;
         }
-        let watched = Decided::Watched(mismatch.comparison().score);
-        let Some(armed) = context.armed() else { return watched };
+        // What the recognizer before says is not what the box was commissioned for: its
+        // scores are not counted among the present one's, and it accuses nobody.
+        let score = mismatch.comparison().score;
+        let watched = Decided::Watched((which == Which::Present).then_some(score));
+        let Some(armed) = context.armed().filter(|_| which == Which::Present) else { return watched };
         // A neighbour that comes from here on ends the verification first; then nothing is held.
         match context.hold(id, Draft::of(mismatch, &settlement, &context.in_force, &armed)).await {
             Held::Held => Decided::Held,
@@ -462,8 +476,8 @@ enum Decided {
     Ended,
     /// A mismatch that is held, and will be told.
     Held,
-    /// A mismatch of a box in shadow, with its score: nobody is told.
-    Watched(f32),
+    /// A mismatch that nobody is told of, with its score if it counts.
+    Watched(Option<f32>),
 }
 
 /// Without the score, which says something about a person's face: it stands in

@@ -4,8 +4,7 @@
 //! routes; no settlement, no cardholder, no comparison score. Ages go by the
 //! time since boot, so that a wall clock that is set shows in none of them.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
@@ -19,7 +18,7 @@ use crate::crypto::Sha256;
 use crate::heart::Pulse;
 use crate::http::metrics::{Kind, Metric};
 use crate::http::request::Routes;
-use crate::protocol::id::{CounterId, VerificationId};
+use crate::protocol::id::CounterId;
 use crate::protocol::verdict::{Inconclusive, NotAssessed, Outcome};
 
 use super::outbox::Waiting;
@@ -168,34 +167,6 @@ pub async fn observe(State(routes): State<Routes>, request: Request, next: Next)
     histogram!(INTAKE_TIME.name, "route" => route).record(begun.elapsed());
     counter!(INTAKE.name, "route" => route, "status" => answer.status().as_str().to_owned()).increment(1);
     answer
-}
-
-/// Which counter an open verification is at: its end is recorded where only
-/// its number is known.
-#[derive(Debug, Default)]
-pub struct Places(Mutex<HashMap<VerificationId, CounterId>>);
-
-impl Places {
-    fn lock(&self) -> MutexGuard<'_, HashMap<VerificationId, CounterId>> {
-        self.0.lock().unwrap_or_else(|e| e.into_inner())
-    }
-
-    /// A verification begins.
-    pub fn began(&self, id: VerificationId, counter: &CounterId) {
-        self.lock().insert(id, counter.clone());
-    }
-
-    /// A verification ended, with this verdict.
-    pub fn ended(&self, id: VerificationId, outcome: Outcome) {
-        if let Some(counter) = self.lock().remove(&id) {
-            verdict(&counter, outcome);
-        }
-    }
-
-    /// A verification ended, and nothing is counted for it here.
-    pub fn forget(&self, id: VerificationId) {
-        self.lock().remove(&id);
-    }
 }
 
 /// What is in force from the start to the end of the program.

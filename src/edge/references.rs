@@ -9,6 +9,9 @@
 //! means that the bureau has issued a new one: the key is fetched again, once,
 //! within the same deadline, and so are the references. What still does not
 //! fit is `not_assessed`; it is never compared.
+//!
+//! While a recognizer is replaced there are references of two. The best is used
+//! for which everybody has some; one settlement is compared by one recognizer.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,7 +23,7 @@ use zeroize::Zeroizing;
 
 use crate::crypto::transform::Transform;
 use crate::protocol::id::{CardholderId, SettlementId};
-use crate::protocol::reference::{Protected, ReferenceSet};
+use crate::protocol::reference::ReferenceSet;
 use crate::protocol::settlement::Settlement;
 use crate::protocol::transform::TransformGrant;
 use crate::protocol::verdict::NotAssessed;
@@ -28,6 +31,8 @@ use crate::protocol::{REFERENCES_PATH, TRANSFORM_PATH};
 use crate::verify::subjects::{SubjectError, Subjects};
 use crate::vision::ModelIdentity;
 use crate::vision::embed::DIMENSION;
+
+use super::eyes::Which;
 
 /// Largest accepted answer, in bytes.
 const MAX_ANSWER: usize = 256 * 1024;
@@ -38,9 +43,18 @@ pub struct References {
     client: reqwest::Client,
     url: String,
     deadline: Duration,
-    model: ModelIdentity,
+    /// The best first.
+    models: Vec<(Which, ModelIdentity)>,
     /// This box's transform, once it is known; shared by all counters.
     transform: Arc<Mutex<Option<Arc<Transform>>>>,
+}
+
+/// Everybody who may be at the counter, and by which recognizer.
+pub struct Found {
+    /// They.
+    pub subjects: Subjects,
+    /// The recognizer whose references these are.
+    pub which: Which,
 }
 
 /// Why there are no subjects.
@@ -64,8 +78,13 @@ fn unavailable(why: &str) -> NotAssessed {
 
 impl References {
     /// For one bureau and one model.
-    pub fn new(client: reqwest::Client, url: &str, deadline: Duration, model: ModelIdentity) -> Self {
-        Self { client, url: url.to_owned(), deadline, model, transform: Arc::default() }
+    pub fn new(
+        client: reqwest::Client,
+        url: &str,
+        deadline: Duration,
+        models: Vec<(Which, ModelIdentity)>,
+    ) -> Self {
+        Self { client, url: url.to_owned(), deadline, models, transform: Arc::default() }
     }
 
     /// Everybody who may be at the counter: the cardholder and the declared
@@ -73,7 +92,7 @@ impl References {
     ///
     /// # Errors
     /// The reason why the settlement cannot be assessed.
-    pub async fn subjects(&self, settlement: &Settlement) -> Result<Subjects, NotAssessed> {
+    pub async fn subjects(&self, settlement: &Settlement) -> Result<Found, NotAssessed> {
         tokio::time::timeout(self.deadline, self.fitting(settlement)).await.unwrap_or_else(|_| {
             warn!(deadline_ms = self.deadline.as_millis() as u64, "the bureau gave no references in time");
             Err(NotAssessed::ReferencesUnavailable)
@@ -82,7 +101,7 @@ impl References {
 
     /// Fetches the transform if it is not known, and once more if it was issued
     /// anew.
-    async fn fitting(&self, settlement: &Settlement) -> Result<Subjects, NotAssessed> {
+    async fn fitting(&self, settlement: &Settlement) -> Result<Found, NotAssessed> {
         let held = self.transform.lock().unwrap_or_else(|e| e.into_inner()).clone();
         if let Some(held) = held {
             match self.under(held, settlement).await {
@@ -101,37 +120,48 @@ impl References {
     }
 
     /// Everybody's references, as long as they are under this transform.
-    async fn under(&self, transform: Arc<Transform>, settlement: &Settlement) -> Result<Subjects, Missing> {
-        let mut subjects = Subjects::under(transform);
+    async fn under(&self, transform: Arc<Transform>, settlement: &Settlement) -> Result<Found, Missing> {
         let people = std::iter::once((&settlement.cardholder, NotAssessed::NoReference))
             .chain(settlement.proxies.iter().map(|p| (p, NotAssessed::ProxyUnknown)));
+        let mut sets = Vec::new();
         for (person, missing) in people {
-            let references = self.fetch(person, &settlement.settlement_id).await?.ok_or(missing)?;
-            subjects.add(references).map_err(|e| match e {
-                SubjectError::Nobody => Missing::Reason(missing),
-                SubjectError::OtherTransform => Missing::OtherTransform,
-                // Of another length it would compare as nothing, which must not look like a stranger.
-                SubjectError::Dimension(..) => Missing::Reason(unavailable(&e.to_string())),
-            })?;
+            sets.push((self.fetch(person, &settlement.settlement_id).await?.ok_or(missing)?, missing));
         }
-        Ok(subjects)
+        let mut lacking = NotAssessed::NoReference;
+        'models: for (which, model) in &self.models {
+            let mut subjects = Subjects::under(Arc::clone(&transform));
+            for (set, missing) in &sets {
+                let references = set
+                    .usable(model.sha256, model.preprocessing)
+                    .map_err(|e| unavailable(&format!("the bureau's answer is not understood: {e}")))?;
+                if references.is_empty() {
+                    lacking = *missing;
+                    continue 'models;
+                }
+                subjects.add(references).map_err(|e| match e {
+                    SubjectError::Nobody => Missing::Reason(*missing),
+                    SubjectError::OtherTransform => Missing::OtherTransform,
+                    // Of another length it would compare as nothing, which must not look like a stranger.
+                    SubjectError::Dimension(..) => Missing::Reason(unavailable(&e.to_string())),
+                })?;
+            }
+            return Ok(Found { subjects, which: *which });
+        }
+        Err(Missing::Reason(lacking))
     }
 
-    /// Somebody's references for this box's model; `None` if the bureau has none.
+    /// Somebody's references; `None` if the bureau has none.
     async fn fetch(
         &self,
         person: &CardholderId,
         settlement: &SettlementId,
-    ) -> Result<Option<Vec<Protected>>, NotAssessed> {
+    ) -> Result<Option<ReferenceSet>, NotAssessed> {
         let path = format!("{REFERENCES_PATH}/{person}?settlement={settlement}");
         let Some(set) = self.get::<ReferenceSet>(&path).await? else { return Ok(None) };
         if set.cardholder != *person {
             return Err(unavailable("the bureau answered for somebody else"));
         }
-        let usable = set
-            .usable(self.model.sha256, self.model.preprocessing)
-            .map_err(|e| unavailable(&format!("the bureau's answer is not understood: {e}")))?;
-        Ok((!usable.is_empty()).then_some(usable))
+        Ok(Some(set))
     }
 
     /// This box's transform, as the bureau issued it last; kept for the next settlement.
@@ -230,7 +260,8 @@ mod tests {
         tokio::spawn(listener.serve(app, Handle::new()));
         let model = ModelIdentity { sha256: Sha256::of(b"m"), preprocessing: 1 };
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let references = References::new(client, &url, Duration::from_secs(20), model);
+        let references =
+            References::new(client, &url, Duration::from_secs(20), vec![(Which::Present, model)]);
         let settlement: Settlement = serde_json::from_value(json!({
             "settlement_id": "S1", "counter": "w01", "cardholder": "P1", "proxies": ["P2"],
             "occurred_at": "2026-11-22T09:10:15+08:00", "amount_fen": 1, "medical_type": "11",

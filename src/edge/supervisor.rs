@@ -15,7 +15,7 @@ use crate::clock::{BoxTime, Clock};
 use crate::heart::{Heart, Hearts};
 use crate::protocol::id::CounterId;
 
-use super::metrics::Places;
+use super::places::Places;
 
 /// A loop that waits for the database: three times as long as SQLite itself
 /// waits for a lock (5 s), since others may stand before it.

@@ -3,7 +3,7 @@
 //! A full queue is an overload, said at once. A verification that panics ends
 //! as a fault and its worker goes on with fresh models. When nobody waits any
 //! more, after the last answer was given, the models are made to forget what
-//! they saw ([`Vision::overwrite`]).
+//! they saw ([`Sight::overwrite`]).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,8 +18,9 @@ use crate::verify::session::{self, Ran, Rules};
 use crate::verify::subjects::Subjects;
 use crate::vision::manifest::Manifest;
 use crate::vision::model::ModelError;
-use crate::vision::{Vision, Wanted};
 
+use super::config::Config;
+use super::eyes::{Sight, Which};
 use super::queue::Queue;
 use super::supervisor::{VERIFICATION, Watch};
 
@@ -29,6 +30,8 @@ pub struct Job {
     pub rules: Rules,
     /// Who may be there.
     pub subjects: Subjects,
+    /// With which recognizer.
+    pub which: Which,
     /// The window's samples, pinned.
     pub samples: Vec<Arc<Sample>>,
     /// The settlement's moment.
@@ -58,19 +61,18 @@ impl Workers {
     /// # Errors
     /// If a thread cannot be started.
     pub fn start(
-        models: Vec<Vision>,
-        queue: usize,
+        sights: Vec<Sight>,
+        config: &Config,
         manifest: &Arc<Manifest>,
-        wanted: &Wanted,
         watch: &Watch,
     ) -> std::io::Result<Self> {
-        let queue = Arc::new(Queue::new(queue));
-        for (i, vision) in models.into_iter().enumerate() {
-            let (queue, manifest, wanted) = (Arc::clone(&queue), Arc::clone(manifest), wanted.clone());
+        let queue = Arc::new(Queue::new(config.decision.queue));
+        for (i, sight) in sights.into_iter().enumerate() {
+            let (queue, manifest, config) = (Arc::clone(&queue), Arc::clone(manifest), config.clone());
             let heart = watch.worker(i);
             std::thread::Builder::new()
                 .name(format!("worker-{i}"))
-                .spawn(move || work(vision, &queue, &heart, || Vision::load(&manifest, &wanted)))?;
+                .spawn(move || work(sight, &queue, &heart, || Sight::load(&manifest, &config)))?;
         }
         Ok(Self { queue })
     }
@@ -91,30 +93,31 @@ impl Workers {
 }
 
 fn work(
-    mut vision: Vision,
+    mut sight: Sight,
     queue: &Queue<Task>,
     heart: &Heart,
-    reload: impl Fn() -> Result<Vision, ModelError>,
+    reload: impl Fn() -> Result<Sight, ModelError>,
 ) {
     while let Some((job, answer)) = queue.take(heart) {
         heart.allow(VERIFICATION);
-        look(&mut vision, job, answer, &reload);
+        look(&mut sight, job, answer, &reload);
         // Whoever waits comes first; the models forget as soon as nobody does.
         while let Some((job, answer)) = queue.take_waiting() {
             heart.allow(VERIFICATION);
-            look(&mut vision, job, answer, &reload);
+            look(&mut sight, job, answer, &reload);
         }
-        forget(&mut vision, &reload);
+        forget(&mut sight, &reload);
     }
 }
 
 fn look(
-    vision: &mut Vision,
+    sight: &mut Sight,
     job: Job,
     answer: oneshot::Sender<Option<Ran>>,
-    reload: &impl Fn() -> Result<Vision, ModelError>,
+    reload: &impl Fn() -> Result<Sight, ModelError>,
 ) {
-    let run = || session::run(vision, job.rules.clone(), &job.subjects, &job.samples, job.moment);
+    let run =
+        || session::run(sight.with(job.which), job.rules.clone(), &job.subjects, &job.samples, job.moment);
     let ran = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(ran)) => Some(ran),
         Ok(Err(e)) => {
@@ -124,36 +127,36 @@ fn look(
         Err(_) => {
             error!("a verification panicked; its worker loads its models anew");
             // The old ones must not leave with what they saw.
-            forget(vision, reload);
-            renew(vision, reload);
+            forget(sight, reload);
+            renew(sight, reload);
             None
         }
     };
     #[cfg(feature = "leak")]
-    super::leak::look(vision, &job);
+    super::leak::look(sight.with(job.which), &job);
     drop(job);
     // Nobody waits any more if the agent is stopping.
     let _ = answer.send(ran);
 }
 
-fn renew(vision: &mut Vision, reload: &impl Fn() -> Result<Vision, ModelError>) {
+fn renew(sight: &mut Sight, reload: &impl Fn() -> Result<Sight, ModelError>) {
     match reload() {
-        Ok(fresh) => *vision = fresh,
+        Ok(fresh) => *sight = fresh,
         Err(e) => error!(error = %e, "the models cannot be loaded anew"),
     }
 }
 
 /// Overwrites what the models keep of the pictures. Models that cannot are let go.
-fn forget(vision: &mut Vision, reload: &impl Fn() -> Result<Vision, ModelError>) {
-    match catch_unwind(AssertUnwindSafe(|| vision.overwrite())) {
+fn forget(sight: &mut Sight, reload: &impl Fn() -> Result<Sight, ModelError>) {
+    match catch_unwind(AssertUnwindSafe(|| sight.overwrite())) {
         Ok(Ok(())) => {}
         Ok(Err(e)) => {
             error!(error = %e, "the models could not be made to forget; they are loaded anew");
-            renew(vision, reload);
+            renew(sight, reload);
         }
         Err(_) => {
             error!("the models panicked when made to forget; they are loaded anew");
-            renew(vision, reload);
+            renew(sight, reload);
         }
     }
 }

@@ -297,7 +297,7 @@ mod tests {
         f.count(Outcome::Match, Some(0.7));
         f.count(Outcome::Mismatch, Some(0.1));
         f.count(Outcome::Inconclusive(Inconclusive::NoFace), None);
-        f.count(Outcome::Inconclusive(Inconclusive::PoorQuality), None);
+        f.count(Outcome::Inconclusive(Inconclusive::Blurred), None);
         f.count(Outcome::NotAssessed(NotAssessed::NoReference), None);
         f.verdicts.insert("mismatched".into(), 9);
         assert_eq!((f.of("match"), f.of("mismatch"), f.of("inconclusive"), f.assessed()), (1, 1, 2, 4));

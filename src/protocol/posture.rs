@@ -7,10 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::commission::Standing;
 use super::document::DocumentKind;
-use super::id::{AgentId, Epoch, HospitalId};
+use super::id::{AgentId, CounterId, Epoch, HospitalId};
 use super::json::{self, Misread};
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
+
+/// How many verdicts of each kind, by `verdict` or `verdict(reason)`.
+pub type VerdictCounts = BTreeMap<String, u64>;
 
 /// `POST /v1/posture`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,7 +39,10 @@ pub struct Posture {
     /// Retention in force: limit in seconds by kind of data.
     pub retention_s: BTreeMap<String, u64>,
     /// Verdicts since the start, by `verdict` or `verdict(reason)`.
-    pub verdicts: BTreeMap<String, u64>,
+    pub verdicts: VerdictCounts,
+    /// The same by counter; older boxes leave it out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counters: BTreeMap<CounterId, VerdictCounts>,
     /// Events that wait for delivery.
     pub outbox_waiting: u64,
     /// Events that the bureau refused for good.

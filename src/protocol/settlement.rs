@@ -31,6 +31,32 @@ pub struct Settlement {
     /// People who may stand there instead, declared for this settlement.
     #[serde(default)]
     pub proxies: Vec<CardholderId>,
+    /// How it is settled; at a window if the HIS does not say.
+    #[serde(default, skip_serializing_if = "Channel::is_window")]
+    pub channel: Channel,
+    /// The cardholder's age in whole years, where the HIS says it: somebody else
+    /// settles for a child.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_years: Option<u8>,
+}
+
+/// How a card is settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    /// Handed over at a counter with a camera.
+    #[default]
+    Window,
+    /// At a machine that people use by themselves.
+    Kiosk,
+    /// On a telephone, from anywhere.
+    Mobile,
+}
+
+impl Channel {
+    fn is_window(&self) -> bool {
+        *self == Self::Window
+    }
 }
 
 /// The answer to a settlement: 202 when new, 200 when repeated.
@@ -124,6 +150,8 @@ mod tests {
             ("2026-11-22T09:10:15+08:00", "2026-11-22T09:10:15", "occurred_at", "offset"),
             ("[\"P0002\"]", "[7]", "proxies[0]", "string"),
             ("\"counter\"", "\"window\"", "window", "unknown field"),
+            ("\"amount_fen\"", "\"channel\":\"post\",\"amount_fen\"", "channel", "mobile"),
+            ("\"amount_fen\"", "\"age_years\":-1,\"amount_fen\"", "age_years", "u8"),
         ] {
             match Settlement::from_json(GOOD.replace(from, to).as_bytes()) {
                 Err(SettlementError::Field { field: f, what }) => {

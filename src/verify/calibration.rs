@@ -18,7 +18,7 @@ use crate::crypto::Sha256;
 use crate::settings::{self, Problem, SettingsError, Validate};
 use crate::vision::ModelIdentity;
 
-use super::distribution::Expected;
+use crate::protocol::figures::Expected;
 
 /// A calibration file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -11,7 +11,6 @@
 //! rule and by nothing else.
 
 pub mod calibration;
-pub mod distribution;
 pub mod evidence;
 pub mod person;
 pub mod session;

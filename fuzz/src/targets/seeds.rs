@@ -111,6 +111,7 @@ pub fn answers() -> Vec<Vec<u8>> {
         calibration: Sha256::of(b"c"),
         retention_s: [("frames_seconds".into(), 20)].into(),
         verdicts: [("match".into(), 7)].into(),
+        counters: Default::default(),
         outbox_waiting: 1,
         outbox_set_aside: 0,
         audit: head,
