@@ -58,6 +58,24 @@ pub enum Step {
     DropWeightInputs,
     /// Write PReLU as `a*x + relu((1-a)*x)`, which stays in the fast layout.
     SplitPrelu,
+    /// Write PReLU after a normalised convolution into that convolution.
+    FoldPrelu,
+    /// Make YuNet's four heads of a stride one.
+    MergeHeads,
+    /// Give the last product weights of 8 bits: other embeddings.
+    EightBitHead,
+}
+
+impl Step {
+    /// Every step, in an order in which they can follow one another.
+    pub const ALL: [Self; 6] = [
+        Self::FreeSize,
+        Self::DropWeightInputs,
+        Self::FoldPrelu,
+        Self::SplitPrelu,
+        Self::MergeHeads,
+        Self::EightBitHead,
+    ];
 }
 
 /// How far the runtime may rewrite the graph; measured for each model.

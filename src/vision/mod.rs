@@ -26,7 +26,7 @@ use cost::{Costs, Step};
 use detect::{Detector, Face, Looking};
 use embed::{Embedder, Probe};
 use liveness::{Liveness, Signal};
-use manifest::{Manifest, Role};
+use manifest::{Manifest, Model, Role};
 use model::ModelError;
 use quality::{Flaw, Quality};
 
@@ -60,8 +60,12 @@ impl Default for Wanted {
 pub struct ModelIdentity {
     /// SHA-256 of the recognizer's file.
     pub sha256: Sha256,
-    /// Version of preparation and alignment.
+    /// Variant and version of preparation, and version of alignment.
     pub preprocessing: u32,
+}
+
+fn preprocessing(recognizer: &Model) -> u32 {
+    prepare::variant(&recognizer.prepare) << 16 | prepare::PREPARATION << 8 | align::ALIGNMENT
 }
 
 /// One set of models with their buffers; one thread uses it at a time.
@@ -119,7 +123,7 @@ impl Vision {
             liveness: liveness.map(|model| Liveness::load(manifest, model)).transpose()?,
             identity: ModelIdentity {
                 sha256: recognizer.file.sha256,
-                preprocessing: prepare::PREPARATION << 8 | align::ALIGNMENT,
+                preprocessing: preprocessing(recognizer),
             },
             detector_sha256: detector.file.sha256,
             liveness_sha256: liveness.map(|model| model.file.sha256),

@@ -50,7 +50,7 @@ pub const ALL: &[Target] = &[
     Target { name: "audit", longest: 8192, run: audit::folder, seeds: seeds::audit },
     Target { name: "picture", longest: 8192, run: pictures::picture, seeds: seeds::picture },
     Target { name: "mjpeg", longest: 4096, run: pictures::mjpeg, seeds: seeds::mjpeg },
-    Target { name: "onnx", longest: 4096, run: pictures::onnx, seeds: seeds::onnx },
+    Target { name: "onnx", longest: 8192, run: pictures::onnx, seeds: seeds::onnx },
     Target { name: "lists", longest: 2048, run: lists::lists, seeds: seeds::lists },
 ];
 

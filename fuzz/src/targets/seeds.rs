@@ -392,29 +392,105 @@ pub fn mjpeg() -> Vec<Vec<u8>> {
     ]
 }
 
-/// A graph `y = PRelu(x, slope)` with an input `[1,3,4,4]`, for all the steps.
+/// A field of a protobuf message that is made of bytes, and one that is a number.
+fn field(number: u8, body: impl AsRef<[u8]>) -> Vec<u8> {
+    let body = body.as_ref();
+    let length = [body.len() as u8 & 0x7f | 0x80, (body.len() >> 7) as u8];
+    [&[number << 3 | 2], &length[..], body].concat()
+}
+
+fn number(number: u8, v: u8) -> Vec<u8> {
+    vec![number << 3, v & 0x7f | 0x80, v >> 7]
+}
+
+/// A weight of floats that differ.
+fn floats(name: &str, dims: &[u8]) -> Vec<u8> {
+    let values: usize = dims.iter().map(|d| usize::from(*d)).product();
+    let raw: Vec<u8> = (1..=values).flat_map(|i| (i as f32 * 0.4).to_le_bytes()).collect();
+    let dims: Vec<u8> = dims.iter().flat_map(|d| number(1, *d)).collect();
+    field(5, [dims, number(2, 1), field(8, name), field(9, raw)].concat())
+}
+
+fn operator(op: &str, inputs: &[&str], output: &str, attributes: &[Vec<u8>]) -> Vec<u8> {
+    let inputs: Vec<u8> = inputs.iter().flat_map(|i| field(1, i)).collect();
+    field(1, [inputs, field(2, output), field(4, op), attributes.concat()].concat())
+}
+
+fn one(name: &str, v: u8) -> Vec<u8> {
+    field(5, [field(1, name), number(3, v)].concat())
+}
+
+fn several(name: &str, values: &[u8]) -> Vec<u8> {
+    let values: Vec<u8> = values.iter().flat_map(|v| number(8, *v)).collect();
+    field(5, [field(1, name), values].concat())
+}
+
+/// Small graphs that the steps of preparing fit: a PReLU, one after a normalised
+/// convolution with a second convolution behind it, a last product, and YuNet's
+/// heads with the same weights at each stride.
 pub fn onnx() -> Vec<Vec<u8>> {
-    let field = |number: u8, body: &[u8]| [&[number << 3 | 2, body.len() as u8], body].concat();
-    let number = |number: u8, v: u8| vec![number << 3, v];
-    let dim = |v: u8| field(1, &number(1, v));
-    let shape = field(2, &[dim(1), dim(3), dim(4), dim(4)].concat());
+    let model = |graph: Vec<u8>| [number(1, 7), field(7, graph)].concat();
+    let dim = |v: u8| field(1, number(1, v));
+    let shape = field(2, [dim(1), dim(3), dim(4), dim(4)].concat());
     let value =
-        |name: &[u8]| [field(1, name), field(2, &field(1, &[number(1, 1), shape.clone()].concat()))].concat();
-    let slopes: Vec<u8> = [0.5f32, 0.25, 1.5].iter().flat_map(|v| v.to_le_bytes()).collect();
-    let slope = [number(1, 3), number(2, 1), field(8, b"slope"), field(9, &slopes)].concat();
-    let node = [field(1, b"x"), field(1, b"slope"), field(2, b"y"), field(4, b"PRelu")].concat();
-    let graph = [
-        field(1, &node),
-        field(5, &slope),
-        field(11, &value(b"x")),
-        field(11, &value(b"slope")),
-        field(12, &value(b"y")),
-        field(13, &value(b"h")),
+        |name: &str| [field(1, name), field(2, field(1, [number(1, 1), shape.clone()].concat()))].concat();
+    let ends =
+        [field(11, value("x")), field(11, value("slope")), field(12, value("y")), field(13, value("h"))];
+    let slope = floats("slope", &[3, 1, 1]);
+    let prelu = model([operator("PRelu", &["x", "slope"], "y", &[]), slope.clone(), ends.concat()].concat());
+    let row = [
+        operator("Conv", &["x", "w"], "c", &[one("group", 3)]),
+        operator("BatchNormalization", &["c", "v", "v", "v", "v"], "n", &[]),
+        operator("PRelu", &["n", "s"], "f", &[]),
+        operator("Conv", &["f", "w2"], "y", &[]),
+        [floats("w", &[3, 1, 3, 3]), floats("v", &[3]), floats("s", &[3, 1, 1]), floats("w2", &[2, 3, 1, 1])]
+            .concat(),
+        ends.concat(),
+    ];
+    let product = [
+        operator("Gemm", &["x", "w", "v"], "y", &[one("transB", 1)]),
+        floats("w", &[2, 128]),
+        floats("v", &[2]),
+        ends.concat(),
+    ];
+    let (row, product, heads) = (model(row.concat()), model(product.concat()), model(heads()));
+    let choices =
+        |choices: &[u8], model: &[u8]| choices.iter().map(|c| chosen(*c, model)).collect::<Vec<_>>();
+    [
+        choices(&[1, 2, 3, 8, 9, 10, 11], &prelu),
+        choices(&[4, 7, 15], &row),
+        choices(&[32, 35], &product),
+        choices(&[16, 18], &heads),
     ]
-    .concat();
-    let length = [graph.len() as u8 & 0x7f | 0x80, (graph.len() >> 7) as u8];
-    let model = [&[8, 7, 7 << 3 | 2][..], &length, &graph].concat();
-    (1..8).map(|choice| chosen(choice, &model)).collect()
+    .concat()
+}
+
+fn heads() -> Vec<u8> {
+    let mut graph = Vec::new();
+    for (name, numbers) in [("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10)] {
+        let [w, b, w2, shape] = ["w", "b", "d", "s"].map(|part| format!("{name}{part}"));
+        graph.extend(
+            [floats(&w, &[numbers, 2, 1, 1]), floats(&b, &[numbers]), floats(&w2, &[numbers, 1, 3, 3])]
+                .concat(),
+        );
+        let cells: Vec<u8> = [1i64, -1, i64::from(numbers)].iter().flat_map(|v| v.to_le_bytes()).collect();
+        graph.extend(field(5, [number(1, 3), number(2, 7), field(8, &shape), field(9, cells)].concat()));
+        for stride in [8, 16, 32] {
+            let output = format!("{name}_{stride}");
+            let [a, c, t, r] = ["a", "c", "t", "r"].map(|part| format!("{output}{part}"));
+            let last = if numbers == 1 { &r } else { &output };
+            graph.extend(operator("Conv", &["x", &w, &b], &a, &[several("kernel_shape", &[1, 1])]));
+            let kept = [several("kernel_shape", &[3, 3]), several("pads", &[1; 4]), one("group", numbers)];
+            graph.extend(operator("Conv", &[&a, &w2, &b], &c, &kept));
+            graph.extend(operator("Transpose", &[&c], &t, &[several("perm", &[0, 2, 3, 1])]));
+            graph.extend(operator("Reshape", &[&t, &shape], last, &[]));
+            if numbers == 1 {
+                graph.extend(operator("Sigmoid", &[&r], &output, &[]));
+            }
+            graph.extend(field(12, field(1, &output)));
+        }
+    }
+    graph
 }
 
 /// A list of photographs, and one of pairs.
