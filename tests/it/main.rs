@@ -14,6 +14,7 @@ mod logs;
 mod metrics;
 mod opencv;
 mod policy;
+mod prepare;
 mod proof;
 mod protect;
 mod supervision;
