@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use crate::crypto::Sha256;
 use crate::crypto::transform::Transform;
+use crate::protocol::figures::Expected;
 use crate::protocol::reference::Protected;
 use crate::protocol::verdict::{Inconclusive, Outcome};
 use crate::verify::calibration::{
@@ -32,7 +33,7 @@ use super::histogram::{Kinds, Panel, to_svg};
 use super::logistic::{Line, Sample, cllr, least_cllr};
 use super::pairs;
 use super::rates::{Scores, wilson};
-use super::sessions::{FRAMES, settle};
+use super::sessions::{Ended, FRAMES, settle};
 use super::svg::Det;
 use super::tally::{Tally, is_inconclusive, is_match, is_mismatch};
 use super::{BenchError, find_manifest};
@@ -80,7 +81,7 @@ pub struct CalibrateArgs {
     #[arg(long, default_value_t = 0.005)]
     pub false_match_rate: f64,
     /// Share of impostor settlements to alert on.
-    #[arg(long, default_value_t = 0.9963)]
+    #[arg(long, default_value_t = 0.9968)]
     pub impostors_alerted: f64,
     /// Average of the liveness model's word below which a picture is suspected.
     #[arg(long, default_value_t = 0.5)]
@@ -128,7 +129,8 @@ pub fn run(args: &CalibrateArgs) -> Result<(), BenchError> {
             let calibration = make(args, &about, &gathered)?;
             let ended = settle(&pictures, &transform, &Arc::new(calibration.clone()), draws.into_iter());
             let measured = measured(&calibration, &ended.genuine, &ended.impostor);
-            (gathered, Calibration { measured, ..calibration })
+            let expected = expected(&ended);
+            (gathered, Calibration { measured, expected, ..calibration })
         }
         (None, Some(list), Some(images)) => {
             let gathered = Gathered::of_pairs(list, images, &manifest)?;
@@ -338,6 +340,17 @@ fn boundary_of(gathered: &Gathered, map: ScoreMap, llr: f32) -> Boundary {
     let at = |share: f64| scores.get((share * scores.len() as f64) as usize).copied().unwrap_or(f32::NAN);
     let ci95 = if scores.is_empty() { [-1.0, 1.0] } else { [at(0.025), at(0.975)].map(round) };
     Boundary { llr, score: round(map.score(llr)), ci95 }
+}
+
+/// What a box that is in order should find, were its people these.
+fn expected(ended: &Ended) -> Option<Expected> {
+    let [genuine, impostor] = &ended.scores;
+    Some(Expected {
+        genuine: genuine.shares()?,
+        impostor: impostor.shares()?,
+        inconclusive_genuine: ended.genuine.share(is_inconclusive),
+        settlements: ended.genuine.settlements() as u64,
+    })
 }
 
 fn measured(calibration: &Calibration, genuine: &Tally, impostor: &Tally) -> Measured {

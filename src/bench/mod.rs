@@ -9,6 +9,7 @@
 
 pub mod backdrop;
 pub mod calibrate;
+pub mod city;
 pub mod corpus;
 pub mod counters;
 pub mod drawn;
@@ -53,6 +54,8 @@ pub enum Evaluation {
     Pairs(pairs::PairsArgs),
     /// Play whole settlements: false alerts per 10,000, impostors alerted, inconclusive
     Sessions(sessions::SessionsArgs),
+    /// What a setting means for a city: alerts a day, and honest people among them
+    City(city::CityArgs),
     /// Attack protected references: D_sys, sets found again, templates recovered from known pairs
     Linkability(linkability::LinkabilityArgs),
 }
@@ -66,6 +69,7 @@ pub fn run(args: &EvaluateArgs) -> Result<(), BenchError> {
     match &args.what {
         Evaluation::Pairs(args) => pairs::run(args),
         Evaluation::Sessions(args) => sessions::run(args),
+        Evaluation::City(args) => city::run(args),
         Evaluation::Linkability(args) => linkability::run(args),
     }
 }

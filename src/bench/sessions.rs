@@ -19,7 +19,8 @@ use serde_json::{Value, json};
 
 use crate::clock::BoxTime;
 use crate::crypto::transform::Transform;
-use crate::protocol::verdict::Outcome;
+use crate::protocol::figures::ScoreHistogram;
+use crate::verify::Verdict;
 use crate::verify::calibration::{Calibration, Rule};
 use crate::verify::evidence::Evidence;
 use crate::verify::person::Seen;
@@ -92,6 +93,8 @@ pub(super) struct Ended {
     pub genuine: Tally,
     pub impostor: Tally,
     pub print: Tally,
+    /// Scores at the verdict, as a box counts them.
+    pub scores: [ScoreHistogram; 2],
 }
 
 /// Runs the evaluation and prints it.
@@ -159,9 +162,13 @@ pub(super) fn settle(
             for (reference, subjects) in drawn.iter().zip(&subjects) {
                 let Some(subjects) = subjects else { continue };
                 let frames = probe.frames.iter().map(|f| &people[probe.person][*f]);
-                let outcome = play(frames, subjects, calibration);
+                let verdict = play(frames, subjects, calibration);
                 let genuine = probe.person == reference.person;
+                let outcome = verdict.outcome();
                 if genuine { &mut out.genuine } else { &mut out.impostor }.add(probe.person, outcome);
+                if let Some(score) = verdict.score() {
+                    out.scores[usize::from(!genuine)].add(score);
+                }
             }
         }
     }
@@ -172,7 +179,7 @@ fn play<'a>(
     frames: impl Iterator<Item = &'a Picture>,
     subjects: &Subjects,
     calibration: &Arc<Calibration>,
-) -> Outcome {
+) -> Verdict {
     let mut evidence = Evidence::new(subjects, Arc::clone(calibration));
     for (n, frame) in frames.enumerate() {
         evidence.sighting(0, &SITTER, false);
@@ -180,11 +187,11 @@ fn play<'a>(
             let at = BoxTime::from_millis(n as u64 * APART_MS);
             let seen = Seen { at, probe: Arc::clone(probe), quality: *quality, liveness: Signal::Off };
             if let Some(verdict) = evidence.view(0, seen) {
-                return verdict.outcome();
+                return verdict;
             }
         }
     }
-    evidence.conclude().outcome()
+    evidence.conclude()
 }
 
 /// FMR and FNMR of single comparisons at the boundary for a match.
@@ -221,7 +228,7 @@ fn comparisons(people: &[Vec<Picture>], calibration: &Calibration) -> Value {
 }
 
 fn report(people: usize, c: &Calibration, ended: &Ended, comparisons: Value) -> Value {
-    let Ended { genuine, impostor, print } = ended;
+    let Ended { genuine, impostor, print, .. } = ended;
     json!({
         "mismatch_score": c.map(FRAMES).score(c.rule.mismatch_llr),
         "people": people,

@@ -141,6 +141,19 @@ async fn a_stranger_s_alert_arrives_once_and_is_withdrawn_when_cancelled() {
     assert!(checked.checkpoints >= 1 && checked.unsigned_tail == 0, "{checked:?}");
 }
 
+/// Waits until the bureau has handed out references.
+async fn references_given(h: &Hospital) {
+    for _ in 0..600 {
+        let page = h.metrics(&h.bureau_metrics).await.unwrap();
+        let line = |l: &str| l.contains("/v1/references/") && l.contains("\"200\"") && !l.ends_with(" 0");
+        if page.lines().any(|l| l.starts_with("counterproof_bureau_requests_total") && line(l)) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the bureau was not asked for references");
+}
+
 #[tokio::test]
 async fn what_was_acknowledged_survives_kill_9_and_a_bureau_that_is_away() {
     let mut o = hospital(&quick());
@@ -151,7 +164,7 @@ async fn what_was_acknowledged_survives_kill_9_and_a_bureau_that_is_away() {
     // The bureau goes away after the references were fetched, before the verdict.
     let (_, body) = h.settle(&Hospital::settlement("S1", "w01", "PA", &[])).await.unwrap();
     let verification = body["verification_id"].as_str().unwrap().to_owned();
-    std::thread::park_timeout(Duration::from_millis(300));
+    references_given(h).await;
     let bureau = h.bureau.take();
     drop(bureau);
     assert_eq!(wait_for("a verdict", || h.verdict(&verification)).0, "mismatch");
