@@ -100,7 +100,7 @@ pub(super) fn play(
     }
     let shown = shown(people, args.frame_ms)?;
     let settlements = settlements(&enrolled, &shown, args.most.unwrap_or(usize::MAX));
-    let mut each = args.each.as_ref().map(|path| create(path)).transpose()?;
+    let mut each = args.each.as_ref().map(create).transpose()?;
     let mut out = Played {
         ended: Ended::default(),
         cpu_ms: Vec::new(),

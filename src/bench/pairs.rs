@@ -213,6 +213,9 @@ impl<'a> Work<'a> {
     }
 }
 
+/// Person of the left picture, score, and whether it is one person's pair.
+pub(super) type OfPerson = (usize, f32, bool);
+
 /// Scores of a list's pairs with the person of the left picture and whether it is
 /// one person's pair; also how many people there are. A folder is a person; pairs
 /// with a picture that shows no face are left out.
@@ -220,7 +223,7 @@ pub(super) fn scores_with_people(
     pairs: &Path,
     images: &Path,
     manifest: &Manifest,
-) -> Result<(usize, Vec<(usize, f32, bool)>), BenchError> {
+) -> Result<(usize, Vec<OfPerson>), BenchError> {
     let list = PairList::read(pairs, images)?;
     let mut models = (0..processors())
         .map(|_| Vision::load(manifest, &Wanted::default()))
