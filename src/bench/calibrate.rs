@@ -431,8 +431,12 @@ fn write(args: &CalibrateArgs, gathered: &Gathered, calibration: &Calibration) -
     let of = |k: usize, genuine: bool| -> Vec<f64> {
         gathered.by_views[k].iter().filter(|s| s.genuine == genuine).map(|s| s.score.into()).collect()
     };
-    let sets: Vec<(String, Vec<f64>, Vec<f64>)> =
-        [0, last].iter().map(|k| (format!("{} views", k + 1), of(*k, true), of(*k, false))).collect();
+    let sets: Vec<(String, Vec<f64>, Vec<f64>)> = [0, last]
+        .iter()
+        .map(|k| {
+            (if *k == 0 { "1 view".into() } else { format!("{} views", k + 1) }, of(*k, true), of(*k, false))
+        })
+        .collect();
     let panels: Vec<Panel<'_>> =
         sets.iter().map(|(title, mated, non_mated)| Panel { title, mated, non_mated }).collect();
     let kinds = Kinds { mated: "genuine", non_mated: "impostor", of: "settlements" };

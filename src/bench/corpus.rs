@@ -7,11 +7,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::camera::decode;
 use crate::frame::{Frame, Region};
 use crate::protocol::reference::Template;
 use crate::vision::Vision;
+use crate::vision::cost::thread_cpu;
 use crate::vision::detect::Looking;
 use crate::vision::embed::Probe;
 use crate::vision::quality::{Gate, Quality};
@@ -174,6 +176,8 @@ pub struct Picture {
     pub reference: Option<Template>,
     /// As a good view at a counter; nothing where it is not one.
     pub view: Option<(Arc<Probe>, Quality)>,
+    /// CPU from the file's bytes to the view.
+    pub cost: Duration,
 }
 
 /// Embeds every picture of every person; of a sequence, `most` spread over it.
@@ -213,22 +217,30 @@ fn picture(
     path: &Path,
     (session, sequence): (usize, usize),
 ) -> Result<Picture, BenchError> {
+    let begun = thread_cpu();
     let frame = frame(path)?;
     let mut faces = vision.detect(&frame, &Region::WHOLE, Looking::COUNTER)?;
     if faces.is_empty() {
         faces = vision.find_in_still(&frame)?;
     }
     let Some(face) = subject(&frame, &faces) else {
-        return Ok(Picture { session, sequence, reference: None, view: None });
+        return Ok(Picture {
+            session,
+            sequence,
+            reference: None,
+            view: None,
+            cost: thread_cpu().saturating_sub(begun),
+        });
     };
     let crop = vision.align(&frame, face);
     let quality = vision.judge(&frame, &Region::WHOLE, face, &crop);
+    let good = quality.flaws(&Gate::PROBE).is_empty();
+    let view = if good { Some((Arc::new(vision.embed(&crop)?), quality)) } else { None };
+    let cost = thread_cpu().saturating_sub(begun);
     let (reference, unified) = vision.reference(&crop)?;
     // Photographs of all kinds are references here; those a bureau would send back are not.
     let reference = (unified >= Gate::ENROLMENT.unified).then_some(reference);
-    let good = quality.flaws(&Gate::PROBE).is_empty();
-    let view = if good { Some((Arc::new(vision.embed(&crop)?), quality)) } else { None };
-    Ok(Picture { session, sequence, reference, view })
+    Ok(Picture { session, sequence, reference, view, cost })
 }
 
 /// A settlement's pictures by number: the reference, and the frames.
@@ -311,7 +323,7 @@ mod tests {
             places in proptest::collection::vec((0usize..3, 0usize..3), 1..20), seed in any::<u64>())
         {
             let person: Vec<Picture> = places.iter().map(|(session, sequence)| Picture {
-                session: *session, sequence: session * 3 + sequence, reference: None, view: None,
+                session: *session, sequence: session * 3 + sequence, reference: None, view: None, cost: Duration::ZERO,
             }).collect();
             let people = [person];
             for d in draw(&mut Dice::new(seed), &people, 5) {

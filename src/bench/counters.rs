@@ -34,10 +34,6 @@ const REFERENCES: usize = 5;
 /// How the settlements ended, and what they cost.
 pub(super) struct Played {
     pub ended: Ended,
-    /// CPU of genuine verifications, ms.
-    cpu_ms: Vec<f64>,
-    /// Frames looked at until a match.
-    frames_to_match: Vec<f64>,
     /// Milliseconds of camera time that those frames span.
     match_span_ms: Vec<f64>,
     enrolled: usize,
@@ -48,8 +44,6 @@ impl Played {
     /// Adds what only sequences tell.
     pub fn add_to(&self, report: &mut Value) {
         let print = &self.ended.print;
-        report["cpu_ms_median"] = json!(median(self.cpu_ms.clone()));
-        report["frames_to_match_median"] = json!(median(self.frames_to_match.clone()));
         report["ms_to_match_median"] = json!(median(self.match_span_ms.clone()));
         report["references"] = json!({ "enrolled": self.enrolled, "refused": self.refused });
         report["apcer"] = json!(print.share(super::tally::is_match));
@@ -103,8 +97,6 @@ pub(super) fn play(
     let mut each = args.each.as_ref().map(create).transpose()?;
     let mut out = Played {
         ended: Ended::default(),
-        cpu_ms: Vec::new(),
-        frames_to_match: Vec::new(),
         match_span_ms: Vec::new(),
         enrolled: enrolled.iter().map(|e| e.references.len()).sum(),
         refused,
@@ -235,9 +227,9 @@ impl Played {
         };
         tally.add(shown.person, outcome);
         if genuine {
-            self.cpu_ms.push(ms(ran.costs.total()));
+            self.ended.cpu_ms.push(ms(ran.costs.total()));
             if outcome == Outcome::Match {
-                self.frames_to_match.push(f64::from(ran.frames));
+                self.ended.frames_to_match.push(f64::from(ran.frames));
                 self.match_span_ms.push(ms(ran.span));
             }
         }

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use crate::clock::BoxTime;
 use crate::crypto::transform::Transform;
 use crate::protocol::figures::ScoreHistogram;
+use crate::protocol::verdict::Outcome;
 use crate::verify::Verdict;
 use crate::verify::calibration::{Calibration, Rule};
 use crate::verify::evidence::Evidence;
@@ -32,8 +33,9 @@ use crate::vision::{Vision, Wanted};
 
 use super::backdrop::Dice;
 use super::corpus::{self, Draw, Half, Layout, Picture};
-use super::rates::Scores;
+use super::rates::{Interval, Scores};
 use super::tally::{Tally, is_inconclusive, is_match, is_mismatch};
+use super::verification::{median, ms};
 use super::{BenchError, counters, find_manifest};
 
 /// Photographs of one settlement.
@@ -95,6 +97,10 @@ pub(super) struct Ended {
     pub print: Tally,
     /// Scores at the verdict, as a box counts them.
     pub scores: [ScoreHistogram; 2],
+    /// CPU of genuine verifications, ms.
+    pub cpu_ms: Vec<f64>,
+    /// Frames looked at until a match.
+    pub frames_to_match: Vec<f64>,
 }
 
 /// Runs the evaluation and prints it.
@@ -162,9 +168,13 @@ pub(super) fn settle(
             for (reference, subjects) in drawn.iter().zip(&subjects) {
                 let Some(subjects) = subjects else { continue };
                 let frames = probe.frames.iter().map(|f| &people[probe.person][*f]);
-                let verdict = play(frames, subjects, calibration);
+                let (verdict, looked) = play(frames.clone(), subjects, calibration);
                 let genuine = probe.person == reference.person;
                 let outcome = verdict.outcome();
+                if genuine {
+                    out.cpu_ms.push(frames.take(looked).map(|f| ms(f.cost)).sum());
+                    out.frames_to_match.extend((outcome == Outcome::Match).then_some(looked as f64));
+                }
                 if genuine { &mut out.genuine } else { &mut out.impostor }.add(probe.person, outcome);
                 if let Some(score) = verdict.score() {
                     out.scores[usize::from(!genuine)].add(score);
@@ -175,23 +185,26 @@ pub(super) fn settle(
     out
 }
 
+/// The verdict, and how many frames were looked at until it.
 fn play<'a>(
     frames: impl Iterator<Item = &'a Picture>,
     subjects: &Subjects,
     calibration: &Arc<Calibration>,
-) -> Verdict {
+) -> (Verdict, usize) {
     let mut evidence = Evidence::new(subjects, Arc::clone(calibration));
+    let mut looked = 0;
     for (n, frame) in frames.enumerate() {
+        looked = n + 1;
         evidence.sighting(0, &SITTER, false);
         if let Some((probe, quality)) = &frame.view {
             let at = BoxTime::from_millis(n as u64 * APART_MS);
             let seen = Seen { at, probe: Arc::clone(probe), quality: *quality, liveness: Signal::Off };
             if let Some(verdict) = evidence.view(0, seen) {
-                return verdict;
+                return (verdict, looked);
             }
         }
     }
-    evidence.conclude()
+    (evidence.conclude(), looked)
 }
 
 /// FMR and FNMR of single comparisons at the boundary for a match.
@@ -249,14 +262,22 @@ fn report(people: usize, c: &Calibration, ended: &Ended, comparisons: Value) -> 
         "prints_alerted": print.count(is_mismatch),
         "print_reasons": print.reasons(),
         "comparisons": comparisons,
-        "ci95": {
-            "false_alerts": genuine.intervals(is_mismatch),
-            "inconclusive_genuine": genuine.intervals(is_inconclusive),
-            "impostors_alerted": impostor.intervals(is_mismatch),
-            "impostors_matched": impostor.intervals(is_match),
-            "prints_matched": print.intervals(is_match),
-        },
-        "notes": ["wilson takes settlements for independent, which is too good; by_people resamples people, and by the rule of three where there is no event"],
+        "ci95": intervals(ended, |tally, is| tally.wilson(is)),
+        "ci95_by_people": intervals(ended, |tally, is| tally.by_people(is)),
+        "cpu_ms_median": median(ended.cpu_ms.clone()),
+        "frames_to_match_median": median(ended.frames_to_match.clone()),
+        "notes": ["ci95 is Wilson's and takes settlements for independent, which is too good; ci95_by_people resamples people, and goes by the rule of three where there is no event"],
+    })
+}
+
+/// The interval of each share.
+fn intervals(ended: &Ended, of: impl Fn(&Tally, fn(Outcome) -> bool) -> Interval) -> Value {
+    json!({
+        "false_alerts": of(&ended.genuine, is_mismatch),
+        "inconclusive_genuine": of(&ended.genuine, is_inconclusive),
+        "impostors_alerted": of(&ended.impostor, is_mismatch),
+        "impostors_matched": of(&ended.impostor, is_match),
+        "prints_matched": of(&ended.print, is_match),
     })
 }
 

@@ -8,8 +8,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
-
 use super::backdrop::Dice;
 use super::rates::{Interval, wilson};
 use crate::protocol::verdict::Outcome;
@@ -98,9 +96,9 @@ impl Tally {
         Interval { low: shares[RESAMPLES * 25 / 1000], high: shares[RESAMPLES * 975 / 1000 - 1] }
     }
 
-    /// Both intervals, for a report.
-    pub fn intervals(&self, is: impl Fn(Outcome) -> bool + Copy) -> Value {
-        json!({ "wilson": wilson(self.count(is), self.all.len()), "by_people": self.by_people(is) })
+    /// Wilson's interval, which takes settlements for independent.
+    pub fn wilson(&self, is: impl Fn(Outcome) -> bool) -> Interval {
+        wilson(self.count(is), self.all.len())
     }
 
     /// The share with its sample, for a calibration.
