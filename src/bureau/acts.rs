@@ -30,6 +30,23 @@ impl Person {
     }
 }
 
+/// A text of a command, on one line, neither empty nor too long.
+///
+/// # Errors
+/// If it is another, with what was found.
+pub(super) fn on_one_line(option: &str, found: String, most: usize) -> Result<String, BureauError> {
+    let trimmed = found.trim();
+    let n = trimmed.chars().count();
+    if (1..=most).contains(&n) && !trimmed.chars().any(char::is_control) {
+        return Ok(trimmed.to_owned());
+    }
+    let shown: String = trimmed.chars().take(40).collect::<String>().escape_debug().to_string();
+    let what = format!(
+        "{option}: found {n} characters, `{shown}`; allowed: 1 to {most} on one line, without control characters"
+    );
+    Err(BureauError::Command(what))
+}
+
 /// Writes down that `by` is about to do something.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::BureauError;
-use super::acts::{self, Person};
+use super::acts::{self, Person, on_one_line};
 use super::agents::unknown;
 use super::store::{AgentChange, Store, StoredPosture};
 use crate::clock::{Clock, SystemClock, WallTime};
@@ -40,19 +40,6 @@ pub struct Signing<'a> {
 
 fn refuse<T>(what: String) -> Result<T, BureauError> {
     Err(BureauError::Command(what))
-}
-
-/// A text on one line, neither empty nor too long.
-fn text(option: &str, found: String, most: usize) -> Result<String, BureauError> {
-    let trimmed = found.trim();
-    let n = trimmed.chars().count();
-    if (1..=most).contains(&n) && !trimmed.chars().any(char::is_control) {
-        return Ok(trimmed.to_owned());
-    }
-    let shown: String = trimmed.chars().take(40).collect::<String>().escape_debug().to_string();
-    refuse(format!(
-        "{option}: found {n} characters, `{shown}`; allowed: 1 to {most} on one line, without control characters"
-    ))
 }
 
 /// What the bureau knows of a box.
@@ -116,9 +103,10 @@ pub async fn sign(
     name: &AgentId,
     signing: Signing<'_>,
 ) -> Result<String, BureauError> {
-    let supervisor = text("--supervisor", signing.supervisor, MAX_NAME)?;
-    let note = signing.note.map(|n| text("--note", n, MAX_TEXT)).transpose()?;
-    let without = signing.without_figures.map(|r| text("--without-figures", r, MAX_TEXT)).transpose()?;
+    let supervisor = on_one_line("--supervisor", signing.supervisor, MAX_NAME)?;
+    let note = signing.note.map(|n| on_one_line("--note", n, MAX_TEXT)).transpose()?;
+    let without =
+        signing.without_figures.map(|r| on_one_line("--without-figures", r, MAX_TEXT)).transpose()?;
     let known = Known::of(store, name).await?;
     let (subject, file) = subject(&known, name, signing.calibration)?;
     let figures = figures(&known, &subject);
@@ -195,8 +183,8 @@ pub async fn revoke(
     supervisor: String,
     reason: String,
 ) -> Result<String, BureauError> {
-    let supervisor = text("--supervisor", supervisor, MAX_NAME)?;
-    let reason = text("--reason", reason, MAX_TEXT)?;
+    let supervisor = on_one_line("--supervisor", supervisor, MAX_NAME)?;
+    let reason = on_one_line("--reason", reason, MAX_TEXT)?;
     let known = Known::of(store, name).await?;
     if known.number == 0 {
         return refuse(format!("{name} was never commissioned: it is in shadow and raises no alerts"));
