@@ -74,6 +74,8 @@ impl Retention {
     pub fn days(&self, kind: Kind) -> u32 {
         match kind {
             Kind::References => self.references_days,
+            // Each has an end of its own, and nothing of it is kept longer.
+            Kind::Exemptions => 0,
             Kind::OpenAlerts => self.open_alerts_days,
             Kind::AuditHeads => self.audit_heads_days,
             Kind::Documents => self.documents_days,
@@ -88,6 +90,8 @@ impl Retention {
 pub enum Kind {
     /// Enrolled embeddings.
     References,
+    /// Exemptions that are over.
+    Exemptions,
     /// Alerts that nobody has decided, withdrawals, and words of expiry.
     OpenAlerts,
     /// Countersigned audit heads and what did not fit them.
@@ -100,13 +104,14 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind there is.
-    pub const ALL: [Self; 5] =
-        [Self::References, Self::OpenAlerts, Self::AuditHeads, Self::Documents, Self::Acts];
+    pub const ALL: [Self; 6] =
+        [Self::References, Self::Exemptions, Self::OpenAlerts, Self::AuditHeads, Self::Documents, Self::Acts];
 
     /// Its name, ceiling and floor.
     pub const fn limit(self) -> Limit {
         match self {
             Self::References => policy::BUREAU_REFERENCES,
+            Self::Exemptions => policy::BUREAU_EXEMPTIONS,
             Self::OpenAlerts => policy::BUREAU_OPEN_ALERTS,
             Self::AuditHeads => policy::BUREAU_AUDIT_HEADS,
             Self::Documents => policy::BUREAU_DOCUMENTS,
@@ -122,6 +127,7 @@ impl Kind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::References => "references",
+            Self::Exemptions => "exemptions",
             Self::OpenAlerts => "open_alerts",
             Self::AuditHeads => "audit_heads",
             Self::Documents => "documents",

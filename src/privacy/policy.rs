@@ -105,6 +105,12 @@ pub const LIMITS: [Limit; 5] = [FRAMES, JOURNAL, ACKNOWLEDGED_ALERTS, WAITING_AL
 
 /// The bureau: enrolled embeddings, from enrolment.
 pub const BUREAU_REFERENCES: Limit = bureau("references_days", "已登记特征", "references", 3650);
+/// The bureau: exemptions, from the end that each has. Nothing to set: they go
+/// when they are over.
+pub const BUREAU_EXEMPTIONS: Limit = bureau("exemptions", "已到期的豁免", "exemptions that are over", 0);
+/// Years for which a cardholder may be exempted at most; after that somebody
+/// decides anew.
+pub const EXEMPTION_YEARS: i32 = 2;
 /// The bureau: alerts that nobody has decided, withdrawals, words of expiry.
 pub const BUREAU_OPEN_ALERTS: Limit =
     bureau("open_alerts_days", "未决预警", "alerts that nobody has decided", 365);
@@ -119,11 +125,18 @@ pub const BUREAU_ACTS: Limit = bureau("acts_days", "操作记录", "the record o
 
 /// Every kind of data that the bureau keeps for a time. (Decided alerts and
 /// cases join with the desk that makes them.)
-pub const BUREAU_LIMITS: [Limit; 5] =
-    [BUREAU_REFERENCES, BUREAU_OPEN_ALERTS, BUREAU_AUDIT_HEADS, BUREAU_DOCUMENTS, BUREAU_ACTS];
+pub const BUREAU_LIMITS: [Limit; 6] = [
+    BUREAU_REFERENCES,
+    BUREAU_EXEMPTIONS,
+    BUREAU_OPEN_ALERTS,
+    BUREAU_AUDIT_HEADS,
+    BUREAU_DOCUMENTS,
+    BUREAU_ACTS,
+];
 
 const fn bureau(key: &'static str, zh: &'static str, en: &'static str, days: u64) -> Limit {
-    Limit { key, what: Label { zh, en }, unit: DAY, ceiling: days * DAY, floor: DAY }
+    let floor = if days == 0 { 0 } else { DAY };
+    Limit { key, what: Label { zh, en }, unit: DAY, ceiling: days * DAY, floor }
 }
 
 /// Years for which the audit log is kept at least (PIPL art. 56 asks it of the

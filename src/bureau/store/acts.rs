@@ -13,7 +13,7 @@ pub struct Act {
     pub by: String,
     /// What: the command's words.
     pub what: String,
-    /// About which box or alert.
+    /// About which box or alert, or the mark of which cardholder.
     pub about: String,
     /// More of it, where there is more; nothing about a patient.
     pub detail: String,

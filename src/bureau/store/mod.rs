@@ -1,8 +1,8 @@
 //! The bureau's store: one SQLite file.
 //!
 //! Promises: what a function here has answered is on the disk (write-ahead
-//! log, `synchronous=FULL`); alert bytes and embeddings are sealed under the
-//! root key, each for its own row; a wrong root key is an error when the store
+//! log, `synchronous=FULL`); alert bytes, embeddings and reasons of exemptions are
+//! sealed under the root key, each for its own row; a wrong root key is an error when the store
 //! is opened, never an empty store; what is deleted is overwritten.
 //!
 //! Constraint: every statement runs on PostgreSQL too; what only SQLite knows
@@ -20,6 +20,7 @@ mod commissions;
 mod documents;
 mod events;
 mod evidence;
+mod exemptions;
 mod heads;
 mod holdings;
 mod keys;
@@ -49,6 +50,7 @@ pub use chain::ChainState;
 pub use documents::Kept;
 pub use events::{Insertion, StoredAlert};
 pub use evidence::{Evidence, StoredEvent};
+pub use exemptions::Exemption;
 pub use heads::AuditFinding;
 pub use keys::{AgentKey, NewKey};
 pub use postures::{PostureKept, StoredPosture};
@@ -65,6 +67,7 @@ const STEPS: &[(i64, &str, &str)] = &[
     (6, "runs", include_str!("migrations/0006_runs.sql")),
     (7, "documents", include_str!("migrations/0007_documents.sql")),
     (8, "commissions", include_str!("migrations/0008_commissions.sql")),
+    (9, "exemptions", include_str!("migrations/0009_exemptions.sql")),
 ];
 
 const CANARY_LABEL: &str = "meta/canary";
@@ -124,6 +127,8 @@ pub struct Store {
     key: SealKey,
     /// From which the boxes' transforms are derived.
     transforms: Zeroizing<[u8; 32]>,
+    /// For what the record of acts calls an exempt cardholder.
+    marks: Zeroizing<[u8; 32]>,
 }
 
 impl Store {
@@ -135,13 +140,14 @@ impl Store {
         let library = |source| StoreError::Seal { label: CANARY_LABEL.into(), source };
         let key = root.derive("bureau store v1").map_err(library)?;
         let transforms = root.mac_key("bureau transforms v1").map_err(library)?;
+        let marks = root.mac_key("bureau marks of cardholders v1").map_err(library)?;
         make_private(path).map_err(|source| StoreError::File { path: path.into(), source })?;
         let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options(path)).await?;
         migrator(STEPS)
             .run(&pool)
             .await
             .map_err(|source| StoreError::Schema { path: path.into(), source })?;
-        let store = Self { pool, key, transforms };
+        let store = Self { pool, key, transforms, marks };
         store.check_key(path).await?;
         Ok(store)
     }

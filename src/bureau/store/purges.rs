@@ -39,6 +39,7 @@ const OPEN_ALERTS: [&str; 4] = [
      (SELECT id FROM events WHERE kind = 'expired' AND received_at < $1)",
 ];
 const REFERENCES: [&str; 1] = ["DELETE FROM enrolments WHERE enrolled_at < $1"];
+const EXEMPTIONS: [&str; 1] = ["DELETE FROM exemptions WHERE until <= $1"];
 const AUDIT_HEADS: [&str; 2] =
     ["DELETE FROM audit_heads WHERE received_at < $1", "DELETE FROM audit_findings WHERE last_at < $1"];
 /// A document stays as long as an alert whose content is held names it.
@@ -57,6 +58,7 @@ const ACTS: [&str; 3] = [
 const fn oldest(kind: Kind) -> &'static str {
     match kind {
         Kind::References => "SELECT MIN(enrolled_at) FROM enrolments",
+        Kind::Exemptions => "SELECT MIN(until) FROM exemptions",
         // A withdrawal stays as long as its alert; then the alert's age is what counts.
         Kind::OpenAlerts => {
             "SELECT MIN(received_at) FROM events WHERE id IN (SELECT event FROM payloads) AND id NOT IN \
@@ -115,6 +117,7 @@ impl Store {
     ) -> Result<Purged<WallTime>, StoreError> {
         let statements: &[&'static str] = match kind {
             Kind::References => &REFERENCES,
+            Kind::Exemptions => &EXEMPTIONS,
             Kind::OpenAlerts => &OPEN_ALERTS,
             Kind::AuditHeads => &AUDIT_HEADS,
             Kind::Documents => &DOCUMENTS,

@@ -1,7 +1,8 @@
 //! Enrolled embeddings, sealed, found by cardholder. They are kept as the model
 //! made them: under a box's transform they are brought only for that box.
 //!
-//! A fetch writes nothing: that a cardholder was looked up leaves no trace.
+//! A fetch writes nothing: that a cardholder was looked up leaves no trace. While
+//! a cardholder is exempt, a fetch finds nothing, as if nobody had enrolled them.
 
 use super::{Store, StoreError, parse};
 use crate::clock::WallTime;
@@ -127,16 +128,24 @@ impl Store {
         rows.into_iter().map(|(cardholder,)| parse("enrolments", &cardholder)).collect()
     }
 
-    /// A cardholder's references; empty if there are none.
+    /// A cardholder's references; empty if there are none, or if the cardholder
+    /// is exempt at this moment. One question for both, so that neither the
+    /// answer nor the work for it says which.
     ///
     /// # Errors
     /// If the database fails, or a row cannot be opened.
-    pub async fn references(&self, cardholder: &CardholderId) -> Result<Vec<StoredReference>, StoreError> {
+    pub async fn references(
+        &self,
+        cardholder: &CardholderId,
+        now: WallTime,
+    ) -> Result<Vec<StoredReference>, StoreError> {
         let rows: Vec<(String, String, i64, Vec<u8>)> = sqlx::query_as(
             "SELECT id, model, preprocessing, sealed FROM enrolments WHERE cardholder = $1 \
+             AND NOT EXISTS (SELECT 1 FROM exemptions WHERE exemptions.cardholder = $1 AND until > $2) \
              ORDER BY enrolled_at, id",
         )
         .bind(cardholder.as_str())
+        .bind(now.as_millis())
         .fetch_all(&self.pool)
         .await?;
         rows.into_iter()
@@ -178,7 +187,7 @@ mod tests {
             };
             store.add_reference(&new, WallTime::from_millis(at)).await.unwrap()
         };
-        assert!(store.references(&cardholder).await.unwrap().is_empty());
+        assert!(store.references(&cardholder, WallTime::from_millis(0)).await.unwrap().is_empty());
         assert_eq!(add(0, 0).await, Addition::Added);
         assert_eq!(add(0, 1).await, Addition::SamePhoto);
         let another: CardholderId = "P0002".parse().unwrap();
@@ -191,12 +200,12 @@ mod tests {
         };
         let refused = store.add_reference(&new, WallTime::from_millis(1)).await.unwrap();
         assert_eq!(refused, Addition::AnotherCardholder(cardholder.clone()));
-        assert!(store.references(&another).await.unwrap().is_empty());
+        assert!(store.references(&another, WallTime::from_millis(1)).await.unwrap().is_empty());
         for n in 1..16 {
             assert_eq!(add(n, 1).await, Addition::Added);
         }
         assert_eq!(add(16, 1).await, Addition::Full);
-        let held = store.references(&cardholder).await.unwrap();
+        let held = store.references(&cardholder, WallTime::from_millis(1)).await.unwrap();
         assert!(held.len() == 16 && held.iter().all(|r| r.model == Sha256::of(b"m") && r.preprocessing == 1));
         assert_eq!(held[0].template.values(), [0.6, 0.8]);
     }
@@ -221,7 +230,7 @@ mod tests {
         }
         let done = store.purge(Kind::References, at(2), at(9)).await.unwrap();
         assert_eq!((done.deleted, done.oldest_deleted, done.oldest_left), (1, Some(at(1)), Some(at(2))));
-        assert_eq!(store.references(&cardholder).await.unwrap().len(), 1);
+        assert_eq!(store.references(&cardholder, at(9)).await.unwrap().len(), 1);
         assert_eq!(store.purge_reports(1).await.unwrap()[0].oldest_left, Some(at(2)));
     }
 }
