@@ -10,12 +10,13 @@ use counterproof::bureau::agents::Identity;
 use counterproof::bureau::commission::Signing;
 use counterproof::bureau::config::Config;
 use counterproof::bureau::{
-    BureauError, agents, bundle, commission, enrol, load_vision, open_store, policies, serve, signing_key,
+    BureauError, agents, bundle, commission, enrol, exempt, load_vision, open_store, policies, serve,
+    signing_key,
 };
 use counterproof::clock::{Clock, SystemClock};
 use counterproof::crypto::keys::make_bureau_keys;
 use counterproof::crypto::tls::install_provider;
-use counterproof::protocol::id::{AgentId, AlertId, HospitalId};
+use counterproof::protocol::id::{AgentId, AlertId, CardholderId, HospitalId};
 use counterproof::shutters;
 use counterproof::vision::telemetry;
 use serde::Serialize;
@@ -113,6 +114,11 @@ enum Command {
         #[command(subcommand)]
         command: Commission,
     },
+    /// Keep cardholders from being judged at any window, or take that back.
+    Exempt {
+        #[command(subcommand)]
+        command: Exempt,
+    },
     /// Show who did what here, newest first.
     Acts {
         /// The bureau's configuration.
@@ -124,6 +130,9 @@ enum Command {
         /// At most this many.
         #[arg(long, default_value_t = 1000)]
         limit: u32,
+        /// Of these, only those about this cardholder's exemptions.
+        #[arg(long)]
+        cardholder: Option<CardholderId>,
     },
 }
 
@@ -195,6 +204,49 @@ enum Commission {
         /// For machines: one JSON list.
         #[arg(long)]
         json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum Exempt {
+    /// Exempt a cardholder, in place of an exemption that there is; no box is told.
+    Add {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The cardholder's number.
+        cardholder: CardholderId,
+        /// The last day of it, at most two years ahead.
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        until: String,
+        /// Who decided it.
+        #[arg(long, value_name = "NAME")]
+        by: String,
+        /// Why; sealed, and not in the record of acts.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Let a cardholder be judged again.
+    End {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The cardholder's number.
+        cardholder: CardholderId,
+        /// Who decided it.
+        #[arg(long, value_name = "NAME")]
+        by: String,
+    },
+    /// List the exemptions in force with their reasons; that somebody looked is recorded.
+    List {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// For machines: one JSON list.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        by: By,
     },
 }
 
@@ -347,8 +399,14 @@ async fn run(command: Command) -> Result<ExitCode, BureauError> {
             print!("{}", if json { bundle::heads_json(&heads)? } else { bundle::heads_table(&heads) });
         }
         Command::Commission { command } => on_commissions(command).await?,
-        Command::Acts { config, json, limit } => {
-            let acts = open_store(&Config::read(&config)?).await?.acts(limit).await?;
+        Command::Exempt { command } => on_exemptions(command).await?,
+        Command::Acts { config, json, limit, cardholder } => {
+            let store = open_store(&Config::read(&config)?).await?;
+            let acts = store.acts(limit).await?;
+            let acts = match cardholder {
+                Some(cardholder) => exempt::about(&store, &cardholder, acts),
+                None => acts,
+            };
             print(json, &acts, || acts::table(&acts))?;
         }
     }
@@ -388,6 +446,26 @@ async fn on_commissions(command: Commission) -> Result<(), BureauError> {
         Commission::List { config, json } => {
             let listed = commission::list(&open_store(&Config::read(&config)?).await?).await?;
             print(json, &listed, || commission::table(&listed))
+        }
+    }
+}
+
+async fn on_exemptions(command: Exempt) -> Result<(), BureauError> {
+    match command {
+        Exempt::Add { config, cardholder, until, by, reason } => {
+            let store = open_store(&Config::read(&config)?).await?;
+            println!("{}", exempt::add(&store, by, cardholder, &until, reason).await?);
+            Ok(())
+        }
+        Exempt::End { config, cardholder, by } => {
+            let store = open_store(&Config::read(&config)?).await?;
+            println!("{}", exempt::end(&store, by, &cardholder).await?);
+            Ok(())
+        }
+        Exempt::List { config, json, by } => {
+            let store = open_store(&Config::read(&config)?).await?;
+            let listed = exempt::list(&store, &by.person()?).await?;
+            print(json, &listed, || exempt::table(&listed))
         }
     }
 }

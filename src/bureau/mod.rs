@@ -7,8 +7,9 @@
 //!
 //! [`api`] is the boxes' side, [`console`] the people's, [`store`] what both
 //! stand on; [`retention`] empties it, [`enrol`] fills it with references,
-//! [`bundle`] takes out what others check, [`commission`] says which boxes may
-//! raise alerts, [`acts`] says who did what;
+//! [`exempt`] keeps cardholders from being judged, [`bundle`] takes out what others
+//! check, [`commission`] says which boxes may raise alerts, [`acts`] says who did
+//! what;
 //! [`watch`] sees that all gets on, [`metrics`] counts.
 
 pub mod acts;
@@ -19,6 +20,7 @@ pub mod commission;
 pub mod config;
 pub mod console;
 pub mod enrol;
+pub mod exempt;
 pub mod metrics;
 pub mod policies;
 pub mod rate;

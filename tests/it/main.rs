@@ -9,6 +9,7 @@ mod commission;
 mod confined;
 mod corpus;
 mod evidence;
+mod exempt;
 mod faults;
 mod logs;
 mod metrics;

@@ -229,7 +229,7 @@ impl Hospital {
     /// Runs a command of the bureau's program.
     pub fn bureau_command(&self, words: &[&str]) -> io::Result<String> {
         // Where a command has a subcommand, its options follow that.
-        let at = if matches!(words.first(), Some(&("agents" | "commission"))) { 2 } else { 1 };
+        let at = if matches!(words.first(), Some(&("agents" | "commission" | "exempt"))) { 2 } else { 1 };
         let mut command = Command::new(&self.programs.bureau);
         command.args(words.iter().take(at)).arg("--config").arg(self.dir.join("bureau.toml"));
         made(words.first().unwrap_or(&"bureau"), command.args(words.iter().skip(at)).output())
