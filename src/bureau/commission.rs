@@ -320,7 +320,7 @@ mod tests {
         let at = WallTime::from_millis(1);
         store.add_agent(&new, at).await.unwrap();
         let mut figures = Figures::default();
-        (0..matches).for_each(|_| figures.count(Outcome::Match, Some(0.7)));
+        (0..matches).for_each(|_| figures.count(Outcome::Match, Some(0.85)));
         (0..mismatches).for_each(|_| figures.count(Outcome::Mismatch, Some(0.1)));
         figures.verdicts.insert("a word of a hostile box".repeat(99), 1);
         let digest = Sha256::of(SHIPPED.as_bytes());
@@ -384,7 +384,9 @@ mod tests {
         let name = shown(&store, 150, 90, MODEL).await;
         let said = refused(&name, by("li", None)).await;
         assert!(
-            said.contains("do not arm: 38 % of the decided") && said.contains("--without-figures"),
+            said.contains("do not arm: ")
+                && said.contains("38 % of the decided")
+                && said.contains("--without-figures"),
             "{said}"
         );
         for bad in ["", " ", "li\nwu", &"x".repeat(65)] {

@@ -27,6 +27,17 @@ pub fn kolmogorov_smirnov(a: &Shares, b: &Shares) -> f64 {
     greatest.min(1.0)
 }
 
+/// The one-sided statistic: how far `a` lies below `b`, 0 (nowhere) to 1 (all of it).
+pub fn lower(a: &Shares, b: &Shares) -> f64 {
+    let mut apart = 0.0;
+    let mut greatest: f64 = 0.0;
+    for (x, y) in a.by_bin().iter().zip(b.by_bin()) {
+        apart += x - y;
+        greatest = greatest.max(apart);
+    }
+    greatest.clamp(0.0, 1.0)
+}
+
 /// The statistic that samples of `n` and `m` from one distribution pass with a
 /// probability of at most [`ALPHA`]; above 1, and so never passed, for small ones.
 pub fn critical(n: u64, m: u64) -> f64 {
@@ -60,6 +71,12 @@ mod tests {
         assert_eq!(compare(&all_in(3, 100), &ScoreHistogram::default()), None);
         // Of two settlements nothing follows.
         assert_eq!(compare(&all_in(3, 2), &all_in(4, 2)), Some((1.0, false)));
+    }
+
+    #[test]
+    fn what_lies_higher_is_not_lower() {
+        let (low, high) = (all_in(3, 9).shares().unwrap(), all_in(30, 9).shares().unwrap());
+        assert_eq!((lower(&low, &high), lower(&high, &low), lower(&low, &low)), (1.0, 0.0, 0.0));
     }
 
     #[test]

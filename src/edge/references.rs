@@ -125,7 +125,11 @@ impl References {
             .chain(settlement.proxies.iter().map(|p| (p, NotAssessed::ProxyUnknown)));
         let mut sets = Vec::new();
         for (person, missing) in people {
-            sets.push((self.fetch(person, &settlement.settlement_id).await?.ok_or(missing)?, missing));
+            let set = self.fetch(person, &settlement.settlement_id).await?.ok_or(missing)?;
+            if set.transform != transform.id() {
+                return Err(Missing::OtherTransform);
+            }
+            sets.push((set, missing));
         }
         let mut lacking = NotAssessed::NoReference;
         'models: for (which, model) in &self.models {
