@@ -81,7 +81,7 @@ pub struct CalibrateArgs {
     #[arg(long, default_value_t = 0.005)]
     pub false_match_rate: f64,
     /// Share of impostor settlements to alert on.
-    #[arg(long, default_value_t = 0.9968)]
+    #[arg(long, default_value_t = 0.9973)]
     pub impostors_alerted: f64,
     /// Average of the liveness model's word below which a picture is suspected.
     #[arg(long, default_value_t = 0.5)]
@@ -286,7 +286,7 @@ fn make(args: &CalibrateArgs, about: &About, gathered: &Gathered) -> Result<Cali
             mismatch_llr,
             mismatch_probes: 3,
             mismatch_span_ms: 600,
-            same_view: 0.97,
+            same_view: 0.985,
             weight_floor: WEIGHT_FLOOR,
         },
         measured: Measured {
