@@ -85,7 +85,7 @@ pub fn run(args: &CityArgs) -> Result<(), BenchError> {
     let point = share(measured.false_alerts);
     let most =
         if measured.false_alerts.events == 0 { 3.0 / independent } else { measured.false_alerts.ci95[1] };
-    let rates = [("as counted", point), ("aim, 1 in 10,000", 1e-4), ("at most, 95 %", most)];
+    let rates = [("as counted", point), ("aim, 1 of 10,000", 1e-4), ("at most, 95 %", most)];
     let mut rows = Vec::new();
     for settlements in &args.settlements {
         for impersonation in &args.impersonation {
@@ -118,14 +118,14 @@ pub fn run(args: &CityArgs) -> Result<(), BenchError> {
         return Ok(());
     }
     println!(
-        "settlements | somebody else's | false non-match | alerts  | false  | undeclared | wrong    | alerts that"
+        "settlements | somebody else's | false non-match  | alerts  | false  | undeclared | wrong    | alerts that"
     );
     println!(
-        "a day       | card, of 10,000 | rate            | a day   | n.-m.  | relative   | enrolment| are true"
+        "a day       | card, of 10,000 | rate             | a day   | n.-m.  | relative   | enrolment| are true"
     );
     for (settlements, impersonation, name, a) in rows {
         println!(
-            "{settlements:>11} | {impersonation:>15} | {name:<15} | {:>7.1} | {:>6.1} | {:>10.1} | {:>8.1} | {:>6.0} %",
+            "{settlements:>11} | {impersonation:>15} | {name:<16} | {:>7.1} | {:>6.1} | {:>10.1} | {:>8.1} | {:>6.0} %",
             a.all(),
             a.false_non_match,
             a.undeclared,

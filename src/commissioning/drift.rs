@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::distance;
-use crate::protocol::figures::{Expected, Figures, ScoreHistogram};
+use crate::protocol::figures::{Figures, ScoreHistogram};
 use crate::protocol::verdict::Outcome;
 use crate::settings::Problem;
 
@@ -116,17 +116,6 @@ impl Baseline {
             scores: figures.scores,
             assessed: figures.assessed(),
             inconclusive: figures.of("inconclusive"),
-        }
-    }
-
-    /// What the calibration found on genuine settlements.
-    pub fn of_expected(expected: &Expected) -> Self {
-        let n = expected.settlements as f64;
-        let share = |s: f64| (s * n).round() as u64;
-        Self {
-            scores: ScoreHistogram::new(expected.genuine.by_bin().map(share)),
-            assessed: expected.settlements,
-            inconclusive: share(expected.inconclusive_genuine),
         }
     }
 }

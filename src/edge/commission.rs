@@ -18,7 +18,7 @@ use crate::privacy::audit::Kind;
 use crate::protocol::commission::{
     Arm, Commission, Mode, NotArmed, ShadowReason, Standing, Subject, VerifiedCommission, Word,
 };
-use crate::protocol::figures::{Expected, Figures, ScoreHistogram};
+use crate::protocol::figures::{Figures, ScoreHistogram};
 use crate::protocol::verdict::Outcome;
 
 /// The bureau hears of scores once so many have come: the difference of two
@@ -76,8 +76,6 @@ pub struct InForce {
     pub bureau: PublicKey,
     /// When the box disarms itself.
     pub limits: Limits,
-    /// What the calibration found on its own people.
-    pub expected: Option<Expected>,
 }
 
 /// What the store keeps.
@@ -192,8 +190,9 @@ impl Kept {
         }
         // Signed figures are of this place; what the calibration found, of its own people.
         let signed = arm.and_then(|a| a.figures.as_ref()).filter(|f| f.scores.total() >= LEAST_SETTLEMENTS);
+        // Not what the calibration expects: a window is easier than photographs years
+        // apart, and that is no drift. Without signed figures the first window counts.
         let baseline = signed.map(Baseline::of_figures);
-        let baseline = baseline.or_else(|| in_force.expected.as_ref().map(Baseline::of_expected));
         *self = Self {
             mode,
             detail,
@@ -288,7 +287,7 @@ pub(super) mod tests {
 
     pub(in crate::edge) fn in_force(bureau: &SigningKey) -> InForce {
         let limits = Limits { window: 20, ..Limits::default() };
-        InForce { subject: subject(), bureau: bureau.public(), limits, expected: None }
+        InForce { subject: subject(), bureau: bureau.public(), limits }
     }
 
     pub(in crate::edge) fn word(order: &Order, bureau: &SigningKey) -> VerifiedCommission {

@@ -143,19 +143,14 @@ impl Eyes {
 
     /// What the box must be commissioned for.
     pub fn in_force(&self, config: &Config) -> InForce {
-        let Calibration { model, preprocessing, expected, .. } = &self.calibration;
+        let Calibration { model, preprocessing, .. } = &self.calibration;
         let subject = Subject {
             agent: config.agent.name.clone(),
             model: *model,
             preprocessing: *preprocessing,
             calibration: self.calibration_digest,
         };
-        InForce {
-            subject,
-            bureau: config.bureau.public_key.clone(),
-            limits: config.commissioning,
-            expected: expected.clone(),
-        }
+        InForce { subject, bureau: config.bureau.public_key.clone(), limits: config.commissioning }
     }
 }
 

@@ -32,10 +32,9 @@ pub fn report(path: &Path) -> Result<Report, AgentError> {
         subject: calibration.subject(config.agent.name.clone(), digest),
         bureau: config.bureau.public_key.clone(),
         limits: config.commissioning,
-        expected: calibration.expected,
     };
     let standing = look(&config, &in_force)?;
-    Ok(Report::new(config.agent.name, digest, standing, in_force.expected))
+    Ok(Report::new(config.agent.name, digest, standing, calibration.expected))
 }
 
 fn look(config: &Config, in_force: &InForce) -> Result<Standing, AgentError> {
