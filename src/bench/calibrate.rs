@@ -286,7 +286,7 @@ fn make(args: &CalibrateArgs, about: &About, gathered: &Gathered) -> Result<Cali
             mismatch_llr,
             mismatch_probes: 3,
             mismatch_span_ms: 600,
-            same_view: 0.985,
+            same_view: 0.99,
             weight_floor: WEIGHT_FLOOR,
         },
         measured: Measured {

@@ -47,8 +47,19 @@ fn a_probe_never_becomes_a_reference() {
         let block = source.split(of).nth(1).and_then(|s| s.split("\n}\n").next()).unwrap();
         block.lines().map(str::trim_start).filter(|l| l.starts_with("pub fn")).collect()
     };
-    let [protect, likeness] = public("impl Probe {")[..] else { panic!("{:?}", public("impl Probe {")) };
-    assert!(protect.ends_with("-> Option<ProtectedProbe> {") && likeness.ends_with("-> Option<f32> {"));
-    let [compare] = public("impl ProtectedProbe {")[..] else { panic!("more than one way out") };
-    assert!(compare.ends_with("-> Option<f32> {"), "{compare}");
+    let ways = |of: &str, allowed: &[(&str, &str)]| {
+        let found = public(of);
+        let fits = |line: &&str, (name, out): &(&str, &str)| {
+            line.starts_with(&format!("pub fn {name}")) && line.ends_with(&format!("-> {out} {{"))
+        };
+        assert_eq!(found.len(), allowed.len(), "{found:?}");
+        assert!(found.iter().zip(allowed).all(|(line, a)| fits(line, a)), "{found:?}");
+    };
+    // One number about the whole face, and a mean that stays a probe.
+    let quality = ("unified_quality", "f32");
+    ways("impl Probe {", &[("protect", "Option<ProtectedProbe>"), quality, ("likeness", "Option<f32>")]);
+    ways(
+        "impl ProtectedProbe {",
+        &[("compare", "Option<f32>"), ("likeness", "Option<f32>"), ("pool", "Option<Self>")],
+    );
 }
