@@ -252,28 +252,12 @@ mod tests {
         under: fn(usize) -> u8,
         dimension: usize,
     ) -> (Vec<bool>, Arc<Bureau>) {
-        crate::crypto::tls::install_provider();
         let bureau = Bureau { granted, under, grants: 0.into(), fetches: 0.into(), dimension };
         let bureau = Arc::new(bureau);
-        let app = Router::new()
-            .route(TRANSFORM_PATH, get(grant))
-            .route(&format!("{REFERENCES_PATH}/{{person}}"), get(references))
-            .with_state(Arc::clone(&bureau));
-        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), None).unwrap();
-        let url = format!("http://{}", listener.address().unwrap());
-        tokio::spawn(listener.serve(app, Handle::new()));
-        let model = ModelIdentity { sha256: Sha256::of(b"m"), preprocessing: 1 };
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let references =
-            References::new(client, &url, Duration::from_secs(20), vec![(Which::Present, model)]);
-        let settlement: Settlement = serde_json::from_value(json!({
-            "settlement_id": "S1", "counter": "w01", "cardholder": "P1", "proxies": ["P2"],
-            "occurred_at": "2026-11-22T09:10:15+08:00", "amount_fen": 1, "medical_type": "11",
-        }))
-        .unwrap();
+        let references = served(&bureau, vec![(Which::Present, made_with(b"m"))]);
         let mut fitted = Vec::new();
         for _ in 0..2 {
-            match references.subjects(&settlement).await {
+            match references.subjects(&settlement()).await {
                 Ok(_) => fitted.push(true),
                 Err(NotAssessed::ReferencesUnavailable) => fitted.push(false),
                 Err(other) => panic!("{other:?}"),
@@ -282,10 +266,50 @@ mod tests {
         (fitted, bureau)
     }
 
+    fn made_with(model: &[u8]) -> ModelIdentity {
+        ModelIdentity { sha256: Sha256::of(model), preprocessing: 1 }
+    }
+
+    fn served(bureau: &Arc<Bureau>, models: Vec<(Which, ModelIdentity)>) -> References {
+        crate::crypto::tls::install_provider();
+        let app = Router::new()
+            .route(TRANSFORM_PATH, get(grant))
+            .route(&format!("{REFERENCES_PATH}/{{person}}"), get(references))
+            .with_state(Arc::clone(bureau));
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), None).unwrap();
+        let url = format!("http://{}", listener.address().unwrap());
+        tokio::spawn(listener.serve(app, Handle::new()));
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        References::new(client, &url, Duration::from_secs(20), models)
+    }
+
+    fn settlement() -> Settlement {
+        serde_json::from_value(json!({
+            "settlement_id": "S1", "counter": "w01", "cardholder": "P1", "proxies": ["P2"],
+            "occurred_at": "2026-11-22T09:10:15+08:00", "amount_fen": 1, "medical_type": "11",
+        }))
+        .unwrap()
+    }
+
     impl Bureau {
         fn counts(&self) -> (usize, usize) {
             (self.grants.load(Ordering::Relaxed), self.fetches.load(Ordering::Relaxed))
         }
+    }
+
+    #[tokio::test]
+    async fn the_best_recognizer_is_used_for_which_everybody_has_references() {
+        // The bureau of this test has references of `m` alone.
+        let which = async |models: [(Which, &[u8]); 2]| {
+            let (grants, fetches) = (0.into(), 0.into());
+            let bureau = Bureau { granted: |_| 1, under: |_| 1, grants, fetches, dimension: DIMENSION };
+            let models = models.map(|(which, model)| (which, made_with(model))).into();
+            served(&Arc::new(bureau), models).subjects(&settlement()).await.map(|f| f.which)
+        };
+        let (new, old) = (Which::Present, Which::Previous);
+        assert_eq!(which([(new, b"m"), (old, b"o")]).await, Ok(new));
+        assert_eq!(which([(new, b"n"), (old, b"m")]).await, Ok(old));
+        assert_eq!(which([(new, b"n"), (old, b"o")]).await, Err(NotAssessed::NoReference));
     }
 
     #[tokio::test]
