@@ -37,8 +37,8 @@ pub struct Quality {
     pub contrast: f32,
     /// How far a mouth is seen: range of the mean luma of the rows around the
     /// mouth over that around the eyes. About 0.9; a mask or a hand gives below
-    /// 0.2. Measured on 1,600 faces and the same with painted masks
-    /// (docs/accuracy.md); real masks were not at hand.
+    /// 0.2. Tried on painted masks only (docs/accuracy.md); real ones
+    /// were not at hand.
     pub mouth: f32,
     /// Share of the face's box inside the region and the frame, 0 to 1.
     pub inside: f32,
