@@ -106,8 +106,8 @@ pub fn read(root: &Path, layout: Layout, half: Half) -> Result<Vec<Folders>, Ben
     };
     let people: Vec<Folders> = people.into_iter().enumerate().filter_map(wanted).collect();
     if people.len() < 2 {
-        return Err(BenchError::Sample(format!(
-            "{}: found {} people with pictures; at least 2 are needed",
+        return Err(BenchError::TooLittle(format!(
+            "{}: found {} people with pictures; at least 2 are needed: give --root the folder that holds one folder for each person",
             root.display(),
             people.len()
         )));
