@@ -147,6 +147,12 @@ async fn wait_out(dir: &Path, place: &Place, steps: &[i64], unit: i64) -> io::Re
     for _ in 0..2 {
         world.alert().await?;
     }
+    // The last of them may have been one more than was needed. Killed while it is held, it would
+    // wait for a clock that the bureau confirms, which here never comes.
+    until("a verdict for every settlement", Duration::from_secs(30), async || {
+        Ok(world.check()?.verdicts_missing.is_empty().then_some(()))
+    })
+    .await?;
     let held = world.held()?.len();
     for step in steps {
         turned.to(step * unit)?;
