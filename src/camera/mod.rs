@@ -1,5 +1,97 @@
-//! From a stream to samples, and from the samples that are wanted to frames.
+//! From a camera to samples, and from the samples that are wanted to frames.
+//!
+//! A [`Source`] is what a configuration says of a camera; opened, it is a
+//! [`Stream`] that fills a [`ring::Ring`] with what the camera sends, as it
+//! sends it. Nothing is decoded until a settlement wants a picture ([`decode`]).
+//! Who starts streams, watches them and starts them again is not here.
 
 pub mod decode;
 pub mod replay;
 pub mod ring;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use serde::Deserialize;
+
+use crate::clock::Clock;
+use crate::settings::Problem;
+
+use replay::{Replay, ReplayError};
+use ring::Ring;
+
+/// `[counters.camera]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Source {
+    /// Pictures from a folder or file.
+    Replay(Replay),
+}
+
+/// Where a stream puts its samples, and when it ends.
+pub struct Sink {
+    /// Takes the samples.
+    pub ring: Arc<Ring>,
+    /// Tells when they arrived.
+    pub clock: Arc<dyn Clock>,
+    /// Set when the stream is to end.
+    pub stop: Arc<AtomicBool>,
+}
+
+impl Sink {
+    /// Whether the stream is to end.
+    pub fn stopped(&self) -> bool {
+        self.stop.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+/// A camera that is open.
+pub trait Stream: Send {
+    /// Fills the ring until told to stop. Blocks; meant for a thread of its own.
+    ///
+    /// # Errors
+    /// When the camera ends, is unplugged, or sends what cannot be understood.
+    fn play(self: Box<Self>, sink: &Sink) -> Result<(), CameraError>;
+}
+
+/// Why a camera cannot be opened, or ended.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // each variant is its source
+pub enum CameraError {
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+}
+
+impl Source {
+    /// Opens the camera.
+    ///
+    /// # Errors
+    /// If it is not there or not as configured, with what to do.
+    pub fn open(&self) -> Result<Box<dyn Stream>, CameraError> {
+        match self {
+            Self::Replay(replay) => Ok(Box::new(replay.open()?)),
+        }
+    }
+
+    /// What is wrong with its settings; `key` is its place in the configuration.
+    pub fn problems(&self, key: &str) -> Vec<Problem> {
+        match self {
+            Self::Replay(replay) => replay.problems(key),
+        }
+    }
+
+    /// Makes paths absolute that are written relative to the configuration's folder.
+    pub fn resolve(&mut self, base: &Path) {
+        match self {
+            Self::Replay(replay) => replay.path = base.join(&replay.path),
+        }
+    }
+
+    /// Its kind, as configurations name it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Replay(_) => "replay",
+        }
+    }
+}

@@ -6,16 +6,14 @@
 //! are handed on as they are: decoding is for whoever wants one.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::clock::Clock;
 use crate::frame::{Codec, Sample};
+use crate::settings::Problem;
 
-use super::ring::Ring;
+use super::{CameraError, Sink, Stream};
 
 /// Greatest accepted picture of a replay, in bytes.
 const MAX_PICTURE: usize = 16 << 20;
@@ -35,6 +33,24 @@ pub struct Replay {
 
 fn yes() -> bool {
     true
+}
+
+impl Replay {
+    /// Finds what there is to play.
+    ///
+    /// # Errors
+    /// [`ReplayError`] if nothing can be read.
+    pub fn open(&self) -> Result<Player, ReplayError> {
+        Ok(Player { pictures: Pictures::open(&self.path)?, replay: self.clone() })
+    }
+
+    /// What is wrong with its settings.
+    pub fn problems(&self, key: &str) -> Vec<Problem> {
+        let rate = self.frames_per_second;
+        let wrong =
+            || Problem::new(&format!("{key}.frames_per_second"), rate, "0.1 to 240", "Pictures a second.");
+        if (0.1..=240.0).contains(&rate) { Vec::new() } else { vec![wrong()] }
+    }
 }
 
 /// Why there is nothing to play.
@@ -126,44 +142,44 @@ pub fn split_mjpeg(stream: &[u8]) -> Vec<Vec<u8>> {
     out
 }
 
-/// Plays pictures into the ring until told to stop, at their pace by the
-/// process's clock. Meant for a thread of its own.
-///
-/// # Errors
-/// If a picture cannot be read any more: to a replay, what unplugging is to a
-/// camera.
-pub fn play(
-    pictures: &Pictures,
-    replay: &Replay,
-    ring: &Ring,
-    clock: &Arc<dyn Clock>,
-    stop: &AtomicBool,
-) -> Result<(), ReplayError> {
-    let period = Duration::from_secs_f32(1.0 / replay.frames_per_second.clamp(0.1, 240.0));
-    let begun = std::time::Instant::now();
-    for n in 0u32.. {
-        if stop.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let i = n as usize % pictures.len();
-        if n as usize >= pictures.len() && !replay.repeat {
-            break;
-        }
-        let due = begun + period * n;
-        while let Some(left) = due.checked_duration_since(std::time::Instant::now()).filter(|d| !d.is_zero())
-        {
-            std::thread::sleep(left.min(Duration::from_millis(100)));
-            if stop.load(Ordering::Relaxed) {
+/// A replay that is ready to play.
+pub struct Player {
+    replay: Replay,
+    pictures: Pictures,
+}
+
+impl Stream for Player {
+    /// Plays the pictures at their pace by the machine's own clock. A picture
+    /// that cannot be read any more is to a replay what unplugging is to a camera.
+    fn play(self: Box<Self>, sink: &Sink) -> Result<(), CameraError> {
+        let Self { replay, pictures } = *self;
+        let period = Duration::from_secs_f32(1.0 / replay.frames_per_second.clamp(0.1, 240.0));
+        let begun = std::time::Instant::now();
+        for n in 0u32.. {
+            if sink.stopped() {
                 return Ok(());
             }
+            let i = n as usize % pictures.len();
+            if n as usize >= pictures.len() && !replay.repeat {
+                break;
+            }
+            let due = begun + period * n;
+            while let Some(left) =
+                due.checked_duration_since(std::time::Instant::now()).filter(|d| !d.is_zero())
+            {
+                std::thread::sleep(left.min(Duration::from_millis(100)));
+                if sink.stopped() {
+                    return Ok(());
+                }
+            }
+            let bytes = pictures.get(i).ok_or_else(|| ReplayError::Gone(replay.path.clone()))?;
+            sink.ring.push(Sample::new(sink.clock.now().boot, Codec::Jpeg, bytes));
         }
-        let bytes = pictures.get(i).ok_or_else(|| ReplayError::Gone(replay.path.clone()))?;
-        ring.push(Sample::new(clock.now().boot, Codec::Jpeg, bytes));
+        while !sink.stopped() {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
     }
-    while !stop.load(Ordering::Relaxed) {
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
-use crate::camera::replay::ReplayError;
+use crate::camera::CameraError;
 use crate::clock::{BootId, Clock, SystemClock, WallTime};
 use crate::crypto::Sha256;
 use crate::crypto::keys::{self, KeyError};
@@ -68,7 +68,7 @@ pub enum AgentError {
     #[error(transparent)]
     Export(#[from] ExportError),
     #[error(transparent)]
-    Camera(#[from] ReplayError),
+    Camera(#[from] CameraError),
     #[error(transparent)]
     Metrics(#[from] MetricsError),
     #[error("{0}")]

@@ -7,18 +7,17 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tracing::{error, info};
 
-use crate::camera::replay::{self, Pictures, ReplayError};
 use crate::camera::ring::Ring;
-use crate::clock::Clock;
+use crate::camera::{CameraError, Sink, Stream};
 use crate::privacy::policy;
 
 use super::agent::AgentError;
-use super::config::{Camera, Counter};
+use super::config::Counter;
 use super::context::Context;
 use super::metrics;
 
@@ -43,14 +42,10 @@ pub fn start(
     let mut out = Vec::new();
     for counter in context.config.counters.clone() {
         let ring = Arc::new(Ring::new(keep, counter.ring_mb << 20));
-        let Camera::Replay(replay) = &counter.camera;
-        let first = Pictures::open(&replay.path)?;
-        let keeper = Keeper {
-            counter: counter.clone(),
-            ring: Arc::clone(&ring),
-            clock: Arc::clone(&context.clock),
-            stop: Arc::clone(stop),
-        };
+        let first = counter.camera.open()?;
+        let sink =
+            Sink { ring: Arc::clone(&ring), clock: Arc::clone(&context.clock), stop: Arc::clone(stop) };
+        let keeper = Keeper { counter: counter.clone(), sink };
         std::thread::Builder::new()
             .name(format!("camera-{}", counter.id))
             .spawn(move || keeper.keep(Some(first)))?;
@@ -61,22 +56,16 @@ pub fn start(
 
 struct Keeper {
     counter: Counter,
-    ring: Arc<Ring>,
-    clock: Arc<dyn Clock>,
-    stop: Arc<AtomicBool>,
+    sink: Sink,
 }
 
 impl Keeper {
-    fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
-    fn keep(&self, mut opened: Option<Pictures>) {
+    fn keep(&self, mut opened: Option<Box<dyn Stream>>) {
         let mut wait = FIRST_WAIT;
-        while !self.stopped() {
-            let begun = self.clock.now().boot;
+        while !self.sink.stopped() {
+            let begun = self.sink.clock.now().boot;
             let played = catch_unwind(AssertUnwindSafe(|| self.play(opened.take())));
-            if self.stopped() {
+            if self.sink.stopped() {
                 return;
             }
             let counter = &self.counter.id;
@@ -87,7 +76,7 @@ impl Keeper {
                 Err(_) => error!(%counter, wait_ms, "a camera panicked; it is started again"),
             }
             metrics::camera_restarted(counter);
-            if self.clock.now().boot.since(begun) >= STEADY {
+            if self.sink.clock.now().boot.since(begun) >= STEADY {
                 wait = FIRST_WAIT;
             }
             self.pause(wait);
@@ -95,23 +84,22 @@ impl Keeper {
         }
     }
 
-    fn play(&self, opened: Option<Pictures>) -> Result<(), ReplayError> {
-        let Camera::Replay(replay) = &self.counter.camera;
-        let pictures = match opened {
-            Some(pictures) => pictures,
+    fn play(&self, opened: Option<Box<dyn Stream>>) -> Result<(), CameraError> {
+        let stream = match opened {
+            Some(stream) => stream,
             None => {
-                let pictures = Pictures::open(&replay.path)?;
+                let stream = self.counter.camera.open()?;
                 info!(counter = %self.counter.id, "a camera is back");
-                pictures
+                stream
             }
         };
-        replay::play(&pictures, replay, &self.ring, &self.clock, &self.stop)
+        stream.play(&self.sink)
     }
 
     /// Waits by the clock.
     fn pause(&self, wait: Duration) {
-        let begun = self.clock.now().boot;
-        while !self.stopped() && self.clock.now().boot.since(begun) < wait {
+        let begun = self.sink.clock.now().boot;
+        while !self.sink.stopped() && self.sink.clock.now().boot.since(begun) < wait {
             std::thread::sleep(LOOK_EVERY);
         }
     }

@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::camera::decode;
-use crate::camera::replay::{self, Pictures};
 use crate::camera::ring::Ring;
-use crate::clock::{BoxTime, Clock, SystemClock};
+use crate::camera::{Sink, decode};
+use crate::clock::{BoxTime, SystemClock};
 use crate::crypto::keys;
 use crate::crypto::sign::PublicKey;
 use crate::protocol::HEAD_PATH;
@@ -19,7 +18,7 @@ use crate::protocol::head::HeadAnswer;
 use crate::shutters::Swap;
 
 use super::agent::{bureau_client, today};
-use super::config::{Camera, Config, Counter, LivenessMode};
+use super::config::{Config, Counter, LivenessMode};
 use super::delivery::chain;
 use super::eyes::Eyes;
 use super::watched;
@@ -216,15 +215,15 @@ fn pinned(config: &Config, key: Option<&PublicKey>) -> (Level, String) {
 /// Watches a camera for two seconds: how many pictures, how large.
 fn camera(counter: &Counter) -> (Level, String) {
     const WATCH: Duration = Duration::from_secs(2);
-    let Camera::Replay(replay) = &counter.camera;
-    let pictures = match Pictures::open(&replay.path) {
-        Ok(p) => p,
+    let stream = match counter.camera.open() {
+        Ok(s) => s,
         Err(e) => return (Level::Failure, e.to_string()),
     };
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (ring, stop) = (Ring::new(WATCH * 2, counter.ring_mb << 20), AtomicBool::new(false));
+    let (ring, stop) =
+        (Arc::new(Ring::new(WATCH * 2, counter.ring_mb << 20)), Arc::new(AtomicBool::new(false)));
+    let sink = Sink { ring: Arc::clone(&ring), clock: Arc::new(SystemClock), stop: Arc::clone(&stop) };
     std::thread::scope(|scope| {
-        scope.spawn(|| replay::play(&pictures, replay, &ring, &clock, &stop));
+        scope.spawn(|| stream.play(&sink));
         let begun = Instant::now();
         while begun.elapsed() < WATCH {
             std::thread::sleep(Duration::from_millis(50));
@@ -240,7 +239,8 @@ fn camera(counter: &Counter) -> (Level, String) {
             (
                 level,
                 format!(
-                    "replay, {}x{} at {rate:.0}/s (at least 640 wide and 5/s wanted)",
+                    "{}, {}x{} at {rate:.0}/s (at least 640 wide and 5/s wanted)",
+                    counter.camera.kind(),
                     frame.width(),
                     frame.height()
                 ),

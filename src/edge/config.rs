@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::camera::replay::Replay;
+use crate::camera::Source;
 use crate::clock::ClockMap;
 use crate::commissioning::drift::Limits;
 use crate::crypto::Sha256;
@@ -237,7 +237,7 @@ pub struct Counter {
     #[serde(default = "nowhere")]
     pub region: Region,
     /// What looks there.
-    pub camera: Camera,
+    pub camera: Source,
 }
 
 fn ring_mb() -> usize {
@@ -246,14 +246,6 @@ fn ring_mb() -> usize {
 
 fn nowhere() -> Region {
     Region::NONE
-}
-
-/// `[counters.camera]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Camera {
-    /// Pictures from a folder or file.
-    Replay(Replay),
 }
 
 impl Validate for Config {
@@ -337,14 +329,6 @@ impl Validate for Config {
                 "each counter once",
                 "Give it another name.",
             );
-            let Camera::Replay(r) = &c.camera;
-            ask(
-                (0.1..=240.0).contains(&r.frames_per_second),
-                key("camera.frames_per_second"),
-                r.frames_per_second.to_string(),
-                "0.1 to 240",
-                "Pictures a second.",
-            );
             ask(
                 (1..=4096).contains(&c.ring_mb),
                 key("ring_mb"),
@@ -352,6 +336,9 @@ impl Validate for Config {
                 "1 to 4096",
                 "Megabytes for this camera's pictures.",
             );
+        }
+        for (i, c) in self.counters.iter().enumerate() {
+            out.extend(c.camera.problems(&format!("counters[{i}].camera")));
         }
         out.extend(self.commissioning.problems());
         out.extend(self.metrics.as_ref().and_then(Listen::problem));
@@ -491,8 +478,7 @@ impl Config {
         tls(&mut self.bureau.tls);
         self.his.tls.as_mut().map(tls);
         for counter in &mut self.counters {
-            let Camera::Replay(r) = &mut counter.camera;
-            r.path = base.join(&r.path);
+            counter.camera.resolve(base);
         }
     }
 }
