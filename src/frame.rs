@@ -65,6 +65,29 @@ impl Frame {
 pub enum Codec {
     /// One JPEG picture.
     Jpeg,
+    /// One H.264 access unit with start codes (ITU-T H.264 Annex B).
+    H264(AccessUnit),
+}
+
+/// What is known of an H.264 access unit without decoding it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccessUnit {
+    /// What other pictures need it for.
+    pub kind: Kind,
+    /// Its place in the order of display, in ticks of the stream's clock
+    /// (90,000 a second over RTP). Only their order within a group counts.
+    pub ticks: i64,
+}
+
+/// What an access unit is to its group of pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Begins a group: decoded from itself alone, with its parameter sets.
+    Key,
+    /// Others are decoded from it.
+    Reference,
+    /// Nothing is decoded from it.
+    Disposable,
 }
 
 /// One picture as the camera sent it, with the time of its arrival.
@@ -72,12 +95,19 @@ pub struct Sample {
     at: BoxTime,
     codec: Codec,
     bytes: Zeroizing<Vec<u8>>,
+    after_loss: bool,
 }
 
 impl Sample {
     /// Takes what the camera sent.
     pub fn new(at: BoxTime, codec: Codec, bytes: Vec<u8>) -> Self {
-        Self { at, codec, bytes: Zeroizing::new(bytes) }
+        Self { at, codec, bytes: Zeroizing::new(bytes), after_loss: false }
+    }
+
+    /// The same, with whether something was lost on the way just before it.
+    #[must_use]
+    pub fn with_loss(self, after_loss: bool) -> Self {
+        Self { after_loss, ..self }
     }
 
     /// When it arrived.
@@ -93,6 +123,16 @@ impl Sample {
     /// What the camera sent.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Whether something was lost on the way just before it.
+    pub fn after_loss(&self) -> bool {
+        self.after_loss
+    }
+
+    /// Whether it can be decoded without any other.
+    pub fn stands_alone(&self) -> bool {
+        !matches!(self.codec, Codec::H264(AccessUnit { kind: Kind::Reference | Kind::Disposable, .. }))
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::camera::clip::Clip;
 use crate::clock::BoxTime;
 use crate::crypto::transform::Transform;
 use crate::frame::{Codec, Region, Sample};
@@ -67,7 +68,7 @@ struct Shown {
     session: usize,
     is_print: bool,
     pictures: Vec<PathBuf>,
-    samples: Vec<Arc<Sample>>,
+    clip: Clip,
 }
 
 /// Plays every settlement.
@@ -164,7 +165,7 @@ fn shown(people: &[Folders], frame_ms: u64) -> Result<Vec<Shown>, BenchError> {
                 })
                 .collect::<Result<Vec<_>, BenchError>>()?;
             let (session, pictures) = (sequence.session, sequence.pictures.clone());
-            out.push(Shown { person, session, is_print, pictures, samples });
+            out.push(Shown { person, session, is_print, pictures, clip: Clip::of(samples) });
         }
     }
     Ok(out)
@@ -212,8 +213,9 @@ fn verify(
         .add(enrolled.references.iter().filter_map(|r| r.protect(transform)).collect())
         .map_err(|e| BenchError::Sample(e.to_string()))?;
     let rules = Rules::counter(Arc::clone(calibration), Region::WHOLE);
-    let middle = shown.samples.get(shown.samples.len() / 2).map_or(BoxTime::from_millis(0), |s| s.at());
-    Ok(session::run(vision, rules, &subjects, &shown.samples, middle)?)
+    let middle =
+        shown.clip.samples().get(shown.clip.samples().len() / 2).map_or(BoxTime::from_millis(0), |s| s.at());
+    Ok(session::run(vision, rules, &subjects, &shown.clip, middle)?)
 }
 
 impl Played {

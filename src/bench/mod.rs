@@ -24,6 +24,7 @@ pub mod recovery;
 pub mod report;
 pub mod scene;
 pub mod sessions;
+pub mod stream;
 pub mod svg;
 pub mod tally;
 pub mod verification;

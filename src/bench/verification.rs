@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::camera::clip::Clip;
 use crate::camera::decode;
 use crate::clock::BoxTime;
 use crate::frame::{Codec, Frame, Region, Sample};
@@ -64,7 +65,7 @@ struct Bench {
     vision: Vision,
     rules: Rules,
     subjects: Subjects,
-    samples: Vec<Arc<Sample>>,
+    clip: Clip,
 }
 
 /// Runs the benchmark and prints it.
@@ -132,14 +133,14 @@ impl Bench {
             rules: Rules::counter(Arc::new(calibration), Region::WHOLE),
             subjects: super::cardholder(&super::transform(), &reference.template)
                 .ok_or_else(|| refused("portrait-b1: its embedding does not fit the transform".into()))?,
-            samples,
+            clip: Clip::of(samples),
         })
     }
 
     /// One genuine verification, its moment another each time.
     fn verification(&mut self, n: u32) -> Result<Costs, BenchError> {
         let moment = BoxTime::from_millis(1000 + u64::from(n % PICTURES) * 67);
-        let ran = session::run(&mut self.vision, self.rules.clone(), &self.subjects, &self.samples, moment)?;
+        let ran = session::run(&mut self.vision, self.rules.clone(), &self.subjects, &self.clip, moment)?;
         match ran.verdict {
             Verdict::Match(_) => Ok(ran.costs),
             other => Err(BenchError::Sample(format!("a genuine verification ended as {}", other.outcome()))),
@@ -155,7 +156,7 @@ impl Bench {
 
     /// The two inferences alone: one detection at 640x480 and one embedding.
     fn raw(&mut self, n: u32) -> Result<Duration, BenchError> {
-        let sample = &self.samples[(n % PICTURES) as usize];
+        let sample = &self.clip.samples()[(n % PICTURES) as usize];
         let frame = decode::sample(sample)
             .map_err(|source| BenchError::Picture { path: PathBuf::from("scene"), source })?;
         self.vision.costs().take();
@@ -171,7 +172,7 @@ impl Bench {
     /// Prepared embedding over the same file as it comes, interleaved.
     fn original_embedding(&mut self, manifest: &Manifest, runs: u32) -> Result<f64, BenchError> {
         let mut original = Vision::load_unprepared(manifest, &wanted())?;
-        let frame = decode::sample(&self.samples[0])
+        let frame = decode::sample(&self.clip.samples()[0])
             .map_err(|source| BenchError::Picture { path: PathBuf::from("scene"), source })?;
         let faces = self.vision.detect(&frame, &Region::WHOLE, Looking::COUNTER)?;
         let face = faces.first().ok_or_else(|| BenchError::Sample("no face in a scene".into()))?;

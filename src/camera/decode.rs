@@ -12,6 +12,8 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 use crate::frame::{Codec, Frame, Sample};
 
+use super::pictures;
+
 /// Greatest accepted width and height, in pixels.
 pub const MAX_SIDE: usize = 8192;
 
@@ -26,6 +28,12 @@ pub enum DecodeError {
         /// The decoder's words.
         reason: String,
     },
+    /// A picture of an H.264 stream.
+    #[error("not a whole H.264 picture: {reason}")]
+    H264 {
+        /// What is missing, or the decoder's words.
+        reason: String,
+    },
     /// Not a still picture that can be read.
     #[error("not a readable JPEG or PNG picture ({bytes} bytes): {reason}")]
     Still {
@@ -36,13 +44,14 @@ pub enum DecodeError {
     },
 }
 
-/// Decodes a sample to RGB.
+/// Decodes a sample that stands alone to RGB.
 ///
 /// # Errors
 /// [`DecodeError`] if it is cut short or not what the camera said.
 pub fn sample(sample: &Sample) -> Result<Frame, DecodeError> {
     match sample.codec() {
         Codec::Jpeg => jpeg(sample.bytes()),
+        Codec::H264(unit) => pictures::alone(sample.bytes(), unit),
     }
 }
 

@@ -5,21 +5,28 @@
 //! sends it. Nothing is decoded until a settlement wants a picture ([`decode`]).
 //! Who starts streams, watches them and starts them again is not here.
 
+pub mod clip;
 pub mod decode;
+pub mod h264;
+pub mod pictures;
 pub mod replay;
 pub mod ring;
+pub mod rtsp;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::clock::Clock;
+use crate::crypto::keys;
 use crate::settings::Problem;
 
 use replay::{Replay, ReplayError};
 use ring::Ring;
+use rtsp::{Rtsp, RtspError};
 
 /// `[counters.camera]`
 #[derive(Debug, Clone, Deserialize)]
@@ -27,6 +34,8 @@ use ring::Ring;
 pub enum Source {
     /// Pictures from a folder or file.
     Replay(Replay),
+    /// A network camera.
+    Rtsp(Rtsp),
 }
 
 /// Where a stream puts its samples, and when it ends.
@@ -61,6 +70,8 @@ pub trait Stream: Send {
 pub enum CameraError {
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    #[error(transparent)]
+    Rtsp(#[from] RtspError),
 }
 
 impl Source {
@@ -71,6 +82,7 @@ impl Source {
     pub fn open(&self) -> Result<Box<dyn Stream>, CameraError> {
         match self {
             Self::Replay(replay) => Ok(Box::new(replay.open()?)),
+            Self::Rtsp(rtsp) => Ok(Box::new(rtsp.open()?)),
         }
     }
 
@@ -78,6 +90,7 @@ impl Source {
     pub fn problems(&self, key: &str) -> Vec<Problem> {
         match self {
             Self::Replay(replay) => replay.problems(key),
+            Self::Rtsp(rtsp) => rtsp.problems(key),
         }
     }
 
@@ -85,6 +98,7 @@ impl Source {
     pub fn resolve(&mut self, base: &Path) {
         match self {
             Self::Replay(replay) => replay.path = base.join(&replay.path),
+            Self::Rtsp(rtsp) => rtsp.password.iter_mut().for_each(|p| keys::resolve(p, base)),
         }
     }
 
@@ -92,6 +106,23 @@ impl Source {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Replay(_) => "replay",
+            Self::Rtsp(_) => "rtsp",
+        }
+    }
+
+    /// How long after the light a picture arrives.
+    pub const fn delay(&self) -> Duration {
+        match self {
+            Self::Replay(_) => Duration::ZERO,
+            Self::Rtsp(rtsp) => Duration::from_millis(rtsp.delay_ms),
+        }
+    }
+
+    /// Longest time between two pictures that can be decoded alone.
+    pub const fn group(&self) -> Duration {
+        match self {
+            Self::Replay(_) => Duration::ZERO,
+            Self::Rtsp(rtsp) => Duration::from_secs(rtsp.key_frame_seconds),
         }
     }
 }

@@ -3,6 +3,9 @@
 //! Bounded by time and by bytes; nothing is decoded. A settlement pins its
 //! samples by holding them: they outlive their place in the ring, and are
 //! overwritten when the last holder lets go.
+//!
+//! The oldest sample always stands alone: what remains of a group of H.264
+//! pictures whose key picture had to go cannot be decoded, and goes with it.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,12 +15,40 @@ use std::time::Duration;
 use crate::clock::BoxTime;
 use crate::frame::Sample;
 
+use super::clip::Clip;
+
 /// A ring of samples, shared by the camera and the counter.
 pub struct Ring {
-    samples: Mutex<(VecDeque<Arc<Sample>>, usize)>,
+    held: Mutex<Held>,
     keep: Duration,
     bytes: usize,
     received: Received,
+}
+
+#[derive(Default)]
+struct Held {
+    samples: VecDeque<Arc<Sample>>,
+    bytes: usize,
+    /// When the newest of those arrived that had to go for want of bytes.
+    squeezed: Option<BoxTime>,
+}
+
+impl Held {
+    fn drop_oldest(&mut self) -> Option<BoxTime> {
+        let old = self.samples.pop_front()?;
+        self.bytes -= old.bytes().len();
+        Some(old.at())
+    }
+
+    /// Lets go of what cannot be decoded since its key picture is gone.
+    fn drop_orphans(&mut self) -> u64 {
+        let mut dropped = 0;
+        while self.samples.front().is_some_and(|s| !s.stands_alone()) {
+            self.drop_oldest();
+            dropped += 1;
+        }
+        dropped
+    }
 }
 
 /// What has come since the start, whether it is still held or not.
@@ -32,12 +63,11 @@ struct Received {
 impl Ring {
     /// Keeps samples for `keep`, and never more than `bytes` of them.
     pub fn new(keep: Duration, bytes: usize) -> Self {
-        let samples = Mutex::new((VecDeque::new(), 0));
-        Self { samples, keep, bytes, received: Received::default() }
+        Self { held: Mutex::default(), keep, bytes, received: Received::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, (VecDeque<Arc<Sample>>, usize)> {
-        self.samples.lock().unwrap_or_else(|e| e.into_inner())
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     /// Adds the newest sample and lets go of what is too old or too much.
@@ -46,46 +76,57 @@ impl Ring {
         self.received.samples.fetch_add(1, Ordering::Relaxed);
         self.received.bytes.fetch_add(sample.bytes().len() as u64, Ordering::Relaxed);
         self.received.last.store(now.as_millis(), Ordering::Relaxed);
-        let mut guard = self.lock();
-        let (samples, size) = &mut *guard;
-        *size += sample.bytes().len();
-        samples.push_back(Arc::new(sample));
-        while samples.front().is_some_and(|s| now.since(s.at()) > self.keep || *size > self.bytes) {
-            if let Some(old) = samples.pop_front() {
-                *size -= old.bytes().len();
-            }
+        let mut held = self.lock();
+        held.bytes += sample.bytes().len();
+        held.samples.push_back(Arc::new(sample));
+        while held.samples.front().is_some_and(|s| now.since(s.at()) > self.keep) {
+            held.drop_oldest();
         }
+        while held.bytes > self.bytes {
+            held.squeezed = held.drop_oldest();
+        }
+        held.drop_orphans();
     }
 
     /// Lets go of everything before `cutoff`, when nothing new arrives to push
     /// it out. Returns how many samples that were.
     pub fn drop_before(&self, cutoff: BoxTime) -> u64 {
-        let mut guard = self.lock();
-        let (samples, size) = &mut *guard;
+        let mut held = self.lock();
         let mut dropped = 0;
-        while samples.front().is_some_and(|s| s.at() < cutoff) {
-            if let Some(old) = samples.pop_front() {
-                *size -= old.bytes().len();
-                dropped += 1;
-            }
+        while held.samples.front().is_some_and(|s| s.at() < cutoff) {
+            held.drop_oldest();
+            dropped += 1;
         }
-        dropped
+        dropped + held.drop_orphans()
     }
 
     /// When the oldest sample arrived.
     pub fn oldest(&self) -> Option<BoxTime> {
-        self.lock().0.front().map(|s| s.at())
+        self.lock().samples.front().map(|s| s.at())
     }
 
-    /// The samples of a window, both ends included.
-    pub fn between(&self, from: BoxTime, to: BoxTime) -> Vec<Arc<Sample>> {
-        self.lock().0.iter().filter(|s| (from..=to).contains(&s.at())).cloned().collect()
+    /// Pins the samples of a window, both ends included, and those before it
+    /// from which its first is decoded.
+    pub fn between(&self, from: BoxTime, to: BoxTime) -> Clip {
+        let held = self.lock();
+        let squeezed = held.squeezed.is_some_and(|t| t >= from);
+        Clip::cut(held.samples.iter(), (from, to), squeezed)
+    }
+
+    /// The newest sample that can be decoded alone.
+    pub fn newest_alone(&self) -> Option<Arc<Sample>> {
+        self.lock().samples.iter().rev().find(|s| s.stands_alone()).cloned()
     }
 
     /// How many samples and bytes have come since the start.
     pub fn received(&self) -> (u64, u64) {
         let of = |n: &AtomicU64| n.load(Ordering::Relaxed);
         (of(&self.received.samples), of(&self.received.bytes))
+    }
+
+    /// How many bytes are held now.
+    pub fn held_bytes(&self) -> usize {
+        self.lock().bytes
     }
 
     /// When the newest sample came, even if it is not held any more.
@@ -96,44 +137,64 @@ impl Ring {
 
     /// When the newest sample arrived.
     pub fn newest(&self) -> Option<BoxTime> {
-        self.lock().0.back().map(|s| s.at())
+        self.lock().samples.back().map(|s| s.at())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::Codec;
+    use crate::frame::{AccessUnit, Codec, Kind};
     use proptest::prelude::*;
 
+    fn t(ms: u64) -> BoxTime {
+        BoxTime::from_millis(ms)
+    }
+
     fn sample(ms: u64, bytes: usize) -> Sample {
-        Sample::new(BoxTime::from_millis(ms), Codec::Jpeg, vec![7; bytes])
+        Sample::new(t(ms), Codec::Jpeg, vec![7; bytes])
+    }
+
+    fn unit(ms: u64, kind: Kind, bytes: usize) -> Sample {
+        Sample::new(t(ms), Codec::H264(AccessUnit { kind, ticks: ms as i64 * 90 }), vec![7; bytes])
     }
 
     #[test]
     fn a_pinned_sample_outlives_its_place() {
         let ring = Ring::new(Duration::from_secs(1), 1 << 20);
         ring.push(sample(0, 10));
-        let pinned = ring.between(BoxTime::from_millis(0), BoxTime::from_millis(10));
+        let pinned = ring.between(t(0), t(10));
         ring.push(sample(5000, 10));
-        assert_eq!(ring.between(BoxTime::from_millis(0), BoxTime::from_millis(10)).len(), 0);
-        assert_eq!(pinned[0].bytes(), [7; 10]);
-        assert_eq!(ring.drop_before(BoxTime::from_millis(8000)), 1);
+        assert!(ring.between(t(0), t(10)).is_empty());
+        assert_eq!(pinned.samples()[0].bytes(), [7; 10]);
+        assert_eq!(ring.drop_before(t(8000)), 1);
         assert_eq!(ring.newest(), None);
+    }
+
+    #[test]
+    fn what_had_to_go_for_want_of_bytes_is_missed_by_the_windows_that_it_was_in() {
+        let ring = Ring::new(Duration::from_secs(60), 35);
+        for n in 0..4 {
+            ring.push(sample(n * 100, 10));
+        }
+        assert!(ring.between(t(0), t(300)).has_lost_frames());
+        assert!(!ring.between(t(100), t(300)).has_lost_frames());
     }
 
     proptest! {
         #[test]
-        fn the_ring_never_exceeds_its_bounds(steps in proptest::collection::vec((0u64..500, 0usize..4000), 1..80)) {
+        fn the_ring_never_exceeds_its_bounds(steps in proptest::collection::vec((0u64..500, 0usize..4000, 0u8..8), 1..80), mjpeg in any::<bool>()) {
             let ring = Ring::new(Duration::from_secs(3), 20_000);
             let mut now = 0;
-            for (dt, bytes) in steps {
+            for (dt, bytes, kind) in steps {
                 now += dt;
-                ring.push(sample(now, bytes));
-                let (samples, size) = &*ring.lock();
-                prop_assert_eq!(samples.iter().map(|s| s.bytes().len()).sum::<usize>(), *size);
-                prop_assert!(*size <= 20_000);
-                prop_assert!(samples.iter().all(|s| now - s.at().as_millis() <= 3000));
+                let kind = [Kind::Key, Kind::Disposable, Kind::Reference][usize::from(kind.min(2))];
+                ring.push(if mjpeg { sample(now, bytes) } else { unit(now, kind, bytes) });
+                let held = ring.lock();
+                prop_assert_eq!(held.samples.iter().map(|s| s.bytes().len()).sum::<usize>(), held.bytes);
+                prop_assert!(held.bytes <= 20_000);
+                prop_assert!(held.samples.iter().all(|s| now - s.at().as_millis() <= 3000));
+                prop_assert!(held.samples.front().is_none_or(|s| s.stands_alone()));
             }
         }
     }

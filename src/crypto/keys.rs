@@ -55,6 +55,13 @@ pub enum KeyError {
     },
 }
 
+/// Makes the place of a secret absolute, if it is a path relative to `base`.
+pub fn resolve(place: &mut String, base: &Path) {
+    if !place.starts_with("credential:") {
+        *place = base.join(&*place).to_string_lossy().into_owned();
+    }
+}
+
 /// Reads a secret from a path or from `credential:NAME`.
 ///
 /// # Errors
@@ -115,6 +122,20 @@ pub fn read_token(place: &str) -> Result<Zeroizing<String>, KeyError> {
         });
     }
     Ok(Zeroizing::new(token.to_owned()))
+}
+
+/// Reads a password that somebody else chose: one line, not empty.
+///
+/// # Errors
+/// [`KeyError`] if the file is missing, exposed, empty or not text.
+pub fn read_password(place: &str) -> Result<Zeroizing<String>, KeyError> {
+    let (path, text) = read_secret(place)?;
+    let line = std::str::from_utf8(&text).unwrap_or_default().trim_end_matches(['\r', '\n']);
+    if line.is_empty() || line.contains('\n') {
+        let what = "a password is one line of text; found none, or more".into();
+        return Err(KeyError::Content { path, what });
+    }
+    Ok(Zeroizing::new(line.to_owned()))
 }
 
 /// What was written, and the key that the other end has to be told.

@@ -39,10 +39,16 @@ pub fn start(
     stop: &Arc<AtomicBool>,
 ) -> Result<Vec<(Counter, Arc<Ring>)>, AgentError> {
     let keep = context.policy.limit(policy::FRAMES);
+    let counters = &context.config.counters;
+    // Side by side, since a network camera is asked what it sends; and apart from this runtime.
+    let opened: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = counters.iter().map(|c| scope.spawn(|| c.camera.open())).collect();
+        threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
+    });
     let mut out = Vec::new();
-    for counter in context.config.counters.clone() {
+    for (counter, opened) in counters.iter().cloned().zip(opened) {
+        let first = opened.map_err(|_| std::io::Error::other("opening a camera panicked"))??;
         let ring = Arc::new(Ring::new(keep, counter.ring_mb << 20));
-        let first = counter.camera.open()?;
         let sink =
             Sink { ring: Arc::clone(&ring), clock: Arc::clone(&context.clock), stop: Arc::clone(stop) };
         let keeper = Keeper { counter: counter.clone(), sink };
@@ -89,7 +95,7 @@ impl Keeper {
             Some(stream) => stream,
             None => {
                 let stream = self.counter.camera.open()?;
-                info!(counter = %self.counter.id, "a camera is back");
+                info!(counter = %self.counter.id, "a camera is opened again");
                 stream
             }
         };

@@ -230,8 +230,11 @@ fn camera(counter: &Counter) -> (Level, String) {
         }
         stop.store(true, Ordering::Relaxed);
     });
-    let samples = ring.between(BoxTime::from_millis(0), BoxTime::from_millis(u64::MAX));
-    let Some(last) = samples.last() else { return (Level::Failure, "no picture in 2 s".into()) };
+    let clip = ring.between(BoxTime::from_millis(0), BoxTime::from_millis(u64::MAX));
+    let samples = clip.samples();
+    let Some(last) = samples.iter().rposition(|s| s.stands_alone()).and_then(|i| samples.get(i)) else {
+        return (Level::Failure, "no picture in 2 s".into());
+    };
     match decode::sample(last) {
         Ok(frame) => {
             let rate = samples.len() as f32 / WATCH.as_secs_f32();

@@ -10,6 +10,7 @@ use crate::camera::Source;
 use crate::clock::ClockMap;
 use crate::commissioning::drift::Limits;
 use crate::crypto::Sha256;
+use crate::crypto::keys;
 use crate::crypto::sign::PublicKey;
 use crate::crypto::tls::TlsFiles;
 use crate::frame::Region;
@@ -420,7 +421,8 @@ impl Config {
     fn ring_problems(&self, policy: &Policy) -> Vec<Problem> {
         let keep = policy.limit(policy::FRAMES).as_millis() as u64;
         let needed = |c: &Counter| {
-            [c.after_ms, self.his.delay_ms, self.his.clock_error_ms]
+            let camera = (c.camera.delay() + c.camera.group()).as_millis() as u64;
+            [c.after_ms, self.his.delay_ms, self.his.clock_error_ms, camera]
                 .into_iter()
                 .fold(c.before_ms, u64::saturating_add)
         };
@@ -432,7 +434,7 @@ impl Config {
                     "privacy.retention.frames_seconds",
                     keep / 1000,
                     format!("at least {} for counter {}", needed(c).div_ceil(1000), c.id),
-                    "The pictures kept must reach over the window, the HIS's delay and the clocks' error together; shorten those, or keep pictures longer (at most 60 s).",
+                    "The pictures kept must reach over the window, the HIS's delay, the clocks' error, the camera's delay and its time between key pictures together; shorten those, or keep pictures longer (at most 60 s).",
                 )
             })
             .collect()
@@ -454,11 +456,7 @@ impl Config {
     }
 
     fn make_absolute(&mut self, base: &Path) {
-        let secret = |s: &mut String| {
-            if !s.starts_with("credential:") {
-                *s = base.join(&*s).to_string_lossy().into_owned();
-            }
-        };
+        let secret = |place: &mut String| keys::resolve(place, base);
         let tls = |t: &mut TlsFiles| {
             t.ca = base.join(&t.ca);
             t.certificate = base.join(&t.certificate);

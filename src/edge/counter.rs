@@ -21,9 +21,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
+use crate::camera::clip::Clip;
 use crate::camera::ring::Ring;
 use crate::clock::{BoxTime, HisTime};
-use crate::frame::Sample;
 use crate::heart::Heart;
 use crate::protocol::id::{CardholderId, CounterId, SettlementId, VerificationId};
 use crate::protocol::settlement::{Channel, Settlement};
@@ -338,12 +338,12 @@ impl Actor {
                 cut: o.cut,
             };
             lock(&self.judged).insert(o.id, entry);
-            let samples = self.ring.between(window.0, window.1);
+            let clip = self.ring.between(window.0, window.1);
             let closed = Closed {
                 rules: Rules::counter(Arc::clone(&self.context().calibration), self.settings.region),
                 open: o,
                 window,
-                samples,
+                clip,
                 tools: Arc::clone(&self.tools),
                 judged: Arc::clone(&self.judged),
             };
@@ -380,7 +380,7 @@ impl Span {
 struct Closed {
     open: Open,
     window: (BoxTime, BoxTime),
-    samples: Vec<Arc<Sample>>,
+    clip: Clip,
     rules: Rules,
     tools: Arc<Tools>,
     judged: Windows,
@@ -408,7 +408,7 @@ impl Closed {
     }
 
     async fn decide(self) -> Decided {
-        let Self { open, window, samples, rules, tools, judged } = self;
+        let Self { open, window, clip, rules, tools, judged } = self;
         let Open { id, settlement, moment, clock_turns, references, .. } = open;
         let context = &tools.context;
         let end = async |ending: Ending| {
@@ -429,14 +429,14 @@ impl Closed {
         if window.1.since(window.0) < SHORTEST_WINDOW {
             return end(Outcome::Inconclusive(Inconclusive::WindowTooShort).into()).await;
         }
-        if samples.is_empty() {
+        if clip.is_empty() {
             return not_assessed(NotAssessed::CameraSilent).await;
         }
         let rules = match (&tools.previous, which) {
             (Some(previous), Which::Previous) => Rules { calibration: Arc::clone(previous), ..rules },
             _ => rules,
         };
-        let answer = match tools.workers.submit(Job { rules, subjects, which, samples, moment }) {
+        let answer = match tools.workers.submit(Job { rules, subjects, which, clip, moment }) {
             Ok(answer) => answer,
             Err(_) => {
                 metrics::shed(&settlement.counter, Shed::Queue);

@@ -52,7 +52,7 @@ fn wanted() -> &'static [(String, String)] {
 impl Seen {
     /// The first picture of the job with a face; the same steps as a session's.
     fn at(vision: &mut Vision, job: &Job) -> Option<Self> {
-        job.samples.iter().find_map(|sample| {
+        job.clip.samples().iter().find_map(|sample| {
             let frame = decode::sample(sample).ok()?;
             let face = *vision.detect(&frame, &job.rules.region, job.rules.looking).ok()?.first()?;
             let crop = vision.align(&frame, &face);

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tracing::error;
 
+use crate::camera::clip::Clip;
 use crate::clock::BoxTime;
-use crate::frame::Sample;
 use crate::heart::Heart;
 use crate::verify::session::{self, Ran, Rules};
 use crate::verify::subjects::Subjects;
@@ -33,7 +33,7 @@ pub struct Job {
     /// With which recognizer.
     pub which: Which,
     /// The window's samples, pinned.
-    pub samples: Vec<Arc<Sample>>,
+    pub clip: Clip,
     /// The settlement's moment.
     pub moment: BoxTime,
 }
@@ -116,8 +116,7 @@ fn look(
     answer: oneshot::Sender<Option<Ran>>,
     reload: &impl Fn() -> Result<Sight, ModelError>,
 ) {
-    let run =
-        || session::run(sight.with(job.which), job.rules.clone(), &job.subjects, &job.samples, job.moment);
+    let run = || session::run(sight.with(job.which), job.rules.clone(), &job.subjects, &job.clip, job.moment);
     let ran = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(ran)) => Some(ran),
         Ok(Err(e)) => {

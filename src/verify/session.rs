@@ -7,9 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::camera::decode::{self, DecodeError};
+use crate::camera::clip::Clip;
+use crate::camera::decode::DecodeError;
+use crate::camera::pictures::Pictures;
 use crate::clock::BoxTime;
-use crate::frame::{Frame, Region, Sample};
+use crate::frame::{Frame, Region};
 use crate::protocol::verdict::Inconclusive;
 use crate::vision::Vision;
 use crate::vision::cost::{Costs, Step};
@@ -148,25 +150,26 @@ pub fn run(
     vision: &mut Vision,
     rules: Rules,
     subjects: &Subjects,
-    samples: &[Arc<Sample>],
+    clip: &Clip,
     moment: BoxTime,
 ) -> Result<Ran, ModelError> {
     vision.costs().take();
-    let order = outward(samples, moment, rules.spacing, rules.frames);
+    let times: Vec<BoxTime> = clip.samples().iter().map(|s| s.at()).collect();
+    let order = outward(&times, moment, rules.spacing, rules.frames);
+    let mut pictures = Pictures::of(clip, order.iter().copied());
     let mut session = Session::new(rules, subjects);
     let (mut frames, mut unreadable) = (0, 0);
     let mut decided = None;
     let mut looked = Vec::new();
-    for sample in order {
-        let frame: Result<Frame, DecodeError> =
-            vision.costs().measure(Step::Decode, || decode::sample(sample));
+    for (i, at) in order.into_iter().filter_map(|i| Some((i, *times.get(i)?))) {
+        let frame: Result<Frame, DecodeError> = vision.costs().measure(Step::Decode, || pictures.frame(i));
         let Ok(frame) = frame else {
             unreadable += 1;
             continue;
         };
         frames += 1;
-        looked.push(sample.at());
-        if let Progress::Decided(verdict) = session.push(vision, &frame, sample.at())? {
+        looked.push(at);
+        if let Progress::Decided(verdict) = session.push(vision, &frame, at)? {
             decided = Some(verdict);
             break;
         }
@@ -183,48 +186,39 @@ pub fn run(
     Ok(Ran { verdict, frames, unreadable, span, costs: vision.costs().take() })
 }
 
-/// The samples to look at, in the order to do so: the one nearest the moment,
-/// then alternately before and after it, each at least `spacing` from all
-/// chosen before, at most `most`.
-pub fn outward(
-    samples: &[Arc<Sample>],
-    moment: BoxTime,
-    spacing: Duration,
-    most: usize,
-) -> Vec<&Arc<Sample>> {
-    let mut nearest: Vec<&Arc<Sample>> = samples.iter().collect();
-    nearest.sort_by_key(|s| s.at().distance(moment));
-    let mut chosen: Vec<&Arc<Sample>> = Vec::new();
-    for sample in nearest {
+/// The samples to look at, by their place in `times`, in the order to do so: the
+/// one nearest the moment, then alternately before and after it, each at least
+/// `spacing` from all chosen before, at most `most`.
+pub fn outward(times: &[BoxTime], moment: BoxTime, spacing: Duration, most: usize) -> Vec<usize> {
+    let mut nearest: Vec<(usize, BoxTime)> = times.iter().copied().enumerate().collect();
+    nearest.sort_by_key(|(_, at)| at.distance(moment));
+    let mut chosen: Vec<(usize, BoxTime)> = Vec::new();
+    for (i, at) in nearest {
         if chosen.len() == most {
             break;
         }
-        if chosen.iter().all(|c| c.at().distance(sample.at()) >= spacing) {
-            chosen.push(sample);
+        if chosen.iter().all(|(_, c)| c.distance(at) >= spacing) {
+            chosen.push((i, at));
         }
     }
-    chosen
+    chosen.into_iter().map(|(i, _)| i).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::Codec;
     use proptest::prelude::*;
 
-    fn samples(times: &[u64]) -> Vec<Arc<Sample>> {
-        times
-            .iter()
-            .map(|t| Arc::new(Sample::new(BoxTime::from_millis(*t), Codec::Jpeg, Vec::new())))
-            .collect()
+    fn moments(times: &[u64]) -> Vec<BoxTime> {
+        times.iter().map(|t| BoxTime::from_millis(*t)).collect()
     }
 
     #[test]
     fn the_work_goes_outward_from_the_moment() {
-        let all = samples(&(0..31).map(|i| i * 66).collect::<Vec<_>>());
+        let all = moments(&(0..31).map(|i| i * 66).collect::<Vec<_>>());
         let order: Vec<u64> = outward(&all, BoxTime::from_millis(1000), Duration::from_millis(200), 5)
             .iter()
-            .map(|s| s.at().as_millis())
+            .map(|i| all[*i].as_millis())
             .collect();
         assert_eq!(order, [990, 1254, 726, 1518, 462]);
     }
@@ -232,13 +226,13 @@ mod tests {
     proptest! {
         #[test]
         fn chosen_samples_keep_their_distance(times in proptest::collection::vec(0u64..10_000, 0..60), moment in 0u64..10_000, most in 0usize..30) {
-            let all = samples(&times);
-            let chosen = outward(&all, BoxTime::from_millis(moment), Duration::from_millis(200), most);
+            let all = moments(&times);
+            let chosen: Vec<BoxTime> = outward(&all, BoxTime::from_millis(moment), Duration::from_millis(200), most).into_iter().map(|i| all[i]).collect();
             prop_assert!(chosen.len() <= most);
             for (i, a) in chosen.iter().enumerate() {
                 for b in &chosen[..i] {
-                    prop_assert!(a.at().distance(b.at()) >= Duration::from_millis(200));
-                    prop_assert!(a.at().distance(BoxTime::from_millis(moment)) >= b.at().distance(BoxTime::from_millis(moment)));
+                    prop_assert!(a.distance(*b) >= Duration::from_millis(200));
+                    prop_assert!(a.distance(BoxTime::from_millis(moment)) >= b.distance(BoxTime::from_millis(moment)));
                 }
             }
         }

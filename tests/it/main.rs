@@ -18,6 +18,7 @@ mod policy;
 mod prepare;
 mod proof;
 mod protect;
+mod rtsp;
 mod supervision;
 mod support;
 mod types;
