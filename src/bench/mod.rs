@@ -88,6 +88,10 @@ pub struct BenchArgs {
 pub enum Benchmark {
     /// One genuine verification, by step, beside one bare detection and embedding
     Verification(verification::VerificationArgs),
+    /// A camera while nobody settles, beside a loop that decodes every picture
+    Idle(stream::idle::IdleArgs),
+    /// From the end of a window to the verdict, one counter with a network camera
+    Window(stream::window::WindowArgs),
     /// Write the drawn camera's pictures as a data set for `evaluate sessions`
     Scenes(drawn::ScenesArgs),
 }
@@ -99,6 +103,8 @@ pub enum Benchmark {
 pub fn time(args: &BenchArgs) -> Result<(), BenchError> {
     match &args.what {
         Benchmark::Verification(args) => verification::run(args),
+        Benchmark::Idle(args) => stream::idle::run(args),
+        Benchmark::Window(args) => stream::window::run(args),
         Benchmark::Scenes(args) => drawn::run(args),
     }
 }
@@ -182,6 +188,11 @@ fn cardholder(transform: &Arc<Transform>, reference: &Template) -> Option<Subjec
     let mut subjects = Subjects::under(Arc::clone(transform));
     subjects.add(vec![reference.protect(transform)?]).ok()?;
     Some(subjects)
+}
+
+/// To a thousandth: what is behind is noise.
+fn round(v: f64) -> f64 {
+    (v * 1000.0).round() / 1000.0
 }
 
 /// Where the manifest of models is: as given or, if nothing is there and the

@@ -6,7 +6,7 @@
 //! portrait of the same person. Timings are of this machine and this moment:
 //! what carries over is the ratios, which are measured side by side.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use crate::vision::manifest::Manifest;
 use crate::vision::{Vision, Wanted};
 
 use super::scene::Scene;
-use super::{BenchError, find_manifest};
+use super::{BenchError, find_manifest, round};
 
 /// Pictures of the window: three seconds at 15 a second.
 const PICTURES: u32 = 45;
@@ -99,10 +99,18 @@ fn wanted() -> Wanted {
     Wanted { liveness: Some(Wanted::liveness_model()), ..Wanted::default() }
 }
 
-impl Bench {
-    fn new(manifest: &Manifest, args: &VerificationArgs) -> Result<Self, BenchError> {
+/// Models, a cardholder who is enrolled, and a counter where that person stands.
+pub(super) struct Ready {
+    pub vision: Vision,
+    pub rules: Rules,
+    pub subjects: Subjects,
+    pub scene: Scene,
+}
+
+impl Ready {
+    pub fn new(manifest: &Manifest, calibration: &Path) -> Result<Self, BenchError> {
         let mut vision = Vision::load(manifest, &wanted())?;
-        let (mut calibration, _) = Calibration::read(&find_manifest(&args.calibration), vision.recognizer())?;
+        let (mut calibration, _) = Calibration::read(&find_manifest(calibration), vision.recognizer())?;
         // The drawn person is a picture, and the liveness model says so: it looks as on a
         // box, and its word is not heard.
         if let Some(liveness) = &mut calibration.liveness {
@@ -119,22 +127,24 @@ impl Bench {
         let faces = vision.find_in_still(&portrait)?;
         let face = faces.first().ok_or_else(|| refused("portrait-b2: no face found".into()))?;
         let scene = Scene::person(&portrait, face).map_err(|e| refused(format!("portrait-b2: {e}")))?;
-        let samples = (0..PICTURES)
-            .map(|n| {
-                Arc::new(Sample::new(
-                    BoxTime::from_millis(1000 + u64::from(n) * 67),
-                    Codec::Jpeg,
-                    scene.jpeg(n),
-                ))
-            })
-            .collect();
         Ok(Self {
             vision,
             rules: Rules::counter(Arc::new(calibration), Region::WHOLE),
             subjects: super::cardholder(&super::transform(), &reference.template)
                 .ok_or_else(|| refused("portrait-b1: its embedding does not fit the transform".into()))?,
-            clip: Clip::of(samples),
+            scene,
         })
+    }
+}
+
+impl Bench {
+    fn new(manifest: &Manifest, args: &VerificationArgs) -> Result<Self, BenchError> {
+        let Ready { vision, rules, subjects, scene } = Ready::new(manifest, &args.calibration)?;
+        let sample = |n: u32| {
+            let at = BoxTime::from_millis(1000 + u64::from(n) * 67);
+            Arc::new(Sample::new(at, Codec::Jpeg, scene.jpeg(n)))
+        };
+        Ok(Self { vision, rules, subjects, clip: Clip::of((0..PICTURES).map(sample).collect()) })
     }
 
     /// One genuine verification, its moment another each time.
@@ -253,9 +263,4 @@ fn print(args: &VerificationArgs, costs: &[Costs], beside: &Beside) -> Result<()
         println!("{key:<24} {}", report[key]);
     }
     Ok(())
-}
-
-/// To a thousandth: what is behind is noise.
-fn round(v: f64) -> f64 {
-    (v * 1000.0).round() / 1000.0
 }

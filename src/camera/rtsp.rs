@@ -138,6 +138,11 @@ impl From<&Url> for Address {
 }
 
 impl Rtsp {
+    /// A camera that asks for no password, with the usual settings.
+    pub fn at(url: Url) -> Self {
+        Self { url, user: None, password: None, delay_ms: usual_delay(), key_frame_seconds: usual_interval() }
+    }
+
     /// What is wrong with its settings.
     pub fn problems(&self, key: &str) -> Vec<Problem> {
         let mut out = Vec::new();

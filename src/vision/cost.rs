@@ -106,6 +106,15 @@ impl Costs {
 
 /// CPU time of the calling thread so far.
 pub fn thread_cpu() -> Duration {
-    let t = clock_gettime(ClockId::ThreadCPUTime);
+    cpu(ClockId::ThreadCPUTime)
+}
+
+/// Processor time of this process so far, all its threads together.
+pub fn process_cpu() -> Duration {
+    cpu(ClockId::ProcessCPUTime)
+}
+
+fn cpu(clock: ClockId) -> Duration {
+    let t = clock_gettime(clock);
     Duration::new(t.tv_sec as u64, t.tv_nsec as u32)
 }

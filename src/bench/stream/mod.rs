@@ -5,16 +5,62 @@
 //! with whoever started it. What it needs are Debian packages
 //! (`scripts/packages devices`).
 
+pub mod idle;
+pub mod window;
+
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
+use super::BenchError;
+use super::scene::Scene;
+
 /// Debian's Python, which has the bindings.
 const PYTHON: &str = "/usr/bin/python3";
 const SERVER: &str = include_str!("server.py");
+
+/// Pictures of a folder that is drawn: 45, three seconds at fifteen a second.
+const PICTURES: u32 = 45;
+
+/// A folder of drawn pictures that goes with whoever made it.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// Draws a scene's pictures into a new folder for temporary files.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn draw(scene: &Scene) -> Result<Self, BenchError> {
+        let folder = Self(std::env::temp_dir().join(format!("counterproof-{}", uuid::Uuid::now_v7())));
+        let write = || {
+            std::fs::create_dir(&folder.0)?;
+            (0..PICTURES)
+                .try_for_each(|n| std::fs::write(folder.0.join(format!("{n:05}.jpg")), scene.jpeg(n)))
+        };
+        match write() {
+            Ok(()) => Ok(folder),
+            Err(source) => Err(BenchError::Io {
+                path: folder.0.clone(),
+                source,
+                advice: "set TMPDIR to a folder that can be written",
+            }),
+        }
+    }
+
+    /// Where they are.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
 
 /// How a camera encodes.
 #[derive(Debug, Clone)]
