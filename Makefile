@@ -1,5 +1,5 @@
 # Daily work, by name. `make demo` and `make test` do all the set-up.
-.PHONY: demo test canary canary-proof leaky faults fuzz setup packages models build fmt lint clean
+.PHONY: demo test packages-devices canary canary-proof leaky faults fuzz setup packages models build fmt lint clean
 
 CARGO ?= cargo
 # The inference library must not report on the machine (src/vision/telemetry.rs).
@@ -11,7 +11,7 @@ SECONDS ?= 600
 demo: setup build  ## six settlements through the real programs, checked
 	@target/release/examples/demo $(if $(KEEP),--keep)
 
-test: setup build  ## every test
+test: packages-devices models build  ## every test
 	$(CARGO) test --release --all-targets
 	$(CARGO) test --release --doc
 
@@ -40,6 +40,9 @@ setup: packages models
 
 packages:  ## Debian packages that the build and the models need
 	@scripts/packages
+
+packages-devices:  ## and those that cameras are tested with
+	@scripts/packages devices
 
 models:  ## models and sample portraits, checked by hash; instant when they are there
 	@models/fetch

@@ -8,10 +8,6 @@
 
 #[path = "../tests/it/support/canary/mod.rs"]
 mod canary;
-#[path = "../tests/it/support/hospital.rs"]
-mod hospital;
-#[path = "../tests/it/support/pki.rs"]
-mod pki;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,6 +15,7 @@ use std::process::ExitCode;
 
 use canary::leaks;
 use canary::run::{Found, Wish, run};
+use counterproof::bench::hospital;
 use counterproof::vision::telemetry;
 use hospital::Programs;
 use serde_json::json;

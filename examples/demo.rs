@@ -4,18 +4,13 @@
 //! cardholders, sends six settlements through the agent's HTTP interface,
 //! checks each outcome itself, prints a table. `--keep` leaves both running.
 
-#[path = "../tests/it/support/hospital.rs"]
-mod hospital;
-#[path = "../tests/it/support/pki.rs"]
-mod pki;
-
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use counterproof::bench::hospital::{Hospital, Programs, Wishes};
 use counterproof::vision::telemetry;
-use hospital::{Hospital, Programs, Wishes};
 use serde_json::Value;
 
 /// One settlement of the demonstration, and what must come of it.

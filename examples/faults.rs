@@ -7,10 +7,6 @@
 
 #[path = "../tests/it/support/faults/mod.rs"]
 mod faults;
-#[path = "../tests/it/support/hospital.rs"]
-mod hospital;
-#[path = "../tests/it/support/pki.rs"]
-mod pki;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,6 +15,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use counterproof::bench::hospital::{self, pki};
 use counterproof::vision::telemetry;
 use faults::cuts::{self, Campaign};
 use faults::oracle::Findings;

@@ -14,6 +14,7 @@ pub mod corpus;
 pub mod counters;
 pub mod drawn;
 pub mod histogram;
+pub mod hospital;
 pub mod linkability;
 pub mod linkage;
 pub mod list;
@@ -92,6 +93,8 @@ pub enum Benchmark {
     Idle(stream::idle::IdleArgs),
     /// From the end of a window to the verdict, one counter with a network camera
     Window(stream::window::WindowArgs),
+    /// Many network cameras on one box, through the real programs
+    Storm(stream::storm::StormArgs),
     /// Write the drawn camera's pictures as a data set for `evaluate sessions`
     Scenes(drawn::ScenesArgs),
 }
@@ -105,6 +108,7 @@ pub fn time(args: &BenchArgs) -> Result<(), BenchError> {
         Benchmark::Verification(args) => verification::run(args),
         Benchmark::Idle(args) => stream::idle::run(args),
         Benchmark::Window(args) => stream::window::run(args),
+        Benchmark::Storm(args) => stream::storm::run(args),
         Benchmark::Scenes(args) => drawn::run(args),
     }
 }

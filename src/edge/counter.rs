@@ -188,7 +188,7 @@ impl Actor {
             // First what is due: orders that come without a pause must not keep a window open.
             self.close_due();
             let now = self.now();
-            let next = self.open.iter().map(|o| o.moment.plus(self.after())).min();
+            let next = self.open.iter().map(|o| o.moment.plus(self.closes_after())).min();
             let wait = next.map_or(Duration::from_secs(3600), |t| t.since(now));
             // `None` when a window closes before an order comes.
             let order = heart.rest(tokio::time::timeout(wait, mailbox.recv())).await.ok();
@@ -205,8 +205,9 @@ impl Actor {
         self.tools.context.clock.now().boot
     }
 
-    fn after(&self) -> Duration {
-        Duration::from_millis(self.settings.after_ms)
+    /// How long after its moment a window is closed: once its last picture has come.
+    fn closes_after(&self) -> Duration {
+        Duration::from_millis(self.settings.after_ms) + self.settings.camera.delay()
     }
 
     fn context(&self) -> &Arc<Context> {
@@ -298,7 +299,7 @@ impl Actor {
     fn span(&self) -> Span {
         Span {
             before: Duration::from_millis(self.settings.before_ms),
-            after: self.after(),
+            after: Duration::from_millis(self.settings.after_ms),
             error: self.context().config.clock_map().error,
         }
     }
@@ -317,7 +318,7 @@ impl Actor {
     }
 
     fn close_due(&mut self) {
-        let (now, after) = (self.now(), self.after());
+        let (now, after) = (self.now(), self.closes_after());
         let (due, open): (Vec<Open>, Vec<Open>) =
             std::mem::take(&mut self.open).into_iter().partition(|o| o.moment.plus(after) <= now);
         self.open = open;
@@ -339,6 +340,9 @@ impl Actor {
             };
             lock(&self.judged).insert(o.id, entry);
             let clip = self.ring.between(window.0, window.1);
+            if clip.has_lost_frames() {
+                metrics::frames_lost(&self.settings.id);
+            }
             let closed = Closed {
                 rules: Rules::counter(Arc::clone(&self.context().calibration), self.settings.region),
                 open: o,
@@ -393,6 +397,7 @@ impl Closed {
         let settlement = self.open.settlement.settlement_id.clone();
         let decided = self.decide().await;
         metrics::verified_in(closed.elapsed());
+        debug!(verification = %id, decided_ms = closed.elapsed().as_millis() as u64, "decided");
         context.in_flight.fetch_sub(1, Ordering::Relaxed);
         if !matches!(decided, Decided::Ended) {
             tokio::time::sleep(Duration::from_millis(context.config.decision.hold_ms)).await;

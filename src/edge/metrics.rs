@@ -61,6 +61,8 @@ metrics! {
         "Bytes that came from a counter's camera.";
     SAMPLE_AGE = "counterproof_camera_sample_age_seconds", Kind::Gauge, ["counter"],
         "Age of the newest picture of a counter's camera; from the start of the program if there was none yet.";
+    LOST = "counterproof_windows_with_lost_frames_total", Kind::Counter, ["counter"],
+        "Windows of which pictures were lost on the way from the camera, or had to go before the window was closed.";
     CAMERA_RESTARTS = "counterproof_camera_restarts_total", Kind::Counter, ["counter"],
         "How often a counter's camera ended and was started again.";
     OUTBOX = "counterproof_outbox_events", Kind::Gauge, ["state"],
@@ -125,6 +127,11 @@ pub fn shed(counter: &CounterId, at: Shed) {
 /// A window's verdict fell this long after it had closed.
 pub fn verified_in(time: Duration) {
     histogram!(VERIFICATION_TIME.name).record(time);
+}
+
+/// A window was closed, and some of its pictures were lost.
+pub fn frames_lost(counter: &CounterId) {
+    counter!(LOST.name, "counter" => counter.to_string()).increment(1);
 }
 
 /// A camera ended and is started again.
@@ -195,7 +202,9 @@ pub fn begin(counters: impl Iterator<Item = CounterId>, in_force: &InForce) {
         for at in [Shed::Mailbox, Shed::Queue] {
             counter!(SHED.name, "counter" => c.to_string(), "at" => at.as_str()).increment(0);
         }
-        counter!(CAMERA_RESTARTS.name, "counter" => c.to_string()).increment(0);
+        for name in [CAMERA_RESTARTS.name, LOST.name] {
+            counter!(name, "counter" => c.to_string()).increment(0);
+        }
     }
     for outcome in Delivered::ALL {
         counter!(DELIVERIES.name, "outcome" => outcome.as_str()).increment(0);

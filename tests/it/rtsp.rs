@@ -23,7 +23,7 @@ fn pictures() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let scene = Scene::empty();
     for n in 0..20 {
-        std::fs::write(dir.path().join(format!("{n:05}.jpg")), scene.jpeg(n)).unwrap();
+        std::fs::write(dir.path().join(format!("{n:04}.jpg")), scene.jpeg(n)).unwrap();
     }
     let path = dir.path().to_owned();
     (dir, path)

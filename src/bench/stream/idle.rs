@@ -20,7 +20,7 @@ use crate::camera::{CameraError, Sink, Stream};
 use crate::clock::{Clock, SystemClock};
 use crate::vision::cost::process_cpu;
 
-use super::{Encoding, Folder, Mounts};
+use super::{Encoding, Mounts, TemporaryFolder};
 
 /// As a box keeps pictures by default.
 const KEEP: Duration = Duration::from_secs(20);
@@ -48,7 +48,7 @@ pub struct IdleArgs {
 /// # Errors
 /// If the server is missing or a camera does not play.
 pub fn run(args: &IdleArgs) -> Result<(), BenchError> {
-    let pictures = Folder::draw(&Scene::empty())?;
+    let pictures = TemporaryFolder::draw(&Scene::empty())?;
     let mut report = Map::new();
     for (name, encoding) in [("mjpeg", Encoding::JPEG), ("h264", Encoding::H264)] {
         eprintln!("{name}: {} cameras, {} s", args.cameras, args.seconds);
@@ -67,7 +67,7 @@ pub fn run(args: &IdleArgs) -> Result<(), BenchError> {
     Ok(())
 }
 
-fn measure(args: &IdleArgs, encoding: &Encoding, pictures: &Folder) -> Result<Value, BenchError> {
+fn measure(args: &IdleArgs, encoding: &Encoding, pictures: &TemporaryFolder) -> Result<Value, BenchError> {
     let server = Mounts::default().with("/camera", encoding, pictures.path()).serve()?;
     let cameras: Vec<Receiving> =
         (0..args.cameras).map(|_| Receiving::start(&server.url("/camera"))).collect::<Result<_, _>>()?;

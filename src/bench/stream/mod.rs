@@ -6,6 +6,7 @@
 //! (`scripts/packages devices`).
 
 pub mod idle;
+pub mod storm;
 pub mod window;
 
 use std::collections::BTreeMap;
@@ -25,38 +26,44 @@ const SERVER: &str = include_str!("server.py");
 /// Pictures of a folder that is drawn: 45, three seconds at fifteen a second.
 const PICTURES: u32 = 45;
 
-/// A folder of drawn pictures that goes with whoever made it.
-pub struct Folder(PathBuf);
+/// A folder for temporary files that goes with whoever made it.
+pub struct TemporaryFolder(PathBuf);
 
-impl Folder {
-    /// Draws a scene's pictures into a new folder for temporary files.
+impl TemporaryFolder {
+    /// A new one, empty, for this user alone.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn new() -> Result<Self, BenchError> {
+        use std::os::unix::fs::DirBuilderExt;
+        let path = std::env::temp_dir().join(format!("counterproof-{}", uuid::Uuid::now_v7()));
+        match std::fs::DirBuilder::new().mode(0o700).create(&path) {
+            Ok(()) => Ok(Self(path)),
+            Err(source) => {
+                Err(BenchError::Io { path, source, advice: "set TMPDIR to a folder that can be written" })
+            }
+        }
+    }
+
+    /// One with a scene's pictures, as [`Encoding`] plays them.
     ///
     /// # Errors
     /// If they cannot be written.
     pub fn draw(scene: &Scene) -> Result<Self, BenchError> {
-        let folder = Self(std::env::temp_dir().join(format!("counterproof-{}", uuid::Uuid::now_v7())));
-        let write = || {
-            std::fs::create_dir(&folder.0)?;
-            (0..PICTURES)
-                .try_for_each(|n| std::fs::write(folder.0.join(format!("{n:05}.jpg")), scene.jpeg(n)))
-        };
-        match write() {
-            Ok(()) => Ok(folder),
-            Err(source) => Err(BenchError::Io {
-                path: folder.0.clone(),
-                source,
-                advice: "set TMPDIR to a folder that can be written",
-            }),
+        let folder = Self::new()?;
+        for n in 0..PICTURES {
+            std::fs::write(folder.0.join(format!("{n:04}.jpg")), scene.jpeg(n))?;
         }
+        Ok(folder)
     }
 
-    /// Where they are.
+    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.0
     }
 }
 
-impl Drop for Folder {
+impl Drop for TemporaryFolder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
@@ -112,12 +119,12 @@ impl Encoding {
         Self { codec: Codec::H264 { profile, b_frames, cabac, group: 30 }, ..Self::H264 }
     }
 
-    /// The pipeline that plays `*.jpg` of a folder, named `00000.jpg` and on, in a loop.
+    /// The pipeline that plays `*.jpg` of a folder, named `0000.jpg` and on, in a loop.
     fn pipeline(&self, pictures: &Path) -> String {
         let (width, height) = self.size;
         let rate = self.rate;
         let from = format!(
-            "multifilesrc location=\"{}/%05d.jpg\" loop=true caps=image/jpeg,framerate={rate}/1 ! jpegdec ! \
+            "multifilesrc location=\"{}/%04d.jpg\" loop=true caps=image/jpeg,framerate={rate}/1 ! jpegdec ! \
              videoconvert ! videoscale add-borders=true ! \
              video/x-raw,format=I420,width={width},height={height}",
             pictures.display()

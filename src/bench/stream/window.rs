@@ -15,7 +15,7 @@ use crate::vision::cost::{Step, process_cpu};
 use crate::vision::manifest::Manifest;
 
 use super::idle::Receiving;
-use super::{Encoding, Folder, Mounts};
+use super::{Encoding, Mounts, TemporaryFolder};
 
 /// A counter's window by default.
 const SIDE: Duration = Duration::from_secs(3);
@@ -46,7 +46,7 @@ pub struct WindowArgs {
 pub fn run(args: &WindowArgs) -> Result<(), BenchError> {
     let manifest = Manifest::read(&find_manifest(&args.models))?;
     let Ready { mut vision, rules, subjects, scene } = Ready::new(&manifest, &args.calibration)?;
-    let pictures = Folder::draw(&scene)?;
+    let pictures = TemporaryFolder::draw(&scene)?;
     let server = Mounts::default().with("/camera", &Encoding::H264, pictures.path()).serve()?;
     let camera = Receiving::start(&server.url("/camera"))?;
     camera.wait_for_picture()?;

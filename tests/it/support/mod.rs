@@ -3,10 +3,10 @@
 pub mod bureau;
 pub mod canary;
 pub mod faults;
-pub mod hospital;
-pub mod pki;
 pub mod prometheus;
 pub mod unit;
+
+pub use counterproof::bench::hospital::{self, pki};
 
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,13 @@
 //! A small hospital on loopback: a bureau, an agent, a throw-away authority,
-//! cameras drawn from the sample portraits. Used by the whole-program tests and
-//! by the demo; everything it makes lies in one folder.
+//! cameras drawn from the sample portraits. For the demo, the benchmarks and the
+//! whole-program tests; everything it makes lies in one folder.
+//!
+//! The two programs are the real ones, started as processes of their own, and so
+//! are models, store, keys and certificates. No person is behind it: its cameras
+//! are drawn, and nothing measured here says how accurate a verdict is.
 
-#![allow(dead_code)]
+pub mod pki;
+mod settings;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,51 +16,93 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use counterproof::bench::scene::Scene;
-use counterproof::camera::decode;
-use counterproof::edge::config::Config;
-use counterproof::vision::manifest::Manifest;
-use counterproof::vision::{Vision, Wanted};
 use serde_json::{Value, json};
 
-use super::pki::Pki;
+use crate::camera::decode;
+use crate::vision::manifest::Manifest;
+use crate::vision::{Vision, Wanted};
 
-/// Stands in the configuration until the notice that it makes has a digest.
-const NO_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+use super::scene::Scene;
+use pki::Pki;
+use settings::{NO_DIGEST, agent_toml, bureau_toml, shipped_calibration};
+
 /// Pictures of each drawn camera, played in a loop.
 const PICTURES: u32 = 45;
 
 /// Where the two programs are.
 pub struct Programs {
+    /// `counterproof`.
     pub agent: PathBuf,
+    /// `counterproof-bureau`.
     pub bureau: PathBuf,
 }
 
 /// What a test may want otherwise.
 #[derive(Clone)]
 pub struct Wishes {
+    /// How long a mismatch is held.
     pub hold_ms: u64,
+    /// How long before a settlement its window begins.
     pub before_ms: u64,
+    /// How long after it the window ends.
     pub after_ms: u64,
     /// Texts of the agent's configuration to replace: found, by what.
     pub replace: Vec<(String, String)>,
     /// Whether a supervisor signs before the box starts; else it begins in shadow.
     pub commissioned: bool,
+    /// The counters and their cameras.
+    pub counters: Vec<(String, Camera)>,
+}
+
+/// A counter's camera.
+#[derive(Debug, Clone)]
+pub enum Camera {
+    /// The pictures of a folder, 15 a second.
+    Replay(PathBuf),
+    /// A network camera at this address.
+    Rtsp(String),
+}
+
+/// Two, with the drawn cameras.
+fn usual_counters() -> Vec<(String, Camera)> {
+    let replay = |id: &str| (id.to_owned(), Camera::Replay(format!("cameras/{id}").into()));
+    vec![replay("w01"), replay("w02")]
 }
 
 impl Default for Wishes {
     fn default() -> Self {
-        Self { hold_ms: 0, before_ms: 1000, after_ms: 1000, replace: Vec::new(), commissioned: true }
+        Self {
+            hold_ms: 0,
+            before_ms: 1000,
+            after_ms: 1000,
+            replace: Vec::new(),
+            commissioned: true,
+            counters: usual_counters(),
+        }
     }
+}
+
+/// How a verification ended, and when.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// Milliseconds from the close of its window.
+    pub ms: f64,
+    /// Its verdict.
+    pub verdict: String,
 }
 
 /// A running program with its log.
 pub struct Running {
     child: Child,
+    /// Everything that it says.
     pub log: PathBuf,
 }
 
 impl Running {
+    /// Starts a program, and waits until it has written its ready file.
+    ///
+    /// # Errors
+    /// If it ends or is not ready in time, with its log.
     pub fn start(program: &Path, arguments: &[&str], log: PathBuf, ready: &Path) -> io::Result<Self> {
         let _ = fs::remove_file(ready);
         let out = fs::OpenOptions::new().create(true).append(true).open(&log)?;
@@ -82,6 +129,7 @@ impl Running {
         Ok(Self { child, log })
     }
 
+    /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -112,16 +160,25 @@ impl Drop for Running {
 
 /// The hospital and its bureau.
 pub struct Hospital {
+    /// The folder of everything.
     pub dir: PathBuf,
+    /// What runs in it.
     pub programs: Programs,
+    /// Its authority.
     pub pki: Pki,
+    /// The bureau, while it runs.
     pub bureau: Option<Running>,
+    /// The box's agent, while it runs.
     pub agent: Option<Running>,
+    /// Where the HIS reaches the agent.
     pub his: String,
+    /// Where the bureau's console is.
     pub console: String,
-    /// Where the two programs tell their metrics.
+    /// Where the agent tells its metrics.
     pub agent_metrics: String,
+    /// Where the bureau tells its own.
     pub bureau_metrics: String,
+    /// The HIS's.
     pub token: String,
     /// Whether a start waits until the box is armed.
     pub waits_until_armed: bool,
@@ -148,7 +205,7 @@ impl Hospital {
     /// Makes folder, authority, keys, cameras and configurations; starts the
     /// bureau, registers the box, enrols the two portraits as `PA` and `PB`.
     pub fn open(dir: &Path, programs: Programs, models: &Path, wishes: &Wishes) -> io::Result<Self> {
-        counterproof::crypto::tls::install_provider();
+        crate::crypto::tls::install_provider();
         fs::create_dir_all(dir.join("portraits"))?;
         let pki = Pki::new(&dir.join("pki"))?;
         pki.issue("bureau", true)?;
@@ -289,12 +346,18 @@ impl Hospital {
         self.post_notice()
     }
 
-    /// Writes the digest of the notice that the policy makes.
+    /// Writes the digest of the notice that the policy makes, as the program tells it.
+    ///
+    /// # Errors
+    /// If the program or the configuration cannot be read.
     pub fn post_notice(&self) -> io::Result<()> {
         let path = self.agent_config();
-        let Ok(policy) = Config::read_draft(&path, counterproof::edge::agent::today()) else { return Ok(()) };
-        let text = fs::read_to_string(&path)?;
-        fs::write(&path, text.replace(NO_DIGEST, &policy.notice.sha256.to_string()))
+        let told =
+            Command::new(&self.programs.agent).args(["policy", "notice", "--config"]).arg(&path).output()?;
+        let said = String::from_utf8_lossy(&told.stderr).into_owned();
+        let digest = said.lines().find_map(|l| l.trim().strip_prefix("sha256 = \"")?.strip_suffix('"'));
+        let Some(digest) = digest.filter(|_| told.status.success()) else { return Ok(()) };
+        fs::write(&path, fs::read_to_string(&path)?.replace(NO_DIGEST, digest))
     }
 
     /// The agent's configuration.
@@ -400,14 +463,36 @@ impl Hospital {
 
     /// What the agent's log says of a verification: `looked` and `verified` lines.
     pub fn told(&self, verification: &str) -> Vec<Value> {
-        let Some(agent) = &self.agent else { return Vec::new() };
-        let Ok(file) = fs::File::open(&agent.log) else { return Vec::new() };
-        io::BufReader::new(file)
-            .lines()
-            .map_while(Result::ok)
-            .filter_map(|l| serde_json::from_str::<Value>(&l).ok())
-            .filter(|v| v["verification"] == verification)
-            .collect()
+        self.log().filter(|v| v["verification"] == verification).collect()
+    }
+
+    /// What the agent's log says of every verification that has its verdict.
+    pub fn decisions(&self) -> BTreeMap<String, Decision> {
+        let (mut times, mut verdicts) = (BTreeMap::new(), BTreeMap::new());
+        for line in self.log() {
+            let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
+            match line["message"].as_str() {
+                Some("decided") => {
+                    times.insert(text("verification"), line["decided_ms"].as_f64().unwrap_or(f64::NAN));
+                }
+                Some("verified") => {
+                    verdicts.insert(text("verification"), text("verdict"));
+                }
+                _ => {}
+            }
+        }
+        let decision = |(id, verdict): (String, String)| {
+            let ms = *times.get(&id)?;
+            Some((id, Decision { ms, verdict }))
+        };
+        verdicts.into_iter().filter_map(decision).collect()
+    }
+
+    /// The lines of the agent's log that can be read.
+    fn log(&self) -> impl Iterator<Item = Value> {
+        let file = self.agent.as_ref().and_then(|agent| fs::File::open(&agent.log).ok());
+        let lines = file.into_iter().flat_map(|f| io::BufReader::new(f).lines().map_while(Result::ok));
+        lines.filter_map(|l| serde_json::from_str::<Value>(&l).ok())
     }
 
     /// The verdict of a verification, once it is recorded: verdict and reason.
@@ -449,108 +534,4 @@ fn draw_cameras(dir: &Path, manifest: &Manifest) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn bureau_toml(models: &Path) -> String {
-    format!(
-        r#"# A throw-away bureau on loopback.
-[server]
-listen = "127.0.0.1:0"
-[server.tls]
-ca = "pki/ca.pem"
-certificate = "pki/bureau.pem"
-key = "pki/bureau.key"
-[console]
-listen = "127.0.0.1:0"
-[metrics]
-listen = "127.0.0.1:0"
-[store]
-path = "bureau.db"
-root_key = "bureau-keys/root.key"
-[keys]
-signing = "bureau-keys/signing.key"
-[models]
-manifest = "{}"
-"#,
-        models.display()
-    )
-}
-
-fn shipped_calibration(models: &Path) -> PathBuf {
-    models.parent().unwrap_or(models).join("../config/calibrations/sface-2021dec.toml")
-}
-
-fn agent_toml(models: &Path, bureau_port: &str, bureau_key: &str, wishes: &Wishes) -> String {
-    let calibration = shipped_calibration(models);
-    let counters: String = ["w01", "w02"]
-        .iter()
-        .map(|id| {
-            format!(
-                "[[counters]]\nid = \"{id}\"\nbefore_ms = {}\nafter_ms = {}\nregion = {{ x = 0, y = 0, w = 1, h = 1 }}\n[counters.camera]\nkind = \"replay\"\npath = \"cameras/{id}\"\nframes_per_second = 15\n",
-                wishes.before_ms, wishes.after_ms
-            )
-        })
-        .collect();
-    format!(
-        r#"# A throw-away box on loopback.
-[agent]
-name = "box-1"
-hospital = "H00000000001"
-state = "state"
-[keys]
-root = "keys/root.key"
-signing = "keys/signing.key"
-[bureau]
-url = "https://localhost:{bureau_port}"
-public_key = "{bureau_key}"
-[bureau.tls]
-ca = "pki/ca.pem"
-certificate = "pki/box-1.pem"
-key = "pki/box-1.key"
-[his]
-listen = "127.0.0.1:0"
-token = "keys/his.token"
-clock_error_ms = 150
-delay_ms = 5000
-[metrics]
-listen = "127.0.0.1:0"
-[models]
-manifest = "{models}"
-[decision]
-calibration = "{calibration}"
-hold_ms = {hold}
-medical_types = ["11", "12", "13", "14", "41"]
-# The cameras of this box are drawn from still photographs: liveness would
-# rightly refuse them, so it is off, by name.
-[liveness]
-mode = "off"
-{counters}
-[privacy]
-controller = "演示医院 Demonstration Hospital"
-contact = "演示 demonstration"
-alternative = "出示证件，由窗口人员核对 identity document, checked by the clerk"
-[privacy.basis]
-kind = "statutory_duty"
-instrument = "演示 demonstration only"
-article = "0"
-[privacy.notice]
-id = "DEMO-1"
-wording = 1
-sha256 = "{NO_DIGEST}"
-posted_on = "2026-01-01"
-place = "w01, w02"
-[privacy.impact_assessment]
-id = "DEMO-1"
-review_by = "2099-01-01"
-[privacy.retention]
-frames_seconds = 20
-journal_hours = 24
-acknowledged_alerts_days = 7
-waiting_alerts_days = 90
-withdrawal_links_days = 180
-"#,
-        models = models.display(),
-        calibration = calibration.display(),
-        hold = wishes.hold_ms,
-    )
 }

@@ -1,8 +1,6 @@
-//! A throw-away certificate authority, for tests and for the demo.
+//! A throw-away certificate authority.
 //!
 //! Its key exists in memory only; what it issues is valid for loopback.
-
-#![allow(dead_code)]
 
 use std::fs;
 use std::io::{self, Write};
