@@ -12,6 +12,8 @@
 
 use std::collections::BTreeSet;
 
+use h264_reader::nal::sps::SeqParameterSet;
+use h264_reader::nal::{Nal, RefNal};
 use openh264::OpenH264API;
 use openh264::decoder::{DecodedYUV, Decoder, DecoderConfig, Flush};
 use openh264::formats::YUVSource;
@@ -59,6 +61,33 @@ pub fn kind(access_unit: &[u8]) -> Option<Kind> {
     })
 }
 
+/// How a stream's numbers stand for colours.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Colours {
+    /// Numbers from 0 to 255; else luma from 16 to 235.
+    pub full_range: bool,
+    /// By ITU-R BT.601, else BT.709; `None` where the stream does not say.
+    pub bt601: Option<bool>,
+}
+
+/// What the sequence parameter set of a key picture says of colours.
+pub fn colours(access_unit: &[u8]) -> Colours {
+    const PARAMETER_SET: u8 = 7;
+    let set = units(access_unit).find(|u| u.first().is_some_and(|h| h & 31 == PARAMETER_SET));
+    let parsed = set.and_then(|u| SeqParameterSet::from_bits(RefNal::new(u, &[], true).rbsp_bits()).ok());
+    let signal = parsed.and_then(|s| s.vui_parameters?.video_signal_type);
+    let matrix = signal.as_ref().and_then(|s| Some(s.colour_description.as_ref()?.matrix_coefficients));
+    Colours {
+        full_range: signal.as_ref().is_some_and(|s| s.video_full_range_flag),
+        // ITU-T H.264, table E-5: 1 is BT.709, 5 and 6 are BT.601, 2 is "unspecified".
+        bt601: match matrix {
+            Some(1) => Some(false),
+            Some(5 | 6) => Some(true),
+            _ => None,
+        },
+    }
+}
+
 /// A decoded picture: luma at full size, chroma at half, rows without padding.
 /// Overwritten when dropped.
 pub struct I420 {
@@ -66,6 +95,8 @@ pub struct I420 {
     pub width: usize,
     /// Height in pixels.
     pub height: usize,
+    /// What its numbers stand for.
+    pub colours: Colours,
     planes: Zeroizing<Vec<u8>>,
 }
 
@@ -80,7 +111,7 @@ impl I420 {
 }
 
 /// A picture in the decoder's own memory.
-pub struct Decoded<'a>(&'a DecodedYUV<'a>);
+pub struct Decoded<'a>(&'a DecodedYUV<'a>, Colours);
 
 impl Decoded<'_> {
     /// Takes it out; `None` if its size is none that may be.
@@ -102,7 +133,7 @@ impl Decoded<'_> {
                 planes.extend_from_slice(row.get(..columns)?);
             }
         }
-        (planes.len() == size).then_some(I420 { width, height, planes })
+        (planes.len() == size).then_some(I420 { width, height, colours: self.1, planes })
     }
 }
 
@@ -121,6 +152,7 @@ pub struct GroupDecoder {
     inside: BTreeSet<i64>,
     /// Nothing more of this group can be trusted.
     broken: bool,
+    colours: Colours,
 }
 
 impl GroupDecoder {
@@ -133,7 +165,7 @@ impl GroupDecoder {
         let config = DecoderConfig::new().flush_after_decode(Flush::NoFlush);
         let decoder = Decoder::with_api_config(OpenH264API::from_source(), config)
             .map_err(|e| DecodeError::H264 { reason: e.to_string() })?;
-        Ok(Self { decoder, inside: BTreeSet::new(), broken: false })
+        Ok(Self { decoder, inside: BTreeSet::new(), broken: false, colours: Colours::default() })
     }
 
     /// Feeds one access unit, and gives the picture that comes out, if one does.
@@ -145,11 +177,14 @@ impl GroupDecoder {
         if self.broken {
             return Err(DecodeError::H264 { reason: "a picture that it is drawn upon is missing".into() });
         }
+        if unit.kind == Kind::Key {
+            self.colours = colours(bytes);
+        }
         self.inside.insert(unit.ticks);
         match self.decoder.decode(bytes) {
             Ok(Some(picture)) => {
                 if let Some(ticks) = self.inside.pop_first() {
-                    out.take(ticks, Decoded(&picture));
+                    out.take(ticks, Decoded(&picture, self.colours));
                 }
                 Ok(())
             }
@@ -172,7 +207,7 @@ impl GroupDecoder {
         if let Ok(rest) = self.decoder.flush_remaining() {
             for picture in rest {
                 if let Some(ticks) = self.inside.pop_first() {
-                    out.take(ticks, Decoded(&picture));
+                    out.take(ticks, Decoded(&picture, self.colours));
                 }
             }
         }

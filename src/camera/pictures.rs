@@ -185,8 +185,8 @@ fn missing() -> DecodeError {
     DecodeError::H264 { reason: "its key picture is not there".into() }
 }
 
-/// Colours by what players assume where a stream does not say: BT.709 from 720
-/// rows on, BT.601 below, the limited range.
+/// By the stream's own word on its colours; where it says nothing, by what players
+/// assume: BT.709 from 720 rows on, BT.601 below.
 fn rgb(picture: &I420) -> Result<Frame, DecodeError> {
     let bad = |reason: String| DecodeError::H264 { reason };
     let (y, u, v) = picture.planes();
@@ -202,8 +202,11 @@ fn rgb(picture: &I420) -> Result<Frame, DecodeError> {
         height,
     };
     let mut out = vec![0; picture.width * picture.height * 3];
-    let matrix = if height >= 720 { YuvStandardMatrix::Bt709 } else { YuvStandardMatrix::Bt601 };
-    yuv::yuv420_to_rgb(&image, &mut out, width * 3, YuvRange::Limited, matrix)
-        .map_err(|e| bad(e.to_string()))?;
+    let matrix = match picture.colours.bt601.unwrap_or(height < 720) {
+        true => YuvStandardMatrix::Bt601,
+        false => YuvStandardMatrix::Bt709,
+    };
+    let range = if picture.colours.full_range { YuvRange::Full } else { YuvRange::Limited };
+    yuv::yuv420_to_rgb(&image, &mut out, width * 3, range, matrix).map_err(|e| bad(e.to_string()))?;
     Frame::from_rgb(width, height, out).map_err(|e| bad(e.to_string()))
 }

@@ -126,7 +126,7 @@ impl Encoding {
         let from = format!(
             "multifilesrc location=\"{}/%04d.jpg\" loop=true caps=image/jpeg,framerate={rate}/1 ! jpegdec ! \
              videoconvert ! videoscale add-borders=true ! \
-             video/x-raw,format=I420,width={width},height={height}",
+             video/x-raw,format=I420,width={width},height={height},colorimetry=bt709",
             pictures.display()
         );
         let encoder = match &self.codec {
