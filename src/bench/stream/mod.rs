@@ -123,10 +123,12 @@ impl Encoding {
     fn pipeline(&self, pictures: &Path) -> String {
         let (width, height) = self.size;
         let rate = self.rate;
+        // Full range in JPEG; as video otherwise.
+        let colours = if matches!(self.codec, Codec::Jpeg) { "1:4:0:0" } else { "bt709" };
         let from = format!(
             "multifilesrc location=\"{}/%04d.jpg\" loop=true caps=image/jpeg,framerate={rate}/1 ! jpegdec ! \
              videoconvert ! videoscale add-borders=true ! \
-             video/x-raw,format=I420,width={width},height={height},colorimetry=bt709",
+             video/x-raw,format=I420,width={width},height={height},colorimetry={colours}",
             pictures.display()
         );
         let encoder = match &self.codec {
