@@ -67,6 +67,15 @@ pub enum Codec {
     Jpeg,
     /// One H.264 access unit with start codes (ITU-T H.264 Annex B).
     H264(AccessUnit),
+    /// Two pixels in four bytes, uncompressed.
+    Yuyv {
+        /// Pixels in a row.
+        width: u32,
+        /// Rows.
+        height: u32,
+        /// Bytes of a row: at least twice its pixels.
+        stride: u32,
+    },
 }
 
 /// What is known of an H.264 access unit without decoding it.

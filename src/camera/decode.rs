@@ -12,7 +12,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 use crate::frame::{Codec, Frame, Sample};
 
-use super::pictures;
+use super::{jpeg as marks, pictures, yuyv};
 
 /// Greatest accepted width and height, in pixels.
 pub const MAX_SIDE: usize = 8192;
@@ -34,6 +34,18 @@ pub enum DecodeError {
         /// What is missing, or the decoder's words.
         reason: String,
     },
+    /// An uncompressed picture that does not fit its size.
+    #[error("not a YUYV picture of {width} x {height} in rows of {stride} bytes: found {bytes} bytes")]
+    Yuyv {
+        /// How long it is.
+        bytes: usize,
+        /// Pixels in a row.
+        width: u32,
+        /// Rows.
+        height: u32,
+        /// Bytes of a row.
+        stride: u32,
+    },
     /// Not a still picture that can be read.
     #[error("not a readable JPEG or PNG picture ({bytes} bytes): {reason}")]
     Still {
@@ -52,12 +64,14 @@ pub fn sample(sample: &Sample) -> Result<Frame, DecodeError> {
     match sample.codec() {
         Codec::Jpeg => jpeg(sample.bytes()),
         Codec::H264(unit) => pictures::alone(sample.bytes(), unit),
+        Codec::Yuyv { width, height, stride } => yuyv::rgb(sample.bytes(), width, height, stride),
     }
 }
 
 /// Decodes a JPEG to RGB. A picture whose bytes end early is refused, since its
 /// lower part would be grey. (One with an end mark before its last rows is not:
-/// the decoder does not tell.)
+/// the decoder does not tell.) One without Huffman tables is read with the
+/// standard ones.
 ///
 /// # Errors
 /// [`DecodeError::Jpeg`] with the decoder's reason.
@@ -68,7 +82,8 @@ pub fn jpeg(bytes: &[u8]) -> Result<Frame, DecodeError> {
         .set_max_width(MAX_SIDE)
         .set_max_height(MAX_SIDE)
         .jpeg_set_out_colorspace(ColorSpace::RGB);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    let picture = marks::with_tables(bytes);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&*picture), options);
     decoder.decode_headers().map_err(|e| bad(format!("{e:?}")))?;
     let info = decoder.info().ok_or_else(|| bad("no header".into()))?;
     if !could_hold(bytes.len(), usize::from(info.width), usize::from(info.height)) {

@@ -8,10 +8,13 @@
 pub mod clip;
 pub mod decode;
 pub mod h264;
+pub mod jpeg;
 pub mod pictures;
 pub mod replay;
 pub mod ring;
 pub mod rtsp;
+pub mod v4l2;
+pub mod yuyv;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,6 +30,7 @@ use crate::settings::Problem;
 use replay::{Replay, ReplayError};
 use ring::Ring;
 use rtsp::{Rtsp, RtspError};
+use v4l2::{V4l2, V4l2Error};
 
 /// `[counters.camera]`
 #[derive(Debug, Clone, Deserialize)]
@@ -36,6 +40,8 @@ pub enum Source {
     Replay(Replay),
     /// A network camera.
     Rtsp(Rtsp),
+    /// A USB camera.
+    V4l2(V4l2),
 }
 
 /// Where a stream puts its samples, and when it ends.
@@ -72,6 +78,8 @@ pub enum CameraError {
     Replay(#[from] ReplayError),
     #[error(transparent)]
     Rtsp(#[from] RtspError),
+    #[error(transparent)]
+    V4l2(#[from] V4l2Error),
 }
 
 impl Source {
@@ -83,6 +91,7 @@ impl Source {
         match self {
             Self::Replay(replay) => Ok(Box::new(replay.open()?)),
             Self::Rtsp(rtsp) => Ok(Box::new(rtsp.open()?)),
+            Self::V4l2(v4l2) => Ok(Box::new(v4l2.open()?)),
         }
     }
 
@@ -91,6 +100,7 @@ impl Source {
         match self {
             Self::Replay(replay) => replay.problems(key),
             Self::Rtsp(rtsp) => rtsp.problems(key),
+            Self::V4l2(v4l2) => v4l2.problems(key),
         }
     }
 
@@ -99,6 +109,7 @@ impl Source {
         match self {
             Self::Replay(replay) => replay.path = base.join(&replay.path),
             Self::Rtsp(rtsp) => rtsp.password.iter_mut().for_each(|p| keys::resolve(p, base)),
+            Self::V4l2(_) => {}
         }
     }
 
@@ -113,7 +124,7 @@ impl Source {
     /// How long after the light a picture arrives.
     pub const fn delay(&self) -> Duration {
         match self {
-            Self::Replay(_) => Duration::ZERO,
+            Self::Replay(_) | Self::V4l2(_) => Duration::ZERO,
             Self::Rtsp(rtsp) => Duration::from_millis(rtsp.delay_ms),
         }
     }
@@ -121,8 +132,9 @@ impl Source {
     /// Longest time between two pictures that can be decoded alone.
     pub const fn group(&self) -> Duration {
         match self {
-            Self::Replay(_) => Duration::ZERO,
+            Self::Replay(_) | Self::V4l2(_) => Duration::ZERO,
             Self::Rtsp(rtsp) => Duration::from_secs(rtsp.key_frame_seconds),
+            Self::V4l2(_) => "v4l2",
         }
     }
 }

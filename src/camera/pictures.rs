@@ -177,7 +177,7 @@ pub fn alone(bytes: &[u8], unit: AccessUnit) -> Result<Frame, DecodeError> {
 fn unit(sample: &Sample) -> Option<AccessUnit> {
     match sample.codec() {
         Codec::H264(unit) => Some(unit),
-        Codec::Jpeg => None,
+        Codec::Jpeg | Codec::Yuyv { .. } => None,
     }
 }
 
