@@ -1,5 +1,5 @@
 # Daily work, by name. `make demo` and `make test` do all the set-up.
-.PHONY: demo test packages-devices canary canary-proof leaky faults fuzz setup packages models build fmt lint clean
+.PHONY: demo test test-devices packages-devices canary canary-proof leaky faults fuzz setup packages models build fmt lint clean
 
 CARGO ?= cargo
 # The inference library must not report on the machine (src/vision/telemetry.rs).
@@ -14,6 +14,10 @@ demo: setup build  ## six settlements through the real programs, checked
 test: packages-devices models build  ## every test
 	$(CARGO) test --release --all-targets
 	$(CARGO) test --release --doc
+
+test-devices: packages-devices models build  ## USB cameras: a real kernel's, in an emulated machine
+	@scripts/packages guest
+	@tests/devices/run
 
 # With LEAK=1 the agent has leaks built in, and the canary must fail.
 canary: setup build $(if $(LEAK),leaky)  ## nothing of a face is written, sent or kept

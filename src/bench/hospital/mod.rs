@@ -28,6 +28,8 @@ use settings::{NO_DIGEST, agent_toml, bureau_toml, shipped_calibration};
 
 /// Pictures of each drawn camera, played in a loop.
 const PICTURES: u32 = 45;
+/// A program that is not ready by then will not be; emulated, it takes a minute.
+const READY: Duration = Duration::from_secs(120);
 
 /// Where the two programs are.
 pub struct Programs {
@@ -61,6 +63,8 @@ pub enum Camera {
     Replay(PathBuf),
     /// A network camera at this address.
     Rtsp(String),
+    /// A USB camera of 640x480 at this device.
+    V4l2(PathBuf),
 }
 
 /// Two, with the drawn cameras.
@@ -114,7 +118,7 @@ impl Running {
             .stdout(out.try_clone()?)
             .stderr(out)
             .spawn()?;
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + READY;
         while !ready.exists() {
             if let Some(status) = child.try_wait()? {
                 let said = fs::read_to_string(&log).unwrap_or_default();
@@ -122,7 +126,10 @@ impl Running {
             }
             if Instant::now() > deadline {
                 let _ = child.kill();
-                return Err(io::Error::other(format!("{} was not ready within 30 s", program.display())));
+                return Err(io::Error::other(format!(
+                    "{} was not ready within {READY:?}",
+                    program.display()
+                )));
             }
             std::thread::park_timeout(Duration::from_millis(5));
         }
@@ -264,6 +271,35 @@ impl Hospital {
         if wishes.commissioned {
             hospital.commission(models)?;
         }
+        Ok(hospital)
+    }
+
+    /// The hospital of a folder that was opened elsewhere and copied here. Its bureau
+    /// is started at the place where the agent looks for it; the authority's key is
+    /// not in the folder, and a new one issues nothing that these two accept.
+    ///
+    /// # Errors
+    /// If the folder is not one of [`Self::open`], or the bureau does not start.
+    pub fn again(dir: &Path, programs: Programs) -> io::Result<Self> {
+        crate::crypto::tls::install_provider();
+        let config = fs::read_to_string(dir.join("counterproof.toml"))?;
+        let url = config.lines().find_map(|l| l.strip_prefix("url = ")).unwrap_or_default();
+        let port = url.trim_end_matches('"').rsplit(':').next().unwrap_or_default();
+        let mut hospital = Self {
+            dir: dir.to_owned(),
+            programs,
+            pki: Pki::new(&dir.join("another-pki"))?,
+            bureau: None,
+            agent: None,
+            his: String::new(),
+            console: String::new(),
+            agent_metrics: String::new(),
+            bureau_metrics: String::new(),
+            token: fs::read_to_string(dir.join("keys/his.token"))?.trim().to_owned(),
+            waits_until_armed: true,
+            client: reqwest::Client::builder().no_proxy().build().map_err(io::Error::other)?,
+        };
+        hospital.start_bureau(&format!("127.0.0.1:{port}"))?;
         Ok(hospital)
     }
 

@@ -110,6 +110,9 @@ fn counter_toml(id: &str, camera: &Camera, wishes: &Wishes) -> String {
             format!("kind = \"replay\"\npath = \"{}\"\nframes_per_second = 15\n", path.display())
         }
         Camera::Rtsp(url) => format!("kind = \"rtsp\"\nurl = \"{url}\"\n"),
+        Camera::V4l2(device) => {
+            format!("kind = \"v4l2\"\ndevice = \"{}\"\nwidth = 640\nheight = 480\n", device.display())
+        }
     };
     format!(
         "[[counters]]\nid = \"{id}\"\nbefore_ms = {}\nafter_ms = {}\n\
