@@ -143,6 +143,11 @@ impl Sample {
     pub fn stands_alone(&self) -> bool {
         !matches!(self.codec, Codec::H264(AccessUnit { kind: Kind::Reference | Kind::Disposable, .. }))
     }
+
+    /// Whether the camera sent the same again, byte for byte.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.codec == other.codec && self.bytes == other.bytes
+    }
 }
 
 /// The part of the picture in which a face may be looked for, in shares of its

@@ -8,11 +8,13 @@
 pub mod clip;
 pub mod decode;
 pub mod h264;
+pub mod health;
 pub mod jpeg;
 pub mod pictures;
 pub mod replay;
 pub mod ring;
 pub mod rtsp;
+mod sharpness;
 pub mod v4l2;
 pub mod yuyv;
 

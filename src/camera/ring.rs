@@ -6,6 +6,12 @@
 //!
 //! The oldest sample always stands alone: what remains of a group of H.264
 //! pictures whose key picture had to go cannot be decoded, and goes with it.
+//!
+//! The ring also notes since when the camera has sent the very same bytes. Each
+//! sample is compared with the one before it: two pictures of a living camera
+//! differ in length or in their first bytes, so the comparison ends at once, and
+//! no hash is needed. Only of a frozen camera is everything compared: 100 kB take
+//! a few microseconds.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -58,6 +64,8 @@ struct Received {
     bytes: AtomicU64,
     /// Milliseconds since boot of the newest, where there was one.
     last: AtomicU64,
+    /// The same of the first of those with the newest one's bytes.
+    alike: AtomicU64,
 }
 
 impl Ring {
@@ -75,8 +83,11 @@ impl Ring {
         let now = sample.at();
         self.received.samples.fetch_add(1, Ordering::Relaxed);
         self.received.bytes.fetch_add(sample.bytes().len() as u64, Ordering::Relaxed);
-        self.received.last.store(now.as_millis(), Ordering::Relaxed);
         let mut held = self.lock();
+        self.received.last.store(now.as_millis(), Ordering::Relaxed);
+        if held.samples.back().is_none_or(|before| !before.is_same(&sample)) {
+            self.received.alike.store(now.as_millis(), Ordering::Relaxed);
+        }
         held.bytes += sample.bytes().len();
         held.samples.push_back(Arc::new(sample));
         while held.samples.front().is_some_and(|s| now.since(s.at()) > self.keep) {
@@ -135,6 +146,15 @@ impl Ring {
         (self.received().0 > 0).then_some(last)
     }
 
+    /// Since when, and until when, the camera has sent what it sent last. Both are
+    /// the same moment while each sample differs from the one before it.
+    pub fn alike(&self) -> Option<(BoxTime, BoxTime)> {
+        // Both under the lock: the one of before a gap and the other of after it would look like a standstill.
+        let _guard = self.lock();
+        let first = BoxTime::from_millis(self.received.alike.load(Ordering::Relaxed));
+        self.last_received().map(|last| (first.min(last), last))
+    }
+
     /// When the newest sample arrived.
     pub fn newest(&self) -> Option<BoxTime> {
         self.lock().samples.back().map(|s| s.at())
@@ -179,6 +199,24 @@ mod tests {
         }
         assert!(ring.between(t(0), t(300)).has_lost_frames());
         assert!(!ring.between(t(100), t(300)).has_lost_frames());
+    }
+
+    #[test]
+    fn the_same_bytes_are_noticed_and_one_other_ends_it() {
+        let ring = Ring::new(Duration::from_secs(20), 1 << 20);
+        let alike = || ring.alike().map(|(from, to)| (from.as_millis(), to.as_millis()));
+        assert_eq!(alike(), None);
+        for (ms, bytes) in [(100, 10), (200, 11), (300, 11), (400, 11)] {
+            ring.push(sample(ms, bytes));
+        }
+        assert_eq!(alike(), Some((200, 400)));
+        assert_eq!(ring.newest_alone().map(|s| s.at().as_millis()), Some(400));
+        ring.push(Sample::new(BoxTime::from_millis(500), Codec::Jpeg, [&[7; 10][..], &[8]].concat()));
+        assert_eq!(alike(), Some((500, 500)));
+        // What was let go is not there to compare with: a doubt is no standstill.
+        ring.drop_before(BoxTime::from_millis(600));
+        ring.push(Sample::new(BoxTime::from_millis(700), Codec::Jpeg, [&[7; 10][..], &[8]].concat()));
+        assert_eq!(alike(), Some((700, 700)));
     }
 
     proptest! {

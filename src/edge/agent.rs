@@ -39,6 +39,7 @@ use super::counter::{Counters, Tools};
 use super::delivery::Delivery;
 use super::eyes::{Eyes, EyesError};
 use super::gauges::Gauges;
+use super::health;
 use super::intake::Intake;
 use super::posture::Reporter;
 use super::references::References;
@@ -147,6 +148,7 @@ async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) ->
     let stop = Arc::new(AtomicBool::new(false));
     let counters = cameras::start(&context, &stop)?;
     let rings = counters.iter().map(|(_, ring)| Arc::clone(ring)).collect();
+    let watched = counters.iter().map(|(c, ring)| (c.id.clone(), Arc::clone(ring))).collect();
     let previous = previous.map(Arc::new);
     let tools = Arc::new(Tools { context: Arc::clone(&context), references, workers, previous });
     let gauges = Gauges::new(&counters, &tools);
@@ -163,6 +165,7 @@ async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) ->
     tokio::spawn(upkeep::release(Arc::clone(&context)));
     tokio::spawn(upkeep::limits(Arc::clone(&context), rings));
     tokio::spawn(upkeep::clocks(Arc::clone(&context)));
+    tokio::spawn(health::watch(Arc::clone(&context), watched));
     tokio::spawn(Delivery::new(Arc::clone(&context), client).run());
     tokio::spawn(reporter.run());
     let handle = Handle::new();

@@ -8,6 +8,9 @@
 //! hand, handed to a worker. A settlement of somebody else that is named late,
 //! inside the window of a mismatch still held, makes that one inconclusive.
 //!
+//! A sick camera accuses nobody: how it fares ([`super::health`]) is asked before
+//! work is given to a worker, and again when it has answered.
+//!
 //! In shadow a mismatch waits for as long as an armed box would hold it, in
 //! memory, so that what is counted is what would have been told; then it ends
 //! without an alert.
@@ -437,6 +440,9 @@ impl Closed {
         if clip.is_empty() {
             return not_assessed(NotAssessed::CameraSilent).await;
         }
+        if let Some(reason) = context.watch.cameras.known(&settlement.counter).refusal(&samples) {
+            return not_assessed(reason).await;
+        }
         let rules = match (&tools.previous, which) {
             (Some(previous), Which::Previous) => Rules { calibration: Arc::clone(previous), ..rules },
             _ => rules,
@@ -450,9 +456,13 @@ impl Closed {
         };
         let Ok(Some(ran)) = answer.await else { return not_assessed(NotAssessed::Fault).await };
         explain(id, &ran);
-        let Verdict::Mismatch(mismatch) = &ran.verdict else {
-            let score = ran.verdict.score().filter(|_| which == Which::Present);
-            return end(Ending { outcome: ran.verdict.outcome(), score }).await;
+        // Asked anew: what was seen of the camera since its window closed counts too.
+        let camera = context.watch.cameras.known(&settlement.counter);
+        let outcome = camera.temper(ran.verdict.outcome());
+        let is_believed = outcome == ran.verdict.outcome();
+        let (Verdict::Mismatch(mismatch), true) = (&ran.verdict, is_believed) else {
+            let score = ran.verdict.score().filter(|_| which == Which::Present && is_believed);
+            return end(Ending { outcome, score }).await;
         };
         let cut = lock(&judged).get_mut(&id).is_some_and(|j| {
             j.held = true;

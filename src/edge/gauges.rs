@@ -84,6 +84,7 @@ impl Gauges {
         let now = context.clock.now().boot;
         for (counter, ring) in self.rings.iter() {
             metrics::refresh_camera(counter, ring, context.watch.started(), now);
+            metrics::refresh_health(counter, context.watch.cameras.known(counter));
         }
     }
 }

@@ -19,8 +19,10 @@ use crate::heart::Pulse;
 use crate::http::metrics::{Kind, Metric};
 use crate::http::request::Routes;
 use crate::protocol::id::CounterId;
+use crate::protocol::posture::CameraState;
 use crate::protocol::verdict::{Inconclusive, NotAssessed, Outcome};
 
+use super::health::Known;
 use super::outbox::Waiting;
 
 /// From a closed window to its verdict: milliseconds on a fast box, seconds on a
@@ -65,6 +67,10 @@ metrics! {
         "Windows of which pictures were lost on the way from the camera, or had to go before the window was closed.";
     CAMERA_RESTARTS = "counterproof_camera_restarts_total", Kind::Counter, ["counter"],
         "How often a counter's camera ended and was started again.";
+    CAMERA_HEALTH = "counterproof_camera_health", Kind::Gauge, ["counter", "state"],
+        "1 for the state in which a counter's camera is, 0 for the others: ok, silent, frozen, black, covered, out_of_focus, moved.";
+    THUMBNAILS = "counterproof_camera_thumbnails_total", Kind::Counter, ["counter"],
+        "Pictures that were made into a thumbnail for the camera's health: at most one a minute, the only ones read without a settlement.";
     OUTBOX = "counterproof_outbox_events", Kind::Gauge, ["state"],
         "Alerts and withdrawals in the outbox: waiting for the bureau, or set aside since it refused them.";
     DELIVERIES = "counterproof_deliveries_total", Kind::Counter, ["outcome"],
@@ -270,4 +276,13 @@ pub fn refresh_camera(counter: &CounterId, ring: &Arc<Ring>, started: BoxTime, n
     counter!(BYTES.name, "counter" => counter.to_string()).absolute(bytes);
     let age = now.since(ring.last_received().unwrap_or(started));
     gauge!(SAMPLE_AGE.name, "counter" => counter.to_string()).set(age.as_secs_f64());
+}
+
+/// Brings how a counter's camera fares up to date.
+pub fn refresh_health(counter: &CounterId, known: Known) {
+    for state in CameraState::ALL {
+        let is = if *state == known.state { 1.0 } else { 0.0 };
+        gauge!(CAMERA_HEALTH.name, "counter" => counter.to_string(), "state" => state.as_str()).set(is);
+    }
+    counter!(THUMBNAILS.name, "counter" => counter.to_string()).absolute(known.thumbnails);
 }

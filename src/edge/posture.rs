@@ -287,6 +287,7 @@ impl Reporter {
             let why = detail.as_deref().unwrap_or_default();
             troubles.push(format!("the box went back into shadow and raises no alerts: {why}"));
         }
+        troubles.extend(c.watch.cameras.troubles());
         troubles.extend(c.watch.places.troubles());
         if outbox.set_aside > 0 {
             troubles.push(format!("{} events were refused by the bureau and set aside", outbox.set_aside));
@@ -303,6 +304,7 @@ impl Reporter {
             retention_s: c.policy.retention_s.clone(),
             verdicts: c.verdicts(),
             counters: c.watch.places.counts(),
+            cameras: c.watch.cameras.states(),
             outbox_waiting: outbox.waiting,
             outbox_set_aside: outbox.set_aside,
             audit: c.audit_head().ok_or("the audit log is empty")?,

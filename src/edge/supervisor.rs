@@ -2,8 +2,9 @@
 //!
 //! Essential are the loops without which a settlement would be acknowledged and
 //! come to nothing: intake, each counter's actor, each worker, the export of
-//! the audit log, the release of held mismatches, delivery, posture, purge. If
-//! one is stuck the watchdog is not fed (`heart`), and systemd starts the
+//! the audit log, the release of held mismatches, delivery, posture, purge, and
+//! the look at the cameras' health, without which a sick camera's word would be
+//! taken. If one is stuck the watchdog is not fed (`heart`), and systemd starts the
 //! program anew; what was acknowledged is in the journal. Cameras are not
 //! essential: an unplugged one restarts itself (`cameras`), not the box.
 
@@ -15,6 +16,7 @@ use crate::clock::{BoxTime, Clock};
 use crate::heart::{Heart, Hearts};
 use crate::protocol::id::CounterId;
 
+use super::health::Cameras;
 use super::places::Places;
 
 /// A loop that waits for the database: three times as long as SQLite itself
@@ -25,6 +27,8 @@ const STORE_WORK: Duration = Duration::from_secs(15);
 const EXCHANGE: Duration = Duration::from_secs(60);
 /// A purge overwrites every page that it frees.
 const PURGE: Duration = Duration::from_secs(120);
+/// A few pictures are decoded at a time.
+const LOOK_AT_CAMERAS: Duration = Duration::from_secs(15);
 /// A listener beats once a second, whatever its handlers do.
 const LISTENER: Duration = Duration::from_secs(10);
 /// An idle worker beats once a second.
@@ -49,8 +53,12 @@ pub struct Watch {
     pub delivery: Heart,
     /// Telling the bureau how the box fares.
     pub posture: Heart,
+    /// Looking at the cameras' health.
+    pub camera_health: Heart,
     /// Where open verifications are.
     pub places: Places,
+    /// How the cameras fare.
+    pub cameras: Cameras,
     clock: Arc<dyn Clock>,
     started: BoxTime,
     purged: AtomicU64,
@@ -69,8 +77,10 @@ impl Watch {
             clocks: hearts.heart("clocks", STORE_WORK),
             delivery: hearts.heart("delivery", EXCHANGE),
             posture: hearts.heart("posture", EXCHANGE),
+            camera_health: hearts.heart("camera_health", LOOK_AT_CAMERAS),
             hearts,
             places: Places::default(),
+            cameras: Cameras::default(),
             clock,
             started,
             purged: AtomicU64::new(started.as_millis()),

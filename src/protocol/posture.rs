@@ -9,11 +9,32 @@ use super::commission::Standing;
 use super::document::DocumentKind;
 use super::id::{AgentId, CounterId, Epoch, HospitalId};
 use super::json::{self, Misread};
+use super::verdict::words;
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 
 /// How many verdicts of each kind, by `verdict` or `verdict(reason)`.
 pub type VerdictCounts = BTreeMap<String, u64>;
+
+words! {
+    /// How a counter's camera fares.
+    CameraState {
+        /// Nothing is wrong with it, as far as was looked.
+        Ok = "ok",
+        /// It sends nothing.
+        Silent = "silent",
+        /// It sends the same bytes again and again.
+        Frozen = "frozen",
+        /// Its picture is black.
+        Black = "black",
+        /// Something is before the lens, or it is blinded: a picture without edges.
+        Covered = "covered",
+        /// No edge in its picture is sharp.
+        OutOfFocus = "out_of_focus",
+        /// It does not look where it looked when it was aimed.
+        Moved = "moved",
+    }
+}
 
 /// `POST /v1/posture`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,6 +64,9 @@ pub struct Posture {
     /// The same by counter; older boxes leave it out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub counters: BTreeMap<CounterId, VerdictCounts>,
+    /// How the counters' cameras fare; older boxes leave it out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cameras: BTreeMap<CounterId, CameraState>,
     /// Events that wait for delivery.
     pub outbox_waiting: u64,
     /// Events that the bureau refused for good.

@@ -71,6 +71,10 @@ words! {
         NeighbourNamedLate = "neighbour_named_late",
         /// The frames of the window could not be decoded.
         UnreadableFrames = "unreadable_frames",
+        /// No edge in the camera's picture is sharp.
+        CameraOutOfFocus = "camera_out_of_focus",
+        /// The camera may have been moved: the last look at it did not show its usual view.
+        CameraInDoubt = "camera_in_doubt",
     }
 }
 
@@ -87,6 +91,14 @@ words! {
         ClockUncertain = "clock_uncertain",
         /// The camera sent nothing in the window.
         CameraSilent = "camera_silent",
+        /// The camera sent the same picture all the time.
+        CameraFrozen = "camera_frozen",
+        /// The camera's picture is black.
+        CameraBlack = "camera_black",
+        /// Something is before the camera's lens, or it is blinded.
+        CameraCovered = "camera_covered",
+        /// The camera does not look where it looked when it was aimed.
+        CameraMoved = "camera_moved",
         /// Too many settlements at once.
         Overload = "overload",
         /// The box was restarted in between.

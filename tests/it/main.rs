@@ -11,6 +11,7 @@ mod corpus;
 mod evidence;
 mod exempt;
 mod faults;
+mod health;
 mod logs;
 mod metrics;
 mod opencv;

@@ -1,6 +1,7 @@
 //! Promises that types carry: what must not compile, or must not be
 //! implemented. (Others stand beside their types as `compile_fail` examples.)
 
+use counterproof::camera::health::Thumbnail;
 use counterproof::crypto::seal::{RootKey, SealKey};
 use counterproof::crypto::sign::SigningKey;
 use counterproof::crypto::transform::{Transform, TransformKey};
@@ -18,6 +19,7 @@ use std::fmt::{Debug, Display};
 // Pixels, probes, references and keys can be neither written nor copied nor printed.
 assert_not_impl_any!(Frame: serde::Serialize, Clone, Debug, Display);
 assert_not_impl_any!(Sample: serde::Serialize, Clone, Debug, Display);
+assert_not_impl_any!(Thumbnail: serde::Serialize, Clone, Debug, Display);
 assert_not_impl_any!(Crop: serde::Serialize, Clone, Debug, Display);
 assert_not_impl_any!(Probe: serde::Serialize, Clone, Debug, Display);
 assert_not_impl_any!(ProtectedProbe: serde::Serialize, Clone, Debug, Display);

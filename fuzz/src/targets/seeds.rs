@@ -11,7 +11,7 @@ use counterproof::protocol::countersign::{Countersigned, PostureAnswer};
 use counterproof::protocol::figures::Figures;
 use counterproof::protocol::id::Epoch;
 use counterproof::protocol::policy::PolicyDocument;
-use counterproof::protocol::posture::{AuditHead, Posture};
+use counterproof::protocol::posture::{AuditHead, CameraState, Posture};
 use counterproof::protocol::reference::{ReferenceSet, Template};
 use counterproof::protocol::transform::TransformGrant;
 use counterproof::protocol::verdict::Outcome;
@@ -112,6 +112,7 @@ pub fn answers() -> Vec<Vec<u8>> {
         retention_s: [("frames_seconds".into(), 20)].into(),
         verdicts: [("match".into(), 7)].into(),
         counters: Default::default(),
+        cameras: [("w01".parse().unwrap(), CameraState::Covered)].into(),
         outbox_waiting: 1,
         outbox_set_aside: 0,
         audit: head,

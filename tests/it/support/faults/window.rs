@@ -88,7 +88,9 @@ pub async fn sick_cameras(dir: &Path, place: &Place, _: Extent) -> io::Result<Ou
         let (verdict, reason) = told.get(id).cloned().unwrap_or_default();
         let right = match *counter {
             "silent" | "vanishing" => reason == "camera_silent",
-            "frozen" | "black" => verdict == "inconclusive" || verdict == "not_assessed",
+            "frozen" => reason == "camera_frozen",
+            // One black picture: frozen too, until somebody has looked at it.
+            "black" => reason == "camera_black" || reason == "camera_frozen",
             _ => true,
         };
         must(right, || format!("the {counter} camera gave {verdict}({reason})"))?;
