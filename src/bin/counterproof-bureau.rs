@@ -119,6 +119,16 @@ enum Command {
         #[command(subcommand)]
         command: Exempt,
     },
+    /// Erase every reference; it needs no key. The removal of the package does it.
+    ///
+    /// Stop the bureau first. Alerts, audit heads and the record of acts stay.
+    EraseReferences {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        #[command(flatten)]
+        by: By,
+    },
     /// Show who did what here, newest first.
     Acts {
         /// The bureau's configuration.
@@ -400,6 +410,10 @@ async fn run(command: Command) -> Result<ExitCode, BureauError> {
         }
         Command::Commission { command } => on_commissions(command).await?,
         Command::Exempt { command } => on_exemptions(command).await?,
+        Command::EraseReferences { config, by } => {
+            let config = Config::read(&config)?;
+            println!("{}", acts::erase_references(&config.store.path, &by.person()?).await?);
+        }
         Command::Acts { config, json, limit, cardholder } => {
             let store = open_store(&Config::read(&config)?).await?;
             let acts = store.acts(limit).await?;

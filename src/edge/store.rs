@@ -442,3 +442,27 @@ fn verdict(settlement: Option<&SettlementId>, id: VerificationId, outcome: Outco
     }
     data
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::journal::tests::store;
+
+    #[test]
+    fn a_database_of_a_newer_version_is_refused_and_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(store(dir.path()));
+        let path = dir.path().join("agent.db");
+        let newer = SCHEMA.len() as i64 + 1;
+        let connection = Connection::open(&path).unwrap();
+        connection.pragma_update(None, "user_version", newer).unwrap();
+        connection.close().unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let signer = SigningKey::from_pkcs8(&std::fs::read(dir.path().join("key.der")).unwrap()).unwrap();
+        let root = RootKey::new([7; 32]);
+        let refused = Store::open(dir.path(), root, signer, WallTime::from_millis(1)).err().unwrap();
+        assert!(matches!(refused, StoreError::Newer { found, .. } if found == newer), "{refused}");
+        assert!(refused.to_string().contains("install the newer version again"), "{refused}");
+        assert!(before == std::fs::read(&path).unwrap());
+    }
+}

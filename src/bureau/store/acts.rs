@@ -1,5 +1,7 @@
 //! Who did what at the bureau.
 
+use sqlx::sqlite::SqlitePool;
+
 use super::{Store, StoreError};
 use crate::clock::WallTime;
 
@@ -26,15 +28,7 @@ impl Store {
     /// # Errors
     /// If the database fails: then it must not be done.
     pub async fn act(&self, act: &Act) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO acts (at, by_whom, what, about, detail) VALUES ($1, $2, $3, $4, $5)")
-            .bind(act.at.as_millis())
-            .bind(&act.by)
-            .bind(&act.what)
-            .bind(&act.about)
-            .bind(&act.detail)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+        write(&self.pool, act).await
     }
 
     /// The latest acts, newest first.
@@ -51,6 +45,18 @@ impl Store {
             |(at, by, what, about, detail)| Act { at: WallTime::from_millis(at), by, what, about, detail };
         Ok(rows.into_iter().map(act).collect())
     }
+}
+
+pub(super) async fn write(pool: &SqlitePool, act: &Act) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO acts (at, by_whom, what, about, detail) VALUES ($1, $2, $3, $4, $5)")
+        .bind(act.at.as_millis())
+        .bind(&act.by)
+        .bind(&act.what)
+        .bind(&act.about)
+        .bind(&act.detail)
+        .execute(pool)
+        .await?;
+    Ok(())
 }
 
 #[cfg(test)]

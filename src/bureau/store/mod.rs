@@ -18,6 +18,7 @@ mod agents;
 mod chain;
 mod commissions;
 mod documents;
+mod erase;
 mod events;
 mod evidence;
 mod exemptions;
@@ -48,6 +49,7 @@ pub use acts::Act;
 pub use agents::{Agent, AgentChange, AgentSummary, NewAgent, TransformIssue};
 pub use chain::ChainState;
 pub use documents::Kept;
+pub use erase::erase_references;
 pub use events::{Insertion, StoredAlert};
 pub use evidence::{Evidence, StoredEvent};
 pub use exemptions::Exemption;
@@ -84,7 +86,19 @@ pub enum StoreError {
         /// What the system said.
         source: io::Error,
     },
-    /// The file is no store of this program, or a newer one's.
+    /// Written by a newer version.
+    #[error(
+        "{path}: the store has schema step {found}, this version knows {known}: install the newer version again"
+    )]
+    Newer {
+        /// Which file.
+        path: PathBuf,
+        /// The first step found that is not known.
+        found: i64,
+        /// Newest step known.
+        known: i64,
+    },
+    /// The file is no store of this program.
     #[error("{path}: the schema cannot be brought up to date: {source}")]
     Schema {
         /// Which file.
@@ -141,12 +155,7 @@ impl Store {
         let key = root.derive("bureau store v1").map_err(library)?;
         let transforms = root.mac_key("bureau transforms v1").map_err(library)?;
         let marks = root.mac_key("bureau marks of cardholders v1").map_err(library)?;
-        make_private(path).map_err(|source| StoreError::File { path: path.into(), source })?;
-        let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options(path)).await?;
-        migrator(STEPS)
-            .run(&pool)
-            .await
-            .map_err(|source| StoreError::Schema { path: path.into(), source })?;
+        let pool = open_pool(path).await?;
         let store = Self { pool, key, transforms, marks };
         store.check_key(path).await?;
         Ok(store)
@@ -180,15 +189,7 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn empty_log(&self) -> Result<(), StoreError> {
-        let (busy, ..): (i64, i64, i64) =
-            sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&self.pool).await?;
-        if busy == 0 {
-            return Ok(());
-        }
-        // Somebody reads: an answer, not an error, and deleted rows stay for now.
-        Err(StoreError::Database(sqlx::Error::Protocol(
-            "the write-ahead log could not be emptied: somebody still reads it".into(),
-        )))
+        empty_log(&self.pool).await
     }
 
     /// Finishes what runs and closes the file.
@@ -199,6 +200,33 @@ impl Store {
     fn seal(&self, label: &str, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
         self.key.seal(label, plain).map_err(|source| StoreError::Seal { label: label.into(), source })
     }
+}
+
+/// Opens the file, or makes it, and brings its schema up to date: what needs no key.
+async fn open_pool(path: &Path) -> Result<SqlitePool, StoreError> {
+    make_private(path).map_err(|source| StoreError::File { path: path.into(), source })?;
+    let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options(path)).await?;
+    let known = STEPS.last().map_or(0, |(step, ..)| *step);
+    migrator(STEPS).run(&pool).await.map_err(|source| match source {
+        MigrateError::VersionMissing(found) if found > known => {
+            StoreError::Newer { path: path.into(), found, known }
+        }
+        source => StoreError::Schema { path: path.into(), source },
+    })?;
+    Ok(pool)
+}
+
+/// Empties the write-ahead log, in which deleted rows may still stand.
+async fn empty_log(pool: &SqlitePool) -> Result<(), StoreError> {
+    let (busy, ..): (i64, i64, i64) =
+        sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(pool).await?;
+    if busy == 0 {
+        return Ok(());
+    }
+    // Somebody reads: an answer, not an error, and deleted rows stay for now.
+    Err(StoreError::Database(sqlx::Error::Protocol(
+        "the write-ahead log could not be emptied: somebody still reads it".into(),
+    )))
 }
 
 fn migrator(steps: &[(i64, &'static str, &'static str)]) -> Migrator {
@@ -254,6 +282,21 @@ pub(super) mod tests {
         assert!(matches!(wrong, StoreError::WrongKey { .. }), "{wrong}");
         assert!(wrong.to_string().contains("the root key this store was made with"), "{wrong}");
         store(dir.path()).await;
+    }
+
+    #[tokio::test]
+    async fn a_store_of_a_newer_version_is_refused_and_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("b.db");
+        let pool = open_pool(&path).await.unwrap();
+        let newer = [STEPS, &[(1000, "later", "CREATE TABLE later (of TEXT)")]].concat();
+        migrator(&newer).run(&pool).await.unwrap();
+        pool.close().await;
+        let before = std::fs::read(&path).unwrap();
+        let refused = Store::open(&path, &RootKey::new([7; 32])).await.err().unwrap();
+        assert!(matches!(refused, StoreError::Newer { found: 1000, .. }), "{refused}");
+        assert!(refused.to_string().contains("install the newer version again"), "{refused}");
+        assert!(before == std::fs::read(&path).unwrap());
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! Deletion by cut-off, and the evidence of it.
 
+use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
 
 use super::{Store, StoreError};
@@ -104,6 +105,38 @@ async fn mark(tx: &mut Transaction<'_, Sqlite>, kind: Kind) -> Result<Option<Wal
     Ok(at.map(WallTime::from_millis))
 }
 
+pub(super) async fn run(
+    pool: &SqlitePool,
+    kind: Kind,
+    cutoff: WallTime,
+    now: WallTime,
+) -> Result<Purged<WallTime>, StoreError> {
+    let statements: &[&'static str] = match kind {
+        Kind::References => &REFERENCES,
+        Kind::Exemptions => &EXEMPTIONS,
+        Kind::OpenAlerts => &OPEN_ALERTS,
+        Kind::AuditHeads => &AUDIT_HEADS,
+        Kind::Documents => &DOCUMENTS,
+        Kind::Acts => &ACTS,
+    };
+    let mut tx = pool.begin().await?;
+    let run = begin(&mut tx, kind, cutoff, now).await?;
+    let before = mark(&mut tx, kind).await?;
+    let mut deleted = 0;
+    for sql in statements {
+        deleted += sqlx::query(*sql).bind(cutoff.as_millis()).execute(&mut *tx).await?.rows_affected();
+    }
+    let oldest_left = mark(&mut tx, kind).await?;
+    sqlx::query("UPDATE purges SET deleted = $1, oldest_left = $2 WHERE run = $3")
+        .bind(i64::try_from(deleted).unwrap_or(i64::MAX))
+        .bind(oldest_left.map(WallTime::as_millis))
+        .bind(run)
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(Purged { deleted, oldest_deleted: before.filter(|_| deleted > 0), oldest_left })
+}
+
 impl Store {
     /// Deletes what is older than `cutoff`, and writes down how much that was.
     ///
@@ -115,30 +148,7 @@ impl Store {
         cutoff: WallTime,
         now: WallTime,
     ) -> Result<Purged<WallTime>, StoreError> {
-        let statements: &[&'static str] = match kind {
-            Kind::References => &REFERENCES,
-            Kind::Exemptions => &EXEMPTIONS,
-            Kind::OpenAlerts => &OPEN_ALERTS,
-            Kind::AuditHeads => &AUDIT_HEADS,
-            Kind::Documents => &DOCUMENTS,
-            Kind::Acts => &ACTS,
-        };
-        let mut tx = self.pool.begin().await?;
-        let run = begin(&mut tx, kind, cutoff, now).await?;
-        let before = mark(&mut tx, kind).await?;
-        let mut deleted = 0;
-        for sql in statements {
-            deleted += sqlx::query(*sql).bind(cutoff.as_millis()).execute(&mut *tx).await?.rows_affected();
-        }
-        let oldest_left = mark(&mut tx, kind).await?;
-        sqlx::query("UPDATE purges SET deleted = $1, oldest_left = $2 WHERE run = $3")
-            .bind(i64::try_from(deleted).unwrap_or(i64::MAX))
-            .bind(oldest_left.map(WallTime::as_millis))
-            .bind(run)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(Purged { deleted, oldest_deleted: before.filter(|_| deleted > 0), oldest_left })
+        run(&self.pool, kind, cutoff, now).await
     }
 
     /// The latest reports, newest first.
