@@ -28,6 +28,7 @@ pub mod sessions;
 pub mod stream;
 pub mod svg;
 pub mod tally;
+pub mod trial;
 pub mod verification;
 
 use std::path::{Path, PathBuf};

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use counterproof::bench::calibrate::{self, CalibrateArgs};
+use counterproof::bench::trial::{self, TryArgs};
 use counterproof::bench::{self, BenchArgs, EvaluateArgs};
 use counterproof::crypto::keys::{make_keys, replace_root_key};
 use counterproof::crypto::sign::PublicKey;
@@ -51,6 +52,8 @@ enum Command {
         #[command(subcommand)]
         command: Policy,
     },
+    /// Try out what is installed: photographs go the whole way on loopback, to a first verdict.
+    Try(TryArgs),
     /// Measure accuracy on data sets.
     Evaluate(EvaluateArgs),
     /// Make a calibration: what a comparison score is worth, and where the boundaries lie.
@@ -189,6 +192,7 @@ fn main() -> ExitCode {
         Command::Run { config, ready_file } => agent::run(&config, ready_file).map_err(|e| e.to_string()),
         Command::Check { config, json } => run_check(&config, json),
         Command::Policy { command } => return run_policy(&command),
+        Command::Try(args) => trial::run(&args),
         Command::Evaluate(args) => bench::run(&args).map_err(|e| e.to_string()),
         Command::Calibrate(args) => calibrate::run(&args).map_err(|e| e.to_string()),
         Command::Bench(args) => bench::time(&args).map_err(|e| e.to_string()),

@@ -54,6 +54,51 @@ pub struct Wishes {
     pub commissioned: bool,
     /// The counters and their cameras.
     pub counters: Vec<(String, Camera)>,
+    /// Who is enrolled, and who stands at `w01`.
+    pub people: People,
+}
+
+/// Whose photographs are used.
+#[derive(Debug, Clone)]
+pub enum People {
+    /// The manifest's sample portraits: `PA` and `PB`, of whom `PB` stands there.
+    Samples,
+    /// Those that somebody gives: one for each cardholder, and another of whoever stands there.
+    Given {
+        /// By cardholder.
+        enrolled: BTreeMap<String, PathBuf>,
+        /// At `w01`.
+        there: PathBuf,
+    },
+}
+
+impl People {
+    /// One photograph for each cardholder.
+    fn enrolled(&self, manifest: &Manifest) -> io::Result<BTreeMap<String, Vec<u8>>> {
+        let sample = |name: &str, id| Ok((name.to_owned(), manifest.sample(id).map_err(io::Error::other)?));
+        match self {
+            Self::Samples => [("PA", "portrait-a"), ("PB", "portrait-b1")]
+                .map(|(n, id)| sample(n, id))
+                .into_iter()
+                .collect(),
+            Self::Given { enrolled, .. } => {
+                enrolled.iter().map(|(name, path)| Ok((name.clone(), read(path)?))).collect()
+            }
+        }
+    }
+
+    /// Who stands at `w01`.
+    fn there(&self, manifest: &Manifest) -> io::Result<Vec<u8>> {
+        match self {
+            // Not portrait-b2: even as photographs, it and portrait A score 0.28, which is a doubt.
+            Self::Samples => manifest.sample("portrait-b3").map_err(io::Error::other),
+            Self::Given { there, .. } => read(there),
+        }
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    fs::read(path).map_err(|e| io::Error::other(format!("{}: {e}", path.display())))
 }
 
 /// A counter's camera.
@@ -82,6 +127,7 @@ impl Default for Wishes {
             replace: Vec::new(),
             commissioned: true,
             counters: usual_counters(),
+            people: People::Samples,
         }
     }
 }
@@ -192,6 +238,11 @@ pub struct Hospital {
     client: reqwest::Client,
 }
 
+/// For HTTP on loopback. It trusts no authority: a machine need not have any.
+fn client() -> io::Result<reqwest::Client> {
+    reqwest::Client::builder().no_proxy().tls_certs_only([]).build().map_err(io::Error::other)
+}
+
 fn made(what: &str, output: io::Result<std::process::Output>) -> io::Result<String> {
     let output = output?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -218,13 +269,12 @@ impl Hospital {
         pki.issue("bureau", true)?;
         pki.issue("box-1", false)?;
         let manifest = Manifest::read(models).map_err(io::Error::other)?;
-        for (person, sample) in [("PA", "portrait-a"), ("PB", "portrait-b1")] {
-            let photo = manifest.sample(sample).map_err(io::Error::other)?;
+        for (person, photo) in wishes.people.enrolled(&manifest)? {
             fs::write(dir.join(format!("portraits/{person}.jpg")), photo)?;
         }
         // A caller that opens many hospitals draws once, and copies.
         if !dir.join("cameras").exists() {
-            draw_cameras(dir, &manifest)?;
+            draw_cameras(dir, &manifest, &wishes.people.there(&manifest)?)?;
         }
         let keys = made(
             "counterproof keys",
@@ -252,7 +302,7 @@ impl Hospital {
             bureau_metrics: String::new(),
             token,
             waits_until_armed: wishes.commissioned,
-            client: reqwest::Client::builder().no_proxy().build().map_err(io::Error::other)?,
+            client: client()?,
         };
         let bureau = hospital.start_bureau("127.0.0.1:0")?;
         hospital.bureau_command(&[
@@ -553,14 +603,14 @@ impl Hospital {
     }
 }
 
-/// `w01`: the person of the portraits B stands there; `w02`: nobody.
-fn draw_cameras(dir: &Path, manifest: &Manifest) -> io::Result<()> {
+/// `w01`: the person of a photograph stands there; `w02`: nobody.
+fn draw_cameras(dir: &Path, manifest: &Manifest, there: &[u8]) -> io::Result<()> {
     let mut vision = Vision::load(manifest, &Wanted::default()).map_err(io::Error::other)?;
-    // Not portrait-b2: even as photographs, it and portrait A score 0.28, which is a doubt.
-    let photo = manifest.sample("portrait-b3").map_err(io::Error::other)?;
-    let photo = decode::still(&photo).map_err(io::Error::other)?;
+    let photo = decode::still(there).map_err(io::Error::other)?;
     let faces = vision.find_in_still(&photo).map_err(io::Error::other)?;
-    let face = faces.first().ok_or_else(|| io::Error::other("no face in portrait-b3"))?;
+    let face = faces
+        .first()
+        .ok_or_else(|| io::Error::other("no face in the photograph of who stands at the window"))?;
     let person = Scene::person(&photo, face).map_err(io::Error::other)?;
     for (counter, scene) in [("w01", person), ("w02", Scene::empty())] {
         let folder = dir.join("cameras").join(counter);

@@ -32,8 +32,12 @@ manifest = "{}"
     )
 }
 
+/// Beside the models where the package is installed, in `config` in a checkout.
 pub(super) fn shipped_calibration(models: &Path) -> PathBuf {
-    models.parent().unwrap_or(models).join("../config/calibrations/sface-2021dec.toml")
+    const FILE: &str = "calibrations/sface-2021dec.toml";
+    let beside = models.parent().unwrap_or(models).join("..");
+    let installed = beside.join(FILE);
+    if installed.exists() { installed } else { beside.join("config").join(FILE) }
 }
 
 pub(super) fn agent_toml(models: &Path, bureau_port: &str, bureau_key: &str, wishes: &Wishes) -> String {
