@@ -1,5 +1,5 @@
 # Daily work, by name. `make demo` and `make test` do all the set-up.
-.PHONY: demo test test-devices packages-devices canary canary-proof leaky faults fuzz setup packages models build fmt lint clean
+.PHONY: demo test test-devices packages-devices canary canary-proof leaky faults fuzz deb deb-reproducible test-package setup packages models build fmt lint clean
 
 CARGO ?= cargo
 # The inference library must not report on the machine (src/vision/telemetry.rs).
@@ -7,6 +7,8 @@ export ORT_DISABLE_TELEMETRY = 1
 KEEP ?=
 CUTS ?= 200
 SECONDS ?= 600
+ARCH ?=
+VERSION ?=
 
 demo: setup build  ## six settlements through the real programs, checked
 	@target/release/examples/demo $(if $(KEEP),--keep)
@@ -15,8 +17,9 @@ test: packages-devices models build  ## every test
 	$(CARGO) test --release --all-targets
 	$(CARGO) test --release --doc
 
-test-devices: packages-devices models build  ## USB cameras: a real kernel's, in an emulated machine
+test-devices: packages-devices models build  ## cameras: a real RTSP server, a real kernel's V4L2 in an emulated machine
 	@scripts/packages guest
+	$(CARGO) test --release --test it -- rtsp::
 	@tests/devices/run
 
 # With LEAK=1 the agent has leaks built in, and the canary must fail.
@@ -39,6 +42,17 @@ faults: setup build  ## break everything that can break, and count what was lost
 fuzz:  ## everything that is read, under libFuzzer, so many SECONDS for each target
 	@scripts/packages fuzz
 	@KEEP=$(KEEP) fuzz/run $(SECONDS)
+
+deb:  ## target/debian/*.deb with its bill of materials; ARCH=arm64 crosses
+	@scripts/packages package $(ARCH)
+	@package/build $(if $(ARCH),--arch $(ARCH)) $(if $(VERSION),--version $(VERSION))
+
+deb-reproducible:  ## built anew in another folder, the package has the same bytes
+	@scripts/packages package $(ARCH)
+	@package/reproducible $(if $(ARCH),--arch $(ARCH))
+
+test-package: deb  ## install, try, upgrade, downgrade, remove, purge in a fresh Debian 12; as root
+	@tests/package/run
 
 setup: packages models
 
