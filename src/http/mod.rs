@@ -1,6 +1,9 @@
 //! What both programs' servers share: errors as RFC 9457 problems, request
-//! ids, TLS connections that know who called, and the page of metrics.
+//! ids, TLS connections that know who called, the page of metrics, and what
+//! pages on loopback have in common.
 
+pub mod language;
+pub mod loopback;
 pub mod metrics;
 pub mod problem;
 pub mod request;

@@ -3,7 +3,7 @@
 //! A page takes its words from here alone. A message that one language lacks
 //! does not compile; a test finds empty ones.
 
-use super::language::Language;
+use crate::http::language::Language;
 
 macro_rules! messages {
     ($($name:ident: $chinese:literal, $english:literal;)*) => {

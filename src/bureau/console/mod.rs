@@ -9,7 +9,6 @@
 //! It has no sign-in and takes no decision: whoever has an account on the
 //! machine can read it.
 
-mod language;
 mod messages;
 mod page;
 
@@ -18,8 +17,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
-use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -30,6 +28,8 @@ use super::retention::Retention;
 use super::store::{AuditFinding, ChainState, Store, StoreError, StoredAlert};
 use crate::clock::{Clock, WallTime};
 use crate::crypto::Sha256;
+use crate::http::language;
+use crate::http::loopback;
 use crate::http::problem::Problem;
 use crate::http::request::{self, Routes};
 use crate::protocol::alert::Event;
@@ -78,31 +78,14 @@ pub fn router(console: Arc<Console>) -> Router {
 
 /// Refuses other names than loopback's, and adds the headers of every answer.
 async fn guard(request: Request, next: Next) -> Response {
-    let named = request.headers().get(header::HOST).and_then(|h| h.to_str().ok());
-    let host = named.and_then(|h| h.parse::<Authority>().ok()).or_else(|| request.uri().authority().cloned());
-    let mut response = match host {
-        Some(host) if is_loopback(host.host()) => next.run(request).await,
-        _ => {
-            let detail = "the console answers to localhost, 127.0.0.1 and [::1] alone";
-            Problem::new(StatusCode::MISDIRECTED_REQUEST, detail).into_response()
-        }
+    let mut response = if loopback::is_named(&request) {
+        next.run(request).await
+    } else {
+        let detail = "the console answers to localhost, 127.0.0.1 and [::1] alone";
+        Problem::new(StatusCode::MISDIRECTED_REQUEST, detail).into_response()
     };
-    for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::CACHE_CONTROL, "no-store"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-        (HeaderName::from_static("permissions-policy"), "camera=(), microphone=(), geolocation=()"),
-    ] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
+    loopback::harden(&mut response, POLICY);
     response
-}
-
-fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn failed(error: StoreError) -> Response {
@@ -284,16 +267,6 @@ async fn agents_json(State(console): State<Arc<Console>>) -> Result<Response, Re
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_loopback_names_are_answered() {
-        for good in ["localhost", "127.0.0.1", "127.8.8.8", "[::1]"] {
-            assert!(is_loopback(good), "{good}");
-        }
-        for bad in ["bureau.example", "10.0.0.1", "localhost.example", "", "[::2]"] {
-            assert!(!is_loopback(bad), "{bad}");
-        }
-    }
 
     #[test]
     fn the_style_is_one_file_and_asks_for_nothing_else() {

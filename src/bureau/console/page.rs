@@ -5,11 +5,11 @@ use jiff::Timestamp;
 use jiff::tz::Offset;
 
 use super::BoxView;
-use super::language::Language;
 use super::messages::Messages;
 use crate::bureau::retention::Retention;
 use crate::bureau::store::{AuditFinding, ChainState, StoredAlert};
 use crate::clock::WallTime;
+use crate::http::language::Language;
 use crate::protocol::alert::{Content, Event, Mismatch};
 use crate::protocol::commission::{Mode, ShadowReason};
 use crate::protocol::countersign::HeadFinding;
@@ -98,10 +98,7 @@ impl Page {
         Self {
             m,
             lang: language.tag(),
-            other: match language {
-                Language::Chinese => Language::English.tag(),
-                Language::English => Language::Chinese.tag(),
-            },
+            other: language.other().tag(),
             alerts: alerts.iter().map(|a| alert_row(m, a)).collect(),
             boxes: boxes.iter().map(|b| box_row(m, b, about.now)).collect(),
             older: alerts.last().filter(|_| full).map(|a| a.arrival),

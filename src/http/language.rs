@@ -1,9 +1,9 @@
 //! Which language a page is in: `?lang=` if it is given, else what the
 //! browser prefers, else Chinese.
 
-/// A language that the console speaks.
+/// A language that pages speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Language {
+pub enum Language {
     /// 中文
     Chinese,
     /// English
@@ -12,10 +12,18 @@ pub(super) enum Language {
 
 impl Language {
     /// Its tag in HTML and HTTP.
-    pub(super) const fn tag(self) -> &'static str {
+    pub const fn tag(self) -> &'static str {
         match self {
             Self::Chinese => "zh-CN",
             Self::English => "en",
+        }
+    }
+
+    /// The other one.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Chinese => Self::English,
+            Self::English => Self::Chinese,
         }
     }
 
@@ -29,7 +37,7 @@ impl Language {
 }
 
 /// Chooses by the query, then by `Accept-Language`.
-pub(super) fn choose(asked: Option<&str>, accepted: Option<&str>) -> Language {
+pub fn choose(asked: Option<&str>, accepted: Option<&str>) -> Language {
     if let Some(language) = asked.and_then(Language::of) {
         return language;
     }
