@@ -94,9 +94,15 @@ pub trait Validate {
 /// # Errors
 /// [`SettingsError`] with every complaint.
 pub fn read<T: DeserializeOwned + Validate>(path: &Path) -> Result<T, SettingsError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| SettingsError::Io { path: path.to_owned(), source })?;
-    parse(path, &text)
+    parse(path, &text(path)?)
+}
+
+/// The text of a configuration file.
+///
+/// # Errors
+/// [`SettingsError::Io`].
+pub fn text(path: &Path) -> Result<String, SettingsError> {
+    std::fs::read_to_string(path).map_err(|source| SettingsError::Io { path: path.to_owned(), source })
 }
 
 /// Checks the text of a configuration file.
@@ -109,17 +115,12 @@ pub fn parse<T: DeserializeOwned + Validate>(path: &Path, text: &str) -> Result<
     if problems.is_empty() {
         return Ok(value);
     }
-    Err(refuse_text(path, text, problems))
+    Err(refuse(path, text, problems))
 }
 
 /// Complaints that follow from a whole file that was read before, with the
-/// lines they are about.
-pub fn refuse(path: &Path, problems: Vec<Problem>) -> SettingsError {
-    // Without the text the lines are not known; the complaints stand all the same.
-    refuse_text(path, &std::fs::read_to_string(path).unwrap_or_default(), problems)
-}
-
-fn refuse_text(path: &Path, text: &str, problems: Vec<Problem>) -> SettingsError {
+/// lines they are about in its text.
+pub fn refuse(path: &Path, text: &str, problems: Vec<Problem>) -> SettingsError {
     let document = toml_edit::Document::parse(text).ok();
     let complaint = |problem: Problem| {
         let span = document.as_ref().and_then(|d| span_of(d.as_item(), &problem.key));

@@ -375,23 +375,31 @@ impl Config {
     /// # Errors
     /// Every complaint: form, values, and what the policy lacks.
     pub fn read(path: &Path, today: jiff::civil::Date) -> Result<Effective, SettingsError> {
-        let config = Self::read_form(path)?;
+        Self::parse(path, &settings::text(path)?, today)
+    }
+
+    /// The same of a text that does not stand in its file yet.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn parse(path: &Path, text: &str, today: jiff::civil::Date) -> Result<Effective, SettingsError> {
+        let config = Self::parse_form(path, text)?;
         let (policy, mut warnings) = config
             .privacy
             .policy(&config.capture_regions(), today)
-            .map_err(|problems| settings::refuse(path, problems))?;
+            .map_err(|problems| settings::refuse(path, text, problems))?;
         let short = config.ring_problems(&policy);
         if !short.is_empty() {
-            return Err(settings::refuse(path, short));
+            return Err(settings::refuse(path, text, short));
         }
         let least = config.his.delay_ms.saturating_add(2 * config.his.clock_error_ms);
         if config.decision.hold_ms < least {
             warnings.push(format!(
-                "decision.hold_ms is {}; below {least} (delay_ms + 2 x clock_error_ms) a neighbour that the HIS names late can come after an alert was signed",
+                "decision.hold_ms is {}; below {least} (delay_ms + 2 x clock_error_ms) a neighbour that the HIS names late can come after an alert was signed: raise it to {least} or more",
                 config.decision.hold_ms
             ));
         }
-        let digest = Sha256::of(&std::fs::read(path).unwrap_or_default());
+        let digest = Sha256::of(text.as_bytes());
         Ok(Effective { config, policy, digest, warnings })
     }
 
@@ -401,13 +409,38 @@ impl Config {
     /// # Errors
     /// Every complaint but those about the notice's digest and date.
     pub fn read_draft(path: &Path, today: jiff::civil::Date) -> Result<Policy, SettingsError> {
-        let config = Self::read_form(path)?;
-        let draft = config.privacy.draft(&config.capture_regions(), today);
-        draft.map_err(|problems| settings::refuse(path, problems))
+        Self::read_before_notice(path, today).map(|(_, policy)| policy)
     }
 
-    fn read_form(path: &Path) -> Result<Self, SettingsError> {
-        let mut config: Self = settings::read(path)?;
+    /// A configuration whose notice need not be posted yet, with the policy as
+    /// it would be then: for what a technician does before that.
+    ///
+    /// # Errors
+    /// Every complaint but those about the notice's digest and date.
+    pub fn read_before_notice(
+        path: &Path,
+        today: jiff::civil::Date,
+    ) -> Result<(Self, Policy), SettingsError> {
+        Self::parse_before_notice(path, &settings::text(path)?, today)
+    }
+
+    /// The same of a text that does not stand in its file yet.
+    ///
+    /// # Errors
+    /// As [`Config::read_before_notice`].
+    pub fn parse_before_notice(
+        path: &Path,
+        text: &str,
+        today: jiff::civil::Date,
+    ) -> Result<(Self, Policy), SettingsError> {
+        let config = Self::parse_form(path, text)?;
+        let draft = config.privacy.draft(&config.capture_regions(), today);
+        let policy = draft.map_err(|problems| settings::refuse(path, text, problems))?;
+        Ok((config, policy))
+    }
+
+    fn parse_form(path: &Path, text: &str) -> Result<Self, SettingsError> {
+        let mut config: Self = settings::parse(path, text)?;
         config.make_absolute(path.parent().unwrap_or(Path::new(".")));
         Ok(config)
     }
