@@ -220,7 +220,7 @@ fn run_check(config: &std::path::Path, json: bool) -> Result<(), String> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
     let report = runtime.block_on(check::check(config));
     if json {
-        println!("{}", serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?);
+        println!("{:#}", report.json());
     } else {
         print!("{}", report.table());
     }

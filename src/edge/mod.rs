@@ -7,6 +7,7 @@
 //! all; [`supervisor`] sees that it gets on, [`metrics`] counts.
 
 pub mod agent;
+
 pub mod alerts;
 pub mod cameras;
 pub mod check;
@@ -19,11 +20,14 @@ pub mod delivery;
 pub mod eyes;
 pub mod gauges;
 pub mod health;
+mod glimpse;
+
 pub mod inspect;
 pub mod intake;
 pub mod journal;
 #[cfg(feature = "leak")]
 mod leak;
+mod light;
 mod marks;
 pub mod metrics;
 pub mod opened;

@@ -5,6 +5,7 @@ mod agent;
 mod architecture;
 mod bureau;
 mod canary;
+mod check;
 mod commission;
 mod confined;
 mod corpus;
