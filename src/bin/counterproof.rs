@@ -1,7 +1,9 @@
 //! The agent on the box: arguments only.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use counterproof::bench::calibrate::{self, CalibrateArgs};
@@ -10,8 +12,9 @@ use counterproof::bench::{self, BenchArgs, EvaluateArgs};
 use counterproof::crypto::keys::{make_keys, replace_root_key};
 use counterproof::crypto::sign::PublicKey;
 use counterproof::crypto::tls::install_provider;
-use counterproof::edge::{agent, check, inspect, policy, watched};
+use counterproof::edge::{agent, aim, check, inspect, policy, watched};
 use counterproof::protocol::bundle::{self, check::Pinned};
+use counterproof::protocol::id::CounterId;
 use counterproof::vision::telemetry;
 
 /// Overwrites every buffer that Rust code frees, libraries' too.
@@ -46,6 +49,26 @@ enum Command {
         /// For machines.
         #[arg(long)]
         json: bool,
+    },
+    /// A page on this machine that helps to aim one camera, for at most ten minutes.
+    ///
+    /// Shows outlines and numbers; who aimed what is entered in the audit log.
+    Aim {
+        /// The configuration; its notice need not be posted yet.
+        #[arg(long, default_value = "/etc/counterproof/counterproof.toml")]
+        config: PathBuf,
+        /// Which counter.
+        #[arg(long, value_name = "ID")]
+        counter: CounterId,
+        /// Show the camera's picture too, in coarse blocks and without faces, for 60 seconds.
+        #[arg(long)]
+        picture: bool,
+        /// Where the page is; a loopback address.
+        #[arg(long, default_value = "127.0.0.1:8705")]
+        listen: SocketAddr,
+        /// Minutes until it ends, at most 10.
+        #[arg(long, default_value_t = 10.0, hide = true, value_parser = minutes)]
+        minutes: f32,
     },
     /// The privacy policy: show it, print its notice, compare it with the bureau's.
     Policy {
@@ -191,6 +214,10 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run { config, ready_file } => agent::run(&config, ready_file).map_err(|e| e.to_string()),
         Command::Check { config, json } => run_check(&config, json),
+        Command::Aim { config, counter, picture, listen, minutes } => {
+            let time = Duration::from_secs_f32(minutes * 60.0);
+            aim::run(&aim::Asked { config, counter, picture, listen, time }).map_err(|e| e.to_string())
+        }
         Command::Policy { command } => return run_policy(&command),
         Command::Try(args) => trial::run(&args),
         Command::Evaluate(args) => bench::run(&args).map_err(|e| e.to_string()),
@@ -213,6 +240,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn minutes(text: &str) -> Result<f32, String> {
+    let found = text.parse::<f32>().map_err(|e| e.to_string())?;
+    if (0.01..=10.0).contains(&found) { Ok(found) } else { Err("allowed: 0.01 to 10".into()) }
 }
 
 fn run_check(config: &std::path::Path, json: bool) -> Result<(), String> {

@@ -7,6 +7,7 @@
 //! all; [`supervisor`] sees that it gets on, [`metrics`] counts.
 
 pub mod agent;
+pub mod aim;
 
 pub mod alerts;
 pub mod cameras;

@@ -17,7 +17,7 @@
 use std::path::{Path, PathBuf};
 
 use ring::hmac;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
 use serde_json::json;
 
 use zeroize::Zeroizing;
@@ -60,6 +60,16 @@ pub enum StoreError {
         /// Schema found.
         found: i64,
         /// Newest schema known.
+        known: i64,
+    },
+    /// Written by an older version, and not for this call to change.
+    #[error(
+        "the box's database has schema {found}, this version has {known}: start the agent of this version once, it takes the database over"
+    )]
+    Older {
+        /// Schema found.
+        found: i64,
+        /// Schema of this version.
         known: i64,
     },
 }
@@ -309,6 +319,41 @@ impl Store {
         audit(&tx, at, kind, data)?;
         tx.commit()?;
         Ok(())
+    }
+
+    /// Leaves a record for the audit log in the database of a state folder whose
+    /// agent may be running, without opening anything that is sealed: the agent
+    /// moves it to its log with its own rows, within a minute or at its next start.
+    /// `false` if there is no database yet.
+    ///
+    /// # Errors
+    /// If it cannot be written, or another version's agent owns the database.
+    pub fn leave(
+        state: &Path,
+        at: WallTime,
+        kind: Kind,
+        data: &serde_json::Value,
+    ) -> Result<bool, StoreError> {
+        let file = state.join("agent.db");
+        if !file.exists() {
+            return Ok(false);
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(file, flags)?;
+        connection.execute_batch(
+            "PRAGMA busy_timeout = 5000; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;",
+        )?;
+        let found: i64 = connection.pragma_query_value(None, "user_version", |r| r.get(0))?;
+        let known = SCHEMA.len() as i64;
+        match found.cmp(&known) {
+            std::cmp::Ordering::Less => return Err(StoreError::Older { found, known }),
+            std::cmp::Ordering::Greater => return Err(StoreError::Newer { found, known }),
+            std::cmp::Ordering::Equal => {}
+        }
+        let tx = connection.unchecked_transaction()?;
+        audit(&tx, at, kind, data)?;
+        tx.commit()?;
+        Ok(true)
     }
 
     /// The oldest rows that wait for the log, in their order.

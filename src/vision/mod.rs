@@ -9,6 +9,7 @@ pub mod align;
 pub mod cost;
 pub mod detect;
 pub mod embed;
+pub mod finder;
 pub mod follow;
 pub mod liveness;
 pub mod manifest;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod agent;
+mod aim;
 mod architecture;
 mod bureau;
 mod canary;

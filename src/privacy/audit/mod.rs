@@ -106,6 +106,11 @@ pub enum Kind {
     Commissioned,
     /// The box raises no alerts from now on, and why.
     Shadowed,
+    /// Somebody began to aim a camera, which looks for faces without a
+    /// settlement: who, at which counter, for how long at most, with its picture or not.
+    AimBegun,
+    /// Aiming ended, and why; what was shown and changed.
+    AimEnded,
     /// The bureau signed the head of this log.
     Countersigned,
     /// The end of the log was torn by a power cut and cut off.

@@ -193,7 +193,7 @@ fn brief(data: &Value) -> String {
 }
 
 /// What the diary tells.
-const DIARY: [Kind; 15] = [
+const DIARY: [Kind; 17] = [
     Kind::Segment,
     Kind::Started,
     Kind::Stopped,
@@ -209,6 +209,8 @@ const DIARY: [Kind; 15] = [
     Kind::ExpiryCommitted,
     Kind::EventSetAside,
     Kind::TornTailRepaired,
+    Kind::AimBegun,
+    Kind::AimEnded,
 ];
 
 struct Reading {
