@@ -12,7 +12,7 @@ use counterproof::bench::{self, BenchArgs, EvaluateArgs};
 use counterproof::crypto::keys::{make_keys, replace_root_key};
 use counterproof::crypto::sign::PublicKey;
 use counterproof::crypto::tls::install_provider;
-use counterproof::edge::{agent, aim, check, inspect, policy, watched};
+use counterproof::edge::{agent, aim, check, init, inspect, policy, watched};
 use counterproof::protocol::bundle::{self, check::Pinned};
 use counterproof::protocol::id::CounterId;
 use counterproof::vision::telemetry;
@@ -40,6 +40,15 @@ enum Command {
         /// Write the addresses in use here, as JSON, once ready.
         #[arg(long)]
         ready_file: Option<PathBuf>,
+    },
+    /// Ask the few things that matter, and write a commented configuration.
+    Init {
+        /// Where it goes; nothing is overwritten.
+        #[arg(long, default_value = "/etc/counterproof/counterproof.toml")]
+        out: PathBuf,
+        /// Answers, instead of asking: TOML, or JSON by its extension.
+        #[arg(long, value_name = "FILE")]
+        answers: Option<PathBuf>,
     },
     /// Look at everything the box needs and say what to do.
     Check {
@@ -213,6 +222,10 @@ fn main() -> ExitCode {
     install_provider();
     let done = match arguments.command {
         Command::Run { config, ready_file } => agent::run(&config, ready_file).map_err(|e| e.to_string()),
+        Command::Init { out, answers } => {
+            let (mut input, mut told) = (std::io::stdin().lock(), std::io::stdout().lock());
+            init::run(&init::Asked { out, answers }, &mut input, &mut told).map_err(|e| e.to_string())
+        }
         Command::Check { config, json } => run_check(&config, json),
         Command::Aim { config, counter, picture, listen, minutes } => {
             let time = Duration::from_secs_f32(minutes * 60.0);

@@ -22,6 +22,7 @@ pub mod eyes;
 pub mod gauges;
 pub mod health;
 mod glimpse;
+pub mod init;
 
 pub mod inspect;
 pub mod intake;

@@ -14,6 +14,7 @@ mod evidence;
 mod exempt;
 mod faults;
 mod health;
+mod init;
 mod logs;
 mod metrics;
 mod opencv;
