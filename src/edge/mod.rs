@@ -20,8 +20,8 @@ mod data_keys;
 pub mod delivery;
 pub mod eyes;
 pub mod gauges;
-pub mod health;
 mod glimpse;
+pub mod health;
 pub mod init;
 
 pub mod inspect;
