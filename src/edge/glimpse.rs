@@ -120,18 +120,39 @@ fn play(stream: Box<dyn Stream>, sink: &Sink) -> String {
 
 /// Whether an agent with this configuration runs: whether somebody listens for
 /// the HIS. (Port 0 is any port, so that it cannot be told.)
-pub(super) fn agent_runs(config: &Config) -> bool {
+fn agent_runs(config: &Config) -> bool {
     let listen = config.his.listen;
     listen.port() != 0 && std::net::TcpStream::connect_timeout(&listen, PATIENCE).is_ok()
 }
 
-/// What to do where a camera could not be opened: a USB camera is opened by one
-/// program at a time, and the agent may be that one.
-pub(super) fn advice(config: &Config, counter: &Counter) -> &'static str {
-    match (counter.camera.kind(), agent_runs(config)) {
-        ("v4l2", true) => {
-            "; the agent runs, and a USB camera can be opened only once: stop the agent first (systemctl stop counterproof), and start it again afterwards"
-        }
-        _ => "",
+/// How a camera that only one program can open says that another has it.
+const HELD: &str = "another program is using it";
+
+/// What to do where the agent has the camera that could not be opened; `why` is
+/// what the camera said.
+pub(super) fn held_by_agent(config: &Config, why: &str) -> Option<&'static str> {
+    let advice = "; the agent runs, and a USB camera can be opened only once: stop the agent first (systemctl stop counterproof), and start it again afterwards";
+    (why.contains(HELD) && agent_runs(config)).then_some(advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::agent::today;
+
+    fn config(listen: std::net::SocketAddr) -> Config {
+        let text = include_str!("../../config/counterproof.example.toml");
+        let text = text.replace("127.0.0.1:8701", &listen.to_string());
+        Config::parse_before_notice(std::path::Path::new("/c.toml"), &text, today()).unwrap().0
+    }
+
+    #[test]
+    fn only_a_camera_that_is_held_while_the_agent_runs_is_the_agents() {
+        let agent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let running = config(agent.local_addr().unwrap());
+        let held = "camera /dev/video0: another program is using it: `fuser -v /dev/video0` names it";
+        assert!(held_by_agent(&running, held).is_some_and(|a| a.contains("systemctl stop")));
+        assert_eq!(held_by_agent(&running, "camera /dev/video0: there is no such device"), None);
+        assert_eq!(held_by_agent(&config("127.0.0.1:0".parse().unwrap()), held), None);
     }
 }

@@ -134,10 +134,9 @@ pub fn run(asked: &Asked) -> Result<(), AimError> {
     let address = listener.address()?;
     let token = token()?;
     let (region, id) = (counter.region, counter.id.clone());
-    let looker = Looker::open(finder, counter.clone()).map_err(|source| AimError::Camera {
-        counter: id.clone(),
-        source,
-        advice: glimpse::advice(&config, &counter),
+    let looker = Looker::open(finder, counter).map_err(|source| {
+        let advice = glimpse::held_by_agent(&config, &source.to_string()).unwrap_or_default();
+        AimError::Camera { counter: id.clone(), source, advice }
     })?;
     let time = asked.time.min(MOST);
     let begun = json!({

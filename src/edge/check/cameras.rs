@@ -57,6 +57,15 @@ impl Seen {
     fn failed(why: impl Into<String>) -> Self {
         Self { camera: (Level::Failure, why.into()), light: None }
     }
+
+    /// Of a camera that did not open or ended. Nothing is wrong with one that
+    /// the agent has.
+    fn ended(config: &Config, why: &str) -> Self {
+        match glimpse::held_by_agent(config, why) {
+            Some(advice) => Self { camera: (Level::Warning, format!("{why}{advice}")), light: None },
+            None => Self::failed(why),
+        }
+    }
 }
 
 fn begin(config: &Arc<Config>, counter: Counter) -> Receiver<Seen> {
@@ -70,15 +79,9 @@ fn begin(config: &Arc<Config>, counter: Counter) -> Receiver<Seen> {
 }
 
 fn watch(config: &Config, counter: &Counter) -> Seen {
-    let advice = || glimpse::advice(config, counter);
     let glimpse = match Glimpse::open(counter) {
         Ok(g) => g,
-        Err(e) => {
-            let held = advice();
-            // Nothing is wrong with a camera that the agent has.
-            let level = if held.is_empty() { Level::Failure } else { Level::Warning };
-            return Seen { camera: (level, format!("{e}{held}")), light: None };
-        }
+        Err(e) => return Seen::ended(config, &e.to_string()),
     };
     let begun = Instant::now();
     let mut first: Option<Instant> = None;
@@ -96,7 +99,7 @@ fn watch(config: &Config, counter: &Counter) -> Seen {
             break;
         }
         if let Some(why) = glimpse.ended() {
-            return Seen::failed(format!("{why}{}", advice()));
+            return Seen::ended(config, &why);
         }
     }
     let rate = glimpse.received().rate.unwrap_or(0.0);
