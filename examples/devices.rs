@@ -119,7 +119,7 @@ impl Playing {
     /// So many samples of it, or as many as came in time.
     fn samples(&self, n: u64) -> Vec<Arc<Sample>> {
         let _ = within(|| (self.ring.received().0 >= n || self.thread.is_finished()).then_some(()));
-        self.ring.between(BoxTime::from_millis(0), BoxTime::from_millis(u64::MAX))
+        self.ring.between(BoxTime::from_millis(0), BoxTime::from_millis(u64::MAX)).samples().to_vec()
     }
 
     /// How it ended by itself or, told to stop, in time: `None` if it did not.

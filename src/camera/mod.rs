@@ -120,6 +120,7 @@ impl Source {
         match self {
             Self::Replay(_) => "replay",
             Self::Rtsp(_) => "rtsp",
+            Self::V4l2(_) => "v4l2",
         }
     }
 
@@ -136,7 +137,6 @@ impl Source {
         match self {
             Self::Replay(_) | Self::V4l2(_) => Duration::ZERO,
             Self::Rtsp(rtsp) => Duration::from_secs(rtsp.key_frame_seconds),
-            Self::V4l2(_) => "v4l2",
         }
     }
 }

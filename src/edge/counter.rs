@@ -440,7 +440,7 @@ impl Closed {
         if clip.is_empty() {
             return not_assessed(NotAssessed::CameraSilent).await;
         }
-        if let Some(reason) = context.watch.cameras.known(&settlement.counter).refusal(&samples) {
+        if let Some(reason) = context.watch.cameras.known(&settlement.counter).refusal(clip.samples()) {
             return not_assessed(reason).await;
         }
         let rules = match (&tools.previous, which) {
