@@ -8,7 +8,7 @@ type Entry = (&'static str, &'static str, &'static str);
 
 const ALL: &[Entry] = &[
     ("title", "摄像头对准", "Aim the camera"),
-    ("counter", "窗口", "Counter"),
+    ("where", "counterproof · 窗口", "counterproof · Counter"),
     ("other_language", "English", "中文"),
     ("left", "剩余时间", "Time left"),
     ("ended", "对准已结束。可关闭本页。", "Aiming has ended. You may close this page."),
