@@ -159,6 +159,15 @@
     byId("next").hidden = false;
   });
 
+  byId("reference").addEventListener("click", async () => {
+    const told = byId("reference-state");
+    const answer = await fetch("reference", { method: "POST" }).catch(() => null);
+    const said = answer && !answer.ok ? await answer.json().catch(() => ({})) : {};
+    const ok = answer !== null && answer.ok;
+    told.className = ok ? "good" : "bad";
+    told.textContent = ok ? word("reference_kept") : word("reference_not_kept") + " " + (said.detail ?? word("unreachable"));
+  });
+
   // The picture, where it was asked for at the start: blocks of one tone.
   const clock = (s) => Math.floor(s / 60) + ":" + String(Math.floor(s % 60)).padStart(2, "0");
   let shown = document.body.dataset.picture === "true", n = 0;
@@ -181,7 +190,7 @@
     byId("left").textContent = "0:00";
     showPicture(null);
     byId("faces").replaceChildren();
-    ["end", "save", "undo"].forEach((id) => { byId(id).disabled = true; });
+    ["end", "save", "undo", "reference"].forEach((id) => { byId(id).disabled = true; });
   };
   byId("end").addEventListener("click", async () => {
     await fetch("end", { method: "POST" }).catch(() => null);

@@ -47,6 +47,11 @@ impl Views {
         Self(state.join("views"))
     }
 
+    /// The folder that they lie in.
+    pub fn folder(&self) -> &Path {
+        &self.0
+    }
+
     fn file(&self, counter: &CounterId) -> PathBuf {
         self.0.join(format!("{counter}.json"))
     }

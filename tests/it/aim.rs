@@ -182,6 +182,12 @@ async fn the_page_shows_one_face_in_numbers_and_writes_the_region() {
     o.h.post_notice_anew().unwrap();
     assert_eq!(check(&o.h)["lines"][0]["level"], "ok");
 
+    // The view to come back to is kept where the agent looks for it, and holds no picture.
+    let kept = aim.client.post(format!("{}reference", aim.url)).send().await.unwrap();
+    assert_eq!(kept.status(), StatusCode::NO_CONTENT);
+    let view = std::fs::metadata(o.h.dir.join("state/views/w01.json")).unwrap();
+    assert!(view.len() < 1000, "{}", view.len());
+
     let end = aim.client.post(format!("{}end", aim.url)).send().await.unwrap();
     assert_eq!(end.status(), StatusCode::NO_CONTENT);
     assert!(aim.ended().contains("ended (asked)"));
@@ -193,7 +199,7 @@ async fn the_page_shows_one_face_in_numbers_and_writes_the_region() {
     assert!(begun["data"]["by"]["user"].is_string(), "{begun}");
     let ended = wait_for("the record of its end", || o.h.audit("aim_ended").pop());
     assert_eq!((&ended["data"]["why"], &ended["data"]["regions_written"]), (&json!("asked"), &json!(1)));
-    assert_eq!(ended["data"]["pictures"], 0);
+    assert_eq!((&ended["data"]["pictures"], &ended["data"]["references_kept"]), (&json!(0), &json!(1)));
 }
 
 /// Variance of the luma in a part of a picture, in shares.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::camera::CameraError;
+use crate::camera::health::{NoReferenceView, ReferenceView, Thumbnail};
 use crate::edge::config::Counter;
 use crate::edge::glimpse::Glimpse;
 use crate::edge::light::{self, Light};
@@ -174,6 +175,15 @@ impl Looker {
             faces.extend(self.finder.detect(&frame, &Region::WHOLE, how)?);
         }
         Ok(Some(Mosaic::of(&frame, &faces)))
+    }
+
+    /// The view as it is now, to come back to: edges, no picture. `None` if there
+    /// is no picture.
+    ///
+    /// # Errors
+    /// If it is black, covered or out of focus.
+    pub(super) fn reference(&mut self) -> Option<Result<ReferenceView, NoReferenceView>> {
+        self.frame().map(|frame| ReferenceView::of(&Thumbnail::of(&frame)))
     }
 
     /// Makes the detector forget what it saw.

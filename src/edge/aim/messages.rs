@@ -136,6 +136,15 @@ const ALL: &[Entry] = &[
         "Send the new policy to the bureau, which declares it (counterproof-bureau agents declare):",
     ),
     ("step_5", "重启服务，新区域才生效：", "Restart the agent; until then it keeps the former region:"),
+    ("reference", "参考视野", "Reference view"),
+    (
+        "reference_help",
+        "对准后记下视野（只存边缘分布，不存画面）：以后摄像头被移动，程序会发现。请在窗口前没有人时记下。",
+        "Keep the view once the camera is aimed (where edges are, no picture): a camera that is moved later is then noticed. Best with nobody at the counter.",
+    ),
+    ("reference_keep", "记下当前视野", "Keep this view"),
+    ("reference_kept", "已记下；程序下次查看时采用。", "Kept; the agent takes it up at its next look."),
+    ("reference_not_kept", "没有记下：", "Not kept:"),
     ("trouble", "摄像头故障", "The camera is in trouble"),
     ("no_script", "本页需要 JavaScript。", "This page needs JavaScript."),
 ];

@@ -11,7 +11,8 @@
 //!   recognizer is not even loaded ([`looker`]);
 //! - the page shows outlines and numbers; with `--picture` coarse blocks too,
 //!   for [`PICTURE`] from the first one ([`mosaic`]);
-//! - it writes nothing but the region, and only when told to ([`region`]).
+//! - it writes nothing but the region ([`region`]) and the view to come back to
+//!   (`camera::health`), and only when told to.
 //!
 //! Like the agent it closes the shutters first, and its detector is made to
 //! forget at the end.
@@ -143,7 +144,7 @@ pub fn run(asked: &Asked) -> Result<(), AimError> {
         "counter": id, "by": record::who(), "seconds": time.as_secs_f32().ceil(), "picture": asked.picture,
     });
     record::leave(&config, Kind::AimBegun, &begun).map_err(AimError::Record)?;
-    let aim = Arc::new(Aim::new(looker, region, asked, &token, time));
+    let aim = Arc::new(Aim::new(looker, region, &config.agent.state, asked, &token, time));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     announce(asked, address, &token, time);
     let served = runtime.block_on(serve(listener, Arc::clone(&aim), time));
@@ -152,6 +153,7 @@ pub fn run(asked: &Asked) -> Result<(), AimError> {
     let told = aim.told();
     let ended = json!({
         "counter": id, "why": why, "looks": told.looks, "pictures": told.pictures, "regions_written": told.regions,
+        "references_kept": told.references,
     });
     let recorded = record::leave(&config, Kind::AimEnded, &ended).map_err(AimError::Record);
     if let Some(Err(e)) = aim.take_looker().map(Looker::forget) {

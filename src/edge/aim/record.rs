@@ -5,6 +5,9 @@
 //! in its database, and it moves it to the log with its own. Where no agent ran
 //! yet there is no database, and it is made as the agent would make it.
 
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::clock::{Clock, SystemClock};
@@ -24,6 +27,22 @@ pub(super) fn leave(config: &Config, kind: Kind, data: &Value) -> Result<(), Age
     let roots = Roots::from(keys::read_root_key(&config.keys.root)?);
     let mut store = Store::open(state, roots, keys::read_signing_key(&config.keys.signing)?, now)?;
     Ok(store.record(now, kind, data)?)
+}
+
+/// Gives a folder of the state folder, with its files, to whom that belongs: a
+/// command of root must not leave there what the agent cannot read or replace.
+pub(super) fn hand_over(state: &Path, folder: &Path) -> std::io::Result<()> {
+    let own = |path: &Path| std::fs::metadata(path).map(|m| (m.uid(), m.gid()));
+    let theirs = own(state)?;
+    for path in std::iter::once(Ok(folder.to_owned()))
+        .chain(std::fs::read_dir(folder)?.map(|entry| entry.map(|e| e.path())))
+    {
+        let path = path?;
+        if own(&path)? != theirs {
+            chown(&path, Some(theirs.0), Some(theirs.1))?;
+        }
+    }
+    Ok(())
 }
 
 /// Who gives this command: the user whose rights it has and, where that is

@@ -7,7 +7,7 @@
 //! the configuration; 422 if it is none. `POST /T/end`. Errors are problems
 //! (RFC 9457). Only a `Host` that is loopback is answered.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,7 @@ use tokio::sync::Notify;
 use tracing::{error, info};
 
 use crate::crypto::Sha256;
+use crate::edge::views::Views;
 use crate::frame::Region;
 use crate::http::language::{self, Language};
 use crate::http::loopback;
@@ -34,7 +35,7 @@ use crate::protocol::id::CounterId;
 use super::looker::{Looker, View};
 use super::messages::{self, Word};
 use super::region::{self, RegionError};
-use super::{Asked, PICTURE};
+use super::{Asked, PICTURE, record};
 
 const STYLE: &str = include_str!("../../../templates/aim.css");
 const SCRIPT: &str = include_str!("../../../templates/aim.js");
@@ -52,6 +53,7 @@ const ROUTES: Routes = Routes(&[
     "/{token}/view.json",
     "/{token}/picture.png",
     "/{token}/region",
+    "/{token}/reference",
     "/{token}/end",
 ]);
 
@@ -61,6 +63,7 @@ pub(super) struct Told {
     pub(super) looks: u64,
     pub(super) pictures: u64,
     pub(super) regions: u64,
+    pub(super) references: u64,
 }
 
 /// One aiming.
@@ -68,6 +71,8 @@ pub(super) struct Aim {
     looker: Mutex<Option<Looker>>,
     region: Mutex<Region>,
     config: PathBuf,
+    /// The state folder.
+    state: PathBuf,
     counter: CounterId,
     /// Of the token: comparing digests takes a time that tells nothing of it.
     token: Sha256,
@@ -84,8 +89,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Aim {
-    pub(super) fn new(looker: Looker, region: Region, asked: &Asked, token: &str, time: Duration) -> Self {
+    pub(super) fn new(
+        looker: Looker,
+        region: Region,
+        state: &Path,
+        asked: &Asked,
+        token: &str,
+        time: Duration,
+    ) -> Self {
         Self {
+            state: state.to_owned(),
             looker: Mutex::new(Some(looker)),
             region: Mutex::new(region),
             config: asked.config.clone(),
@@ -155,6 +168,7 @@ pub(super) fn router(aim: Arc<Aim>) -> Router {
         .route("/{token}/view.json", get(view))
         .route("/{token}/picture.png", get(picture))
         .route("/{token}/region", post(write_region))
+        .route("/{token}/reference", post(keep_reference))
         .route("/{token}/end", post(end))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .fallback(async || nothing_here())
@@ -297,6 +311,20 @@ fn refused(e: &RegionError) -> Problem {
         RegionError::Io { .. } => StatusCode::FORBIDDEN,
     };
     Problem::new(status, e.to_string())
+}
+
+async fn keep_reference(State(aim): State<Arc<Aim>>) -> Result<StatusCode, Problem> {
+    let view = Arc::clone(&aim).look(|looker, _| Ok(looker.reference())).await?;
+    let none = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no picture has come from the camera yet");
+    let view = view.ok_or_else(none)?;
+    let view = view.map_err(|e| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, e.to_string()))?;
+    let views = Views::of(&aim.state);
+    let kept = views.remember(&aim.counter, &view).map_err(|e| e.to_string());
+    let kept = kept.and_then(|()| record::hand_over(&aim.state, views.folder()).map_err(|e| e.to_string()));
+    kept.map_err(|e| Problem::new(StatusCode::FORBIDDEN, e))?;
+    lock(&aim.told).references += 1;
+    info!(counter = %aim.counter, "the view was kept as the one to come back to");
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn end(State(aim): State<Arc<Aim>>) -> StatusCode {
