@@ -16,8 +16,8 @@ const ALL: &[Entry] = &[
     ("end", "结束", "End now"),
     (
         "outlines",
-        "只显示轮廓和数字，不显示画面；不计算人脸特征，不保存任何内容。",
-        "Outlines and numbers only, no picture. No embedding is computed and nothing is kept.",
+        "只显示轮廓和数字，不显示画面；不计算人脸特征，不保存任何人脸信息。",
+        "Outlines and numbers only, no picture. No embedding is computed and nothing of a face is kept.",
     ),
     (
         "with_picture",
