@@ -140,7 +140,7 @@ pub(super) fn all(asking: &mut dyn Asking, file: &Path) -> Result<Whole, InitErr
     for (key, default) in [
         ("agent.state", "/var/lib/counterproof".to_owned()),
         ("models.manifest", "/usr/share/counterproof/models/models.toml".to_owned()),
-        ("decision.calibration", "calibrations/sface-2021dec.toml".to_owned()),
+        ("decision.calibration", "/usr/share/counterproof/calibrations/sface-2021dec.toml".to_owned()),
         ("bureau.tls.ca", "bureau-ca.pem".to_owned()),
         ("bureau.tls.certificate", format!("{name}.pem")),
         ("liveness.mode", "averaged".to_owned()),
