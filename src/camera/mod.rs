@@ -84,8 +84,20 @@ pub enum CameraError {
     V4l2(#[from] V4l2Error),
 }
 
+impl CameraError {
+    /// Whether it may pass without anybody changing the configuration or the
+    /// camera: it is not there yet, or somebody else has it.
+    pub const fn may_pass(&self) -> bool {
+        match self {
+            Self::Replay(_) | Self::Rtsp(_) => false,
+            Self::V4l2(e) => e.may_pass(),
+        }
+    }
+}
+
 impl Source {
-    /// Opens the camera.
+    /// Opens the camera. A network camera that does not answer is none of the
+    /// errors: it is asked again when it plays.
     ///
     /// # Errors
     /// If it is not there or not as configured, with what to do.

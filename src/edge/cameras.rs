@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::camera::ring::Ring;
 use crate::camera::{CameraError, Sink, Stream};
@@ -33,7 +33,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Starts every counter's camera.
 ///
 /// # Errors
-/// If one cannot be opened now: a wrong path should be noticed at the start.
+/// If one cannot be opened and will not be by waiting: a wrong path, a camera that
+/// sends what is not read. One that is not plugged in yet is tried again.
 pub fn start(
     context: &Arc<Context>,
     stop: &Arc<AtomicBool>,
@@ -47,14 +48,21 @@ pub fn start(
     });
     let mut out = Vec::new();
     for (counter, opened) in counters.iter().cloned().zip(opened) {
-        let first = opened.map_err(|_| std::io::Error::other("opening a camera panicked"))??;
+        let first = match opened.map_err(|_| std::io::Error::other("opening a camera panicked"))? {
+            Ok(stream) => Some(stream),
+            Err(e) if e.may_pass() => {
+                warn!(counter = %counter.id, error = %e, "a camera is not there yet; it is tried again");
+                None
+            }
+            Err(e) => return Err(e.into()),
+        };
         let ring = Arc::new(Ring::new(keep, counter.ring_mb << 20));
         let sink =
             Sink { ring: Arc::clone(&ring), clock: Arc::clone(&context.clock), stop: Arc::clone(stop) };
         let keeper = Keeper { counter: counter.clone(), sink };
         std::thread::Builder::new()
             .name(format!("camera-{}", counter.id))
-            .spawn(move || keeper.keep(Some(first)))?;
+            .spawn(move || keeper.keep(first))?;
         out.push((counter, ring));
     }
     Ok(out)

@@ -15,6 +15,13 @@ pub const ENODEV: i32 = 19;
 const ENOTTY: i32 = 25;
 const ENOSPC: i32 = 28;
 
+impl V4l2Error {
+    /// Whether it may pass by itself: the camera comes later, or is given free.
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::Missing(_) | Self::Busy(_) | Self::Gone(_) | Self::Silent { .. })
+    }
+}
+
 /// Why there is no picture.
 #[derive(Debug, thiserror::Error)]
 pub enum V4l2Error {
