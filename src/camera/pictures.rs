@@ -210,3 +210,116 @@ fn rgb(picture: &I420) -> Result<Frame, DecodeError> {
     yuv::yuv420_to_rgb(&image, &mut out, width * 3, range, matrix).map_err(|e| bad(e.to_string()))?;
     Frame::from_rgb(width, height, out).map_err(|e| bad(e.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, OnceLock};
+
+    use openh264::encoder::Encoder;
+    use openh264::formats::YUVBuffer;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::camera::h264::kind;
+    use crate::clock::BoxTime;
+
+    const SIZE: (usize, usize) = (64, 48);
+    /// Pictures of a group.
+    const GROUP: usize = 8;
+
+    /// Two groups of grey pictures, each a step lighter than the one before.
+    fn stream() -> &'static [Vec<u8>] {
+        static STREAM: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+        STREAM.get_or_init(|| {
+            let mut encoder = Encoder::new().unwrap();
+            let picture = |n: usize| {
+                let (luma, chroma) = (SIZE.0 * SIZE.1, SIZE.0 * SIZE.1 / 2);
+                let planes = [vec![(40 + 10 * n) as u8; luma], vec![128; chroma]].concat();
+                YUVBuffer::from_vec(planes, SIZE.0, SIZE.1)
+            };
+            let encode = |n: usize| {
+                if n % GROUP == 0 {
+                    encoder.force_intra_frame();
+                }
+                encoder.encode(&picture(n)).unwrap().to_vec()
+            };
+            (0..2 * GROUP).map(encode).collect()
+        })
+    }
+
+    fn clip<'a>(units: impl IntoIterator<Item = (i64, &'a [u8])>) -> Clip {
+        let sample = |(n, (ticks, bytes)): (usize, (i64, &[u8]))| {
+            let kind = kind(bytes).unwrap_or(Kind::Reference);
+            let codec = Codec::H264(AccessUnit { kind, ticks });
+            Arc::new(Sample::new(BoxTime::from_millis(n as u64 * 66), codec, bytes.to_vec()))
+        };
+        Clip::of(units.into_iter().enumerate().map(sample).collect())
+    }
+
+    fn in_order(units: &[Vec<u8>]) -> Clip {
+        clip(units.iter().enumerate().map(|(n, u)| (n as i64, &u[..])))
+    }
+
+    fn step(frame: &Frame) -> usize {
+        // Luma 16 is black: a step of 10 becomes one of 11.6.
+        ((f32::from(frame.rgb()[0]) / 1.164 + 16.0 - 40.0) / 10.0).round() as usize
+    }
+
+    #[test]
+    fn pictures_come_in_any_order_of_asking_and_once() {
+        let clip = in_order(stream());
+        let order = [9, 3, 12, 0, 7, 8, 15];
+        let mut pictures = Pictures::of(&clip, order);
+        let steps: Vec<usize> = order.iter().map(|i| step(&pictures.frame(*i).unwrap())).collect();
+        assert_eq!(steps, order);
+        assert!(pictures.frame(9).is_err());
+        assert!(pictures.frame(99).is_err());
+    }
+
+    #[test]
+    fn without_its_key_picture_or_after_a_loss_nothing_comes() {
+        let units = stream();
+        let orphans = in_order(&units[1..GROUP]);
+        assert!(Pictures::of(&orphans, [0]).frame(0).is_err());
+        let holed: Vec<Arc<Sample>> = in_order(units)
+            .samples()
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| *i != 3)
+            .map(|(i, s)| {
+                let copy = Sample::new(s.at(), s.codec(), s.bytes().to_vec());
+                Arc::new(copy.with_loss(i == 4))
+            })
+            .collect();
+        let clip = Clip::of(holed);
+        let mut pictures = Pictures::of(&clip, 0..2 * GROUP - 1);
+        let whole: Vec<bool> = (0..2 * GROUP - 1).map(|i| pictures.frame(i).is_ok()).collect();
+        // The loss is before the fourth; the next group is whole again.
+        assert_eq!(whole.iter().position(|w| !w), Some(3));
+        assert!(whole[3..7].iter().all(|w| !w) && whole[7..].iter().all(|w| *w), "{whole:?}");
+    }
+
+    #[test]
+    fn time_stamps_that_go_backwards_lose_nothing() {
+        let units = stream();
+        let clip = clip(units.iter().enumerate().map(|(n, u)| (-(n as i64), &u[..])));
+        let mut pictures = Pictures::of(&clip, 0..units.len());
+        assert_eq!((0..units.len()).filter(|i| pictures.frame(*i).is_ok()).count(), units.len());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(150))]
+        #[test]
+        fn changed_bytes_end_nothing(unit in 0..2 * GROUP, at in any::<proptest::sample::Index>(), with in any::<u8>(), cut in any::<bool>()) {
+            let mut units = stream().to_vec();
+            let bytes = &mut units[unit];
+            let at = at.index(bytes.len());
+            if cut { bytes.truncate(at) } else { bytes[at] = with }
+            let clip = in_order(&units);
+            let mut pictures = Pictures::of(&clip, 0..units.len());
+            for i in 0..units.len() {
+                let _ = pictures.frame(i);
+            }
+        }
+    }
+}
