@@ -150,6 +150,6 @@ async fn an_unplugged_camera_is_started_again_and_the_box_goes_on() {
     grows("counterproof_camera_samples_total", "w02").await;
     let log = h.agent.as_ref().unwrap().log.clone();
     wait_for("a word about it", || {
-        std::fs::read_to_string(&log).ok().filter(|t| t.contains("a camera is back"))
+        std::fs::read_to_string(&log).ok().filter(|t| t.contains("a camera is opened again"))
     });
 }
