@@ -238,7 +238,7 @@ mod tests {
                 YUVBuffer::from_vec(planes, SIZE.0, SIZE.1)
             };
             let encode = |n: usize| {
-                if n % GROUP == 0 {
+                if n.is_multiple_of(GROUP) {
                     encoder.force_intra_frame();
                 }
                 encoder.encode(&picture(n)).unwrap().to_vec()
