@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use counterproof::bench::hospital::{Camera, Hospital, Programs, Wishes};
 use counterproof::camera::ring::Ring;
 use counterproof::camera::v4l2::V4l2;
-use counterproof::camera::{CameraError, Sink, Stream, decode};
+use counterproof::camera::{CameraError, Sink, Stream, pictures};
 use counterproof::clock::{BoxTime, SystemClock};
 use counterproof::frame::{Codec, Sample};
 use counterproof::vision::telemetry;
@@ -165,7 +165,7 @@ fn vivid(said: &mut Said) {
                 let samples = playing.samples(4);
                 let sizes: BTreeSet<_> = samples
                     .iter()
-                    .map(|s| decode::sample(s).map_or((0, 0), |f| (f.width(), f.height())))
+                    .map(|s| pictures::alone(s).map_or((0, 0), |f| (f.width(), f.height())))
                     .collect();
                 let yuyv = matches!(codec, Codec::Yuyv { width, height, .. } if (width, height) == expected);
                 said.that(
@@ -186,7 +186,7 @@ fn vivid(said: &mut Said) {
 
 /// The test picture's bars begin with white at the left edge, and there are colours.
 fn colours(said: &mut Said, samples: &[Arc<Sample>]) {
-    let frame = samples.last().and_then(|s| decode::sample(s).ok());
+    let frame = samples.last().and_then(|s| pictures::alone(s).ok());
     let found: Vec<[u8; 3]> = frame
         .iter()
         .flat_map(|f| {

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::camera::clip::Clip;
-use crate::camera::decode;
+use crate::camera::{decode, pictures};
 use crate::clock::BoxTime;
 use crate::frame::{Codec, Frame, Region, Sample};
 use crate::verify::Verdict;
@@ -167,7 +167,7 @@ impl Bench {
     /// The two inferences alone: one detection at 640x480 and one embedding.
     fn raw(&mut self, n: u32) -> Result<Duration, BenchError> {
         let sample = &self.clip.samples()[(n % PICTURES) as usize];
-        let frame = decode::sample(sample)
+        let frame = pictures::alone(sample)
             .map_err(|source| BenchError::Picture { path: PathBuf::from("scene"), source })?;
         self.vision.costs().take();
         let whole = Looking { long_side: 640, ..Looking::COUNTER };
@@ -182,7 +182,7 @@ impl Bench {
     /// Prepared embedding over the same file as it comes, interleaved.
     fn original_embedding(&mut self, manifest: &Manifest, runs: u32) -> Result<f64, BenchError> {
         let mut original = Vision::load_unprepared(manifest, &wanted())?;
-        let frame = decode::sample(&self.clip.samples()[0])
+        let frame = pictures::alone(&self.clip.samples()[0])
             .map_err(|source| BenchError::Picture { path: PathBuf::from("scene"), source })?;
         let faces = self.vision.detect(&frame, &Region::WHOLE, Looking::COUNTER)?;
         let face = faces.first().ok_or_else(|| BenchError::Sample("no face in a scene".into()))?;

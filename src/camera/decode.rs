@@ -1,72 +1,18 @@
-//! From what a camera or a file holds to a picture.
+//! JPEG pictures and still photographs, decoded to RGB.
 //!
-//! Samples are decoded only when a settlement wants them (the ring holds them
-//! as sent). A picture that cannot be decoded is an error with the reason, and
-//! never more than [`MAX_SIDE`] pixels wide or high: a forged header must not
-//! make the box allocate without bound.
+//! A picture that cannot be decoded is an error with the reason, and never more
+//! than [`MAX_SIDE`] pixels wide or high: a forged header must not make the box
+//! allocate without bound.
 
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use crate::frame::{Codec, Frame, Sample};
+use crate::frame::Frame;
 
-use super::{jpeg as marks, pictures, yuyv};
-
-/// Greatest accepted width and height, in pixels.
-pub const MAX_SIDE: usize = 8192;
-
-/// Why a picture could not be decoded.
-#[derive(Debug, thiserror::Error)]
-pub enum DecodeError {
-    /// Not a JPEG, or cut short.
-    #[error("not a whole JPEG picture ({bytes} bytes): {reason}")]
-    Jpeg {
-        /// How long it is.
-        bytes: usize,
-        /// The decoder's words.
-        reason: String,
-    },
-    /// A picture of an H.264 stream.
-    #[error("not a whole H.264 picture: {reason}")]
-    H264 {
-        /// What is missing, or the decoder's words.
-        reason: String,
-    },
-    /// An uncompressed picture that does not fit its size.
-    #[error("not a YUYV picture of {width} x {height} in rows of {stride} bytes: found {bytes} bytes")]
-    Yuyv {
-        /// How long it is.
-        bytes: usize,
-        /// Pixels in a row.
-        width: u32,
-        /// Rows.
-        height: u32,
-        /// Bytes of a row.
-        stride: u32,
-    },
-    /// Not a still picture that can be read.
-    #[error("not a readable JPEG or PNG picture ({bytes} bytes): {reason}")]
-    Still {
-        /// How long it is.
-        bytes: usize,
-        /// The decoder's words.
-        reason: String,
-    },
-}
-
-/// Decodes a sample that stands alone to RGB.
-///
-/// # Errors
-/// [`DecodeError`] if it is cut short or not what the camera said.
-pub fn sample(sample: &Sample) -> Result<Frame, DecodeError> {
-    match sample.codec() {
-        Codec::Jpeg => jpeg(sample.bytes()),
-        Codec::H264(unit) => pictures::alone(sample.bytes(), unit),
-        Codec::Yuyv { width, height, stride } => yuyv::rgb(sample.bytes(), width, height, stride),
-    }
-}
+pub use super::error::{DecodeError, MAX_SIDE};
+use super::jpeg as marks;
 
 /// Decodes a JPEG to RGB. A picture whose bytes end early is refused, since its
 /// lower part would be grey. (One with an end mark before its last rows is not:

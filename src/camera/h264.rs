@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::frame::{AccessUnit, Kind};
 
-use super::decode::{DecodeError, MAX_SIDE};
+use super::error::{DecodeError, MAX_SIDE};
 
 /// Units of a picture (ITU-T H.264, table 7-1).
 const SLICE: u8 = 1;

@@ -7,6 +7,7 @@
 
 pub mod clip;
 pub mod decode;
+pub mod error;
 pub mod h264;
 pub mod health;
 pub mod jpeg;

@@ -13,8 +13,9 @@ use yuv::{YuvPlanarImage, YuvRange, YuvStandardMatrix};
 use crate::frame::{AccessUnit, Codec, Frame, Kind, Sample};
 
 use super::clip::Clip;
-use super::decode::{self, DecodeError};
+use super::error::DecodeError;
 use super::h264::{Decoded, GroupDecoder, I420, Take};
+use super::{decode, yuyv};
 
 /// Reads the wanted pictures of a clip.
 pub struct Pictures<'a> {
@@ -64,7 +65,7 @@ impl<'a> Pictures<'a> {
         let i = i + lead;
         let sample = samples.get(i).ok_or_else(missing)?;
         if unit(sample).is_none() {
-            return decode::sample(sample);
+            return alone(sample);
         }
         self.decode_to(i)?;
         let picture = self.kept.remove(&i).ok_or_else(|| match &self.broken {
@@ -154,11 +155,19 @@ impl Take for Keep<'_> {
     }
 }
 
-/// Decodes a key picture.
+/// Decodes a sample that stands alone.
 ///
 /// # Errors
-/// If it is none, or not whole.
-pub fn alone(bytes: &[u8], unit: AccessUnit) -> Result<Frame, DecodeError> {
+/// [`DecodeError`] if it does not, is cut short or not what the camera said.
+pub fn alone(sample: &Sample) -> Result<Frame, DecodeError> {
+    match sample.codec() {
+        Codec::Jpeg => decode::jpeg(sample.bytes()),
+        Codec::H264(unit) => key(sample.bytes(), unit),
+        Codec::Yuyv { width, height, stride } => yuyv::rgb(sample.bytes(), width, height, stride),
+    }
+}
+
+fn key(bytes: &[u8], unit: AccessUnit) -> Result<Frame, DecodeError> {
     struct First(Option<I420>);
     impl Take for First {
         fn take(&mut self, _: i64, picture: Decoded<'_>) {

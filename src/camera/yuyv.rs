@@ -8,7 +8,7 @@ use yuv::{YuvPackedImage, YuvRange, YuvStandardMatrix};
 
 use crate::frame::Frame;
 
-use super::decode::{DecodeError, MAX_SIDE};
+use super::error::{DecodeError, MAX_SIDE};
 
 /// How many bytes a picture has; `None` if it cannot be one. `stride` is how many
 /// bytes a row has.

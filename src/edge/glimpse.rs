@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::camera::clip::Clip;
-use crate::camera::decode::{self, DecodeError};
-use crate::camera::pictures::Pictures;
+use crate::camera::decode::DecodeError;
+use crate::camera::pictures::{self, Pictures};
 use crate::camera::ring::Ring;
 use crate::camera::{CameraError, Sink, Stream};
 use crate::clock::{BoxTime, Clock, SystemClock};
@@ -94,7 +94,7 @@ impl Glimpse {
         let newest = clip.samples().len().checked_sub(1)?;
         match Pictures::of(&clip, [newest]).frame(newest) {
             Ok(frame) => Some(Ok(frame)),
-            Err(e) => Some(self.ring.newest_alone().map_or(Err(e), |s| decode::sample(&s))),
+            Err(e) => Some(self.ring.newest_alone().map_or(Err(e), |s| pictures::alone(&s))),
         }
     }
 

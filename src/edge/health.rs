@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
-use crate::camera::decode;
 use crate::camera::health::{Course, Flow, Thumbnail, View, flow, judge};
+use crate::camera::pictures;
 use crate::camera::ring::Ring;
 use crate::clock::BoxTime;
 use crate::frame::Sample;
@@ -226,7 +226,7 @@ async fn look(context: &Arc<Context>, views: &Views, counter: &CounterId, sample
 }
 
 fn see(sample: &Sample, views: &Views, counter: &CounterId) -> Option<View> {
-    let frame = match decode::sample(sample) {
+    let frame = match pictures::alone(sample) {
         Ok(frame) => frame,
         Err(e) => {
             debug!(%counter, error = %e, "a picture cannot be decoded for the camera's health");

@@ -19,7 +19,7 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde_json::json;
 use tracing::debug;
 
-use crate::camera::decode;
+use crate::camera::pictures;
 use crate::privacy::age::Moment;
 use crate::privacy::audit::Kind;
 use crate::protocol::id::VerificationId;
@@ -53,7 +53,7 @@ impl Seen {
     /// The first picture of the job with a face; the same steps as a session's.
     fn at(vision: &mut Vision, job: &Job) -> Option<Self> {
         job.clip.samples().iter().find_map(|sample| {
-            let frame = decode::sample(sample).ok()?;
+            let frame = pictures::alone(sample).ok()?;
             let face = *vision.detect(&frame, &job.rules.region, job.rules.looking).ok()?.first()?;
             let crop = vision.align(&frame, &face);
             let probe = vision.embed(&crop).ok()?;

@@ -1,7 +1,7 @@
 //! Pictures, streams of them, and models.
 
-use counterproof::camera::decode;
 use counterproof::camera::replay::split_mjpeg;
+use counterproof::camera::{decode, pictures};
 use counterproof::clock::BoxTime;
 use counterproof::frame::{Codec, Frame, Sample};
 use counterproof::vision::manifest::Step;
@@ -12,7 +12,7 @@ use super::{choose, refused};
 /// A camera's JPEG picture and a still photograph for enrolment. Both decoders
 /// get the same bytes: a JPEG that the agent would refuse is not enrolled.
 pub fn picture(data: &[u8]) -> bool {
-    let jpeg = match decode::sample(&Sample::new(BoxTime::from_millis(0), Codec::Jpeg, data.to_vec())) {
+    let jpeg = match pictures::alone(&Sample::new(BoxTime::from_millis(0), Codec::Jpeg, data.to_vec())) {
         Ok(frame) => {
             // A block of 8 x 8 pixels takes at least a bit.
             assert!(frame.rgb().len() / 3 <= 512 * data.len(), "{} bytes became a huge picture", data.len());
