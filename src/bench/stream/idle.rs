@@ -69,9 +69,13 @@ pub fn run(args: &IdleArgs) -> Result<(), BenchError> {
 
 fn measure(args: &IdleArgs, encoding: &Encoding, pictures: &TemporaryFolder) -> Result<Value, BenchError> {
     let server = Mounts::default().with("/camera", encoding, pictures.path()).serve()?;
-    let cameras: Vec<Receiving> =
-        (0..args.cameras).map(|_| Receiving::start(&server.url("/camera"))).collect::<Result<_, _>>()?;
-    cameras.iter().try_for_each(Receiving::wait_for_picture)?;
+    let mut cameras: Vec<Receiving> = Vec::new();
+    for _ in 0..args.cameras {
+        // One after the other: the server refuses whoever asks while it makes the stream for another.
+        let camera = Receiving::start(&server.url("/camera"))?;
+        camera.wait_for_picture()?;
+        cameras.push(camera);
+    }
     std::thread::sleep(WARM_UP);
     let before = (process_cpu(), Instant::now(), received(&cameras));
     std::thread::sleep(Duration::from_secs(args.seconds));
