@@ -1,5 +1,5 @@
 # Daily work, by name. `make demo` and `make test` do all the set-up.
-.PHONY: demo test test-devices packages-devices canary canary-proof leaky faults fuzz deb deb-reproducible test-package setup packages models build fmt lint clean
+.PHONY: demo test test-devices packages-devices canary canary-proof leaky faults fuzz deb deb-reproducible test-package test-arm64 setup packages models build fmt lint clean
 
 CARGO ?= cargo
 # The inference library must not report on the machine (src/vision/telemetry.rs).
@@ -53,6 +53,14 @@ deb-reproducible:  ## built anew in another folder, the package has the same byt
 
 test-package: deb  ## install, try, upgrade, downgrade, remove, purge in a fresh Debian 12; as root
 	@tests/package/run
+
+test-arm64:  ## crosses for arm64; its embeddings against this machine's, in an emulated machine
+	@scripts/packages package arm64
+	@scripts/packages guest-arm64
+	@models/fetch --all-arch
+	$(CARGO) build --release --example agreement
+	ROOT=$(CURDIR) ARCH=arm64 && . package/environment && "$$CARGO" build --release --locked --target "$$TARGET" --example agreement
+	@tests/package/agreement
 
 setup: packages models
 

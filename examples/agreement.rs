@@ -1,9 +1,9 @@
 //! Whether two machines compute the same embeddings.
 //!
-//! Prints what the recognizer makes of pictures that are computed here: noise and
-//! waves, no face and nobody's. On one machine `agreement MODELS > FILE`, on the
-//! other `agreement MODELS --as FILE`, which fails where a number differs by more
-//! than 1e-4.
+//! Prints what a recognizer makes of pictures that are computed here: noise and
+//! waves, no face and nobody's. On one machine `agreement MODELS RECOGNIZER > FILE`,
+//! on the other `agreement MODELS RECOGNIZER --as FILE`, which fails where a number
+//! differs by more than 1e-4, or is none. RECOGNIZER is a name of the manifest.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -21,9 +21,11 @@ const SIDE: u32 = 256;
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let done = match words.as_slice() {
-        [models] => embeddings(models).map(|all| all.iter().for_each(|e| println!("{}", text(e)))),
-        [models, option, file] if option == "--as" => compare(models, file),
-        _ => Err("usage: agreement MODELS.toml [--as FILE]".into()),
+        [models, recognizer] => {
+            embeddings(models, recognizer).map(|all| all.iter().for_each(|e| println!("{}", text(e))))
+        }
+        [models, recognizer, option, file] if option == "--as" => compare(models, recognizer, file),
+        _ => Err("usage: agreement MODELS.toml RECOGNIZER [--as FILE]".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -35,10 +37,11 @@ fn main() -> ExitCode {
 }
 
 /// One embedding for each computed picture.
-fn embeddings(models: &str) -> Result<Vec<Vec<f32>>, String> {
+fn embeddings(models: &str, recognizer: &str) -> Result<Vec<Vec<f32>>, String> {
     telemetry::switch_off().map_err(|e| e.to_string())?;
     let manifest = Manifest::read(Path::new(models)).map_err(|e| e.to_string())?;
-    let mut vision = Vision::load(&manifest, &Wanted::default()).map_err(|e| e.to_string())?;
+    let wanted = Wanted { recognizer: recognizer.into(), ..Wanted::default() };
+    let mut vision = Vision::load(&manifest, &wanted).map_err(|e| e.to_string())?;
     let embed = |n| {
         let frame = picture(n).map_err(|e| e.to_string())?;
         let crop = vision.align(&frame, &place());
@@ -77,9 +80,9 @@ fn text(embedding: &[f32]) -> String {
     embedding.iter().map(|v| format!("{v:.8}")).collect::<Vec<_>>().join(" ")
 }
 
-fn compare(models: &str, file: &str) -> Result<(), String> {
+fn compare(models: &str, recognizer: &str, file: &str) -> Result<(), String> {
     let there = std::fs::read_to_string(file).map_err(|e| format!("{file}: {e}"))?;
-    let here = embeddings(models)?;
+    let here = embeddings(models, recognizer)?;
     if there.lines().count() != here.len() {
         return Err(format!("{file}: {} embeddings instead of {}", there.lines().count(), here.len()));
     }
@@ -94,10 +97,17 @@ fn compare(models: &str, file: &str) -> Result<(), String> {
         if other.len() != mine.len() {
             return Err(format!("{file}: {} numbers instead of {}", other.len(), mine.len()));
         }
+        // What is not a number differs from nothing, and would pass below.
+        if !mine.iter().chain(&other).all(|v| v.is_finite()) {
+            return Err(format!("{file}: an embedding, there or here, with what is not a number"));
+        }
         let pairs = || mine.iter().zip(&other);
         greatest = pairs().map(|(a, b)| (a - b).abs()).fold(greatest, f32::max);
         least_cosine = least_cosine.min(pairs().map(|(a, b)| a * b).sum());
     }
-    println!("greatest difference of a number {greatest:.2e}, least cosine {least_cosine:.8}");
+    println!(
+        "{recognizer}: {} embeddings, greatest difference of a number {greatest:.2e}, least cosine {least_cosine:.8}",
+        here.len()
+    );
     if greatest <= MOST { Ok(()) } else { Err(format!("more than {MOST:e}")) }
 }
