@@ -130,16 +130,52 @@ pub fn refuse(path: &Path, text: &str, problems: Vec<Problem>) -> SettingsError 
     SettingsError::Refused(problems.into_iter().map(complaint).collect())
 }
 
+/// What is wrong with a key, for whoever reads a part of a file whose places are
+/// lost: [`parse`] finds the line again by the key.
+pub fn about(key: &str, what: &str) -> String {
+    if key.is_empty() || key == "." { what.to_owned() } else { format!("`{key}`: {what}") }
+}
+
+/// The offset of the key that a complaint [about](about) it names, in the table
+/// that begins at `start`.
+fn named(text: &str, start: usize, what: &str) -> Option<usize> {
+    let key = what.strip_prefix('`')?.split_once("`: ")?.0;
+    let table = text.get(start..)?;
+    let mut at = start;
+    for (n, line) in table.split_inclusive('\n').enumerate() {
+        if n > 0 && line.trim_start().starts_with('[') {
+            return None;
+        }
+        if line.trim_start().strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('=')) {
+            return Some(at + line.len() - line.trim_start().len());
+        }
+        at += line.len();
+    }
+    None
+}
+
 fn form_error(path: &Path, text: &str, e: &toml::de::Error) -> SettingsError {
-    let (line, column) = e.span().map_or((1, 1), |s| place(text, s.start));
+    let start = e.span().map(|s| s.start);
+    let start = start.map(|start| named(text, start, e.message()).unwrap_or(start));
+    let (line, column) = start.map_or((1, 1), |start| place(text, start));
     let context = text.lines().nth(line - 1).unwrap_or_default().trim();
     let what = e.message().trim().replace('\n', " ");
-    SettingsError::Form {
-        path: path.to_owned(),
-        line,
-        column,
-        what: format!("{what} (the line says: {context})"),
+    let what = without_accounts(&format!("{what} (the line says: {context})"));
+    SettingsError::Form { path: path.to_owned(), line, column, what }
+}
+
+/// The text without what stands between `//` and `@` of addresses in it: somebody
+/// may have written a password there, and complaints go to the log.
+fn without_accounts(text: &str) -> String {
+    let mut parts = text.split("//");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let word = part.find(|c: char| c.is_whitespace() || c == '"').unwrap_or(part.len());
+        let from = part.get(..word).and_then(|w| w.rfind('@')).unwrap_or(0);
+        out.push_str(if from > 0 { "//…" } else { "//" });
+        out.push_str(part.get(from..).unwrap_or_default());
     }
+    out
 }
 
 /// Line and column, from 1, of a byte offset.
@@ -194,6 +230,17 @@ mod tests {
 
     fn error(text: &str) -> String {
         parse::<Toy>(Path::new("x.toml"), text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_not_repeated() {
+        let told = error("a = \"rtsp://admin:hunter2@10.0.0.9/c@1\"");
+        assert!(told.contains("rtsp://…@1") && !told.contains("hunter2"), "{told}");
+        for text in ["a // b", "https://bureau/x", "//", ""] {
+            assert_eq!(without_accounts(text), text);
+        }
+        let open = error("a = \"rtsp://admin:hunter2@10.0.0.9");
+        assert!(!open.contains("hunter2"), "{open}");
     }
 
     #[test]

@@ -24,11 +24,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::{self, DeserializeOwned};
+use serde::{Deserialize, Deserializer};
 
 use crate::clock::Clock;
 use crate::crypto::keys;
-use crate::settings::Problem;
+use crate::settings::{self, Problem};
 
 use replay::{Replay, ReplayError};
 use ring::Ring;
@@ -36,8 +37,7 @@ use rtsp::{Rtsp, RtspError};
 use v4l2::{V4l2, V4l2Error};
 
 /// `[counters.camera]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
+#[derive(Debug, Clone)]
 pub enum Source {
     /// Pictures from a folder or file.
     Replay(Replay),
@@ -45,6 +45,38 @@ pub enum Source {
     Rtsp(Rtsp),
     /// A USB camera.
     V4l2(V4l2),
+}
+
+impl<'de> Deserialize<'de> for Source {
+    /// By `kind`, then the keys of that kind. Complaints name the key themselves,
+    /// for its place in the file is lost on the way (`settings` finds it again).
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Kind {
+            Replay,
+            Rtsp,
+            V4l2,
+        }
+        #[derive(Deserialize)]
+        struct Tagged {
+            kind: Kind,
+            #[serde(flatten)]
+            keys: toml::Table,
+        }
+        fn of_kind<T: DeserializeOwned, E: de::Error>(keys: toml::Table) -> Result<T, E> {
+            serde_path_to_error::deserialize(toml::Value::Table(keys)).map_err(|e| {
+                let (path, what) = (e.path().to_string(), e.inner().message());
+                E::custom(settings::about(&path, what))
+            })
+        }
+        let Tagged { kind, keys } = Tagged::deserialize(deserializer)?;
+        Ok(match kind {
+            Kind::Replay => Self::Replay(of_kind(keys)?),
+            Kind::Rtsp => Self::Rtsp(of_kind(keys)?),
+            Kind::V4l2 => Self::V4l2(of_kind(keys)?),
+        })
+    }
 }
 
 /// Where a stream puts its samples, and when it ends.
@@ -150,6 +182,42 @@ impl Source {
         match self {
             Self::Replay(_) | Self::V4l2(_) => Duration::ZERO,
             Self::Rtsp(rtsp) => Duration::from_secs(rtsp.key_frame_seconds),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Validate;
+
+    #[derive(Debug, Deserialize)]
+    struct File {
+        camera: Source,
+    }
+
+    impl Validate for File {
+        fn problems(&self) -> Vec<Problem> {
+            self.camera.problems("camera")
+        }
+    }
+
+    fn complaint(text: &str) -> String {
+        settings::parse::<File>(Path::new("f"), text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_camera_is_told_with_its_line_and_key() {
+        let cases = [
+            ("[camera]\nkind = \"rtsp\"\nurl = \"rtsp://h/\"\nfames = 3\n", "f:4:1", "`fames`"),
+            ("[camera]\nkind = \"v4l2\"\ndevice = \"/dev/video0\"\n  width = \"1\"\n", "f:4:3", "`width`"),
+            ("[camera]\nkind = \"rstp\"\n", "f:2:8", "`rstp`"),
+            ("[camera]\nkind = \"rtsp\"\n[other]\nwidth = 1\n", "f:1:1", "`url`"),
+            ("[camera]\nkind = \"v4l2\"\ndevice = \"video0\"\n", "f:3", "camera.device"),
+        ];
+        for (text, place, key) in cases {
+            let told = complaint(text);
+            assert!(told.starts_with(place) && told.contains(key), "{told}");
         }
     }
 }

@@ -42,8 +42,9 @@ const MAX_PICTURE: usize = 16 << 20;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rtsp {
-    /// `rtsp://host:port/path`, without user and password.
-    pub url: Url,
+    /// `rtsp://host:port/path`, without user and password. As written: what is
+    /// wrong with it is told without repeating it.
+    pub url: String,
     /// Its user, where it asks for one.
     #[serde(default)]
     pub user: Option<String>,
@@ -74,6 +75,9 @@ pub enum RtspError {
     /// The password cannot be read.
     #[error("the camera's password: {0}")]
     Password(#[from] KeyError),
+    /// Its address is none.
+    #[error("camera.url: expected rtsp://host:port/path")]
+    NoAddress,
     /// It does not answer in time.
     #[error("{0}: no answer within 10 s: is the camera on, and its address right?")]
     NoAnswer(Address),
@@ -130,17 +134,20 @@ impl fmt::Display for Address {
 }
 
 impl From<&Url> for Address {
-    /// Without what may be secret: user, password, query.
+    /// Without what may be secret: user, password, query; and a path that names
+    /// them itself, as some cameras have it (`/user=…&password=…`).
     fn from(url: &Url) -> Self {
         let port = url.port().map(|p| format!(":{p}")).unwrap_or_default();
-        Self(format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or("?"), url.path()))
+        let path = if url.path().contains('=') { "/…" } else { url.path() };
+        Self(format!("{}://{}{port}{path}", url.scheme(), url.host_str().unwrap_or("?")))
     }
 }
 
 impl Rtsp {
     /// A camera that asks for no password, with the usual settings.
-    pub fn at(url: Url) -> Self {
-        Self { url, user: None, password: None, delay_ms: usual_delay(), key_frame_seconds: usual_interval() }
+    pub fn at(url: &str) -> Self {
+        let (delay_ms, key_frame_seconds) = (usual_delay(), usual_interval());
+        Self { url: url.to_owned(), user: None, password: None, delay_ms, key_frame_seconds }
     }
 
     /// What is wrong with its settings.
@@ -151,16 +158,17 @@ impl Rtsp {
                 out.push(Problem::new(&format!("{key}.{name}"), found, allowed, advice));
             }
         };
-        let (url, shown) = (&self.url, Address::from(&self.url));
+        let url = Url::parse(&self.url).ok();
+        let shown = url.as_ref().map_or_else(|| "no address".into(), |u| Address::from(u).0);
         ask(
-            url.scheme() == "rtsp" && url.host_str().is_some(),
+            url.as_ref().is_some_and(|u| u.scheme() == "rtsp" && u.host_str().is_some()),
             "url",
             format!("`{shown}`"),
             "rtsp://host:port/path",
             "Only RTSP over TCP is read.",
         );
         ask(
-            url.username().is_empty() && url.password().is_none(),
+            url.as_ref().is_none_or(|u| u.username().is_empty() && u.password().is_none()),
             "url",
             format!("`{shown}` with a user or password in it"),
             "an address without them",
@@ -204,7 +212,8 @@ impl Rtsp {
             }),
             _ => None,
         };
-        let camera = Camera { settings: self.clone(), credentials };
+        let url = Url::parse(&self.url).map_err(|_| RtspError::NoAddress)?;
+        let camera = Camera { url, delay: Duration::from_millis(self.delay_ms), credentials };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let described = runtime.block_on(camera.describe());
         match &described {
@@ -244,21 +253,22 @@ impl Stream for Connection {
 }
 
 struct Camera {
-    settings: Rtsp,
+    url: Url,
+    delay: Duration,
     credentials: Option<Credentials>,
 }
 
 impl Camera {
     fn address(&self) -> Address {
-        Address::from(&self.settings.url)
+        Address::from(&self.url)
     }
 
     fn refused(&self, e: &retina::Error) -> RtspError {
         let status = e.status_code();
         // The library's words may quote the camera's, which may quote the address that was asked for.
-        let mut reason = e.to_string().replace(self.settings.url.as_str(), &self.address().0);
-        if let Some(query) = self.settings.url.query() {
-            reason = reason.replace(query, "…");
+        let mut reason = e.to_string().replace(self.url.as_str(), &self.address().0);
+        for secret in [self.url.query(), Some(self.url.path()).filter(|p| p.contains('='))] {
+            reason = secret.into_iter().fold(reason, |text, secret| text.replace(secret, "…"));
         }
         let reason = reason.lines().next().unwrap_or_default().to_owned();
         RtspError::Refused { address: self.address(), status, reason }
@@ -269,7 +279,7 @@ impl Camera {
         let options = SessionOptions::default()
             .creds(self.credentials.clone())
             .user_agent(concat!("counterproof/", env!("CARGO_PKG_VERSION")).into());
-        let asked = Session::describe(self.settings.url.clone(), options);
+        let asked = Session::describe(self.url.clone(), options);
         let session = match tokio::time::timeout(ANSWER, asked).await {
             Ok(Ok(session)) => session,
             Ok(Err(e)) => return Err(self.refused(&e)),
@@ -304,7 +314,7 @@ impl Camera {
             Err(_) => return Err(RtspError::NoAnswer(self.address())),
         };
         let mut items = std::pin::pin!(session.demuxed().map_err(|e| self.refused(&e))?);
-        let mut unit = Units { is_h264, delay: Duration::from_millis(self.settings.delay_ms), lost: false };
+        let mut unit = Units { is_h264, delay: self.delay, lost: false };
         let mut last = tokio::time::Instant::now();
         while !sink.stopped() {
             match tokio::time::timeout(LOOK_EVERY, items.next()).await {
@@ -373,6 +383,10 @@ mod tests {
             "{told}"
         );
         assert!(!told.contains("hunter2") && !told.contains("abc"), "{told}");
+        for hidden in ["rtsp://u:secret@h/", "rtsp//u:secret@h/", "http://h/user=u&password=secret"] {
+            let told = format!("{:?}", rtsp(&format!("url = \"{hidden}\"")).problems("c"));
+            assert!(told.contains("c.url") && !told.contains("secret"), "{told}");
+        }
         let half = rtsp("url = \"rtsp://10.0.0.9/ch1\"\nuser = \"admin\"").problems("c");
         assert!(matches!(&half[..], [p] if p.key == "c.password"), "{half:?}");
         assert_eq!(rtsp("url = \"rtsp://10.0.0.9/ch1\"").problems("c"), []);

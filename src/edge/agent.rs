@@ -148,7 +148,7 @@ async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) ->
     let stop = Arc::new(AtomicBool::new(false));
     let counters = cameras::start(&context, &stop)?;
     let rings = counters.iter().map(|(_, ring)| Arc::clone(ring)).collect();
-    let watched = counters.iter().map(|(c, ring)| (c.id.clone(), Arc::clone(ring))).collect();
+    let watched = counters.clone();
     let previous = previous.map(Arc::new);
     let tools = Arc::new(Tools { context: Arc::clone(&context), references, workers, previous });
     let gauges = Gauges::new(&counters, &tools);
@@ -257,7 +257,7 @@ async fn begin(context: &Arc<Context>, started: Started) -> Result<(), AgentErro
         "retention_s": context.policy.retention_s,
         "calibration": settings.calibration,
         "models": models,
-        "liveness": "off",
+        "liveness": context.config.liveness.mode.as_str(),
     });
     let (policy, configuration) = (settings.policy.to_string(), configuration.to_string());
     context

@@ -28,6 +28,7 @@ use crate::protocol::id::CounterId;
 use crate::protocol::posture::CameraState;
 use crate::protocol::verdict::{Inconclusive, NotAssessed, Outcome};
 
+use super::config::Counter;
 use super::context::Context;
 use super::views::Views;
 
@@ -184,11 +185,11 @@ fn advice(state: CameraState) -> Option<&'static str> {
 }
 
 /// Looks at all cameras until the agent stops.
-pub(super) async fn watch(context: Arc<Context>, rings: Vec<(CounterId, Arc<Ring>)>) {
+pub(super) async fn watch(context: Arc<Context>, cameras: Vec<(Counter, Arc<Ring>)>) {
     let heart = context.watch.camera_health.clone();
     let views = Views::of(&context.config.agent.state);
     loop {
-        for (counter, sample) in due(&context, &rings) {
+        for (counter, sample) in due(&context, &cameras) {
             heart.beat();
             look(&context, &views, &counter, sample).await;
         }
@@ -198,11 +199,12 @@ pub(super) async fn watch(context: Arc<Context>, rings: Vec<(CounterId, Arc<Ring
 
 /// Asks whether samples come; returns the cameras of which a thumbnail is due,
 /// those that wait longest first, each with the sample for it.
-fn due(context: &Context, rings: &[(CounterId, Arc<Ring>)]) -> Vec<(CounterId, Arc<Sample>)> {
+fn due(context: &Context, cameras: &[(Counter, Arc<Ring>)]) -> Vec<(CounterId, Arc<Sample>)> {
     let now = context.clock.now().boot;
     let mut due = Vec::new();
-    for (counter, ring) in rings {
-        let flow = flow(ring.alike(), context.watch.started(), now);
+    for (Counter { id: counter, camera, .. }, ring) in cameras {
+        // A sample's time is that of the light: nothing newer than the delay can be there.
+        let flow = flow(ring.alike(), context.watch.started(), now.minus(camera.delay()));
         let since = context.watch.cameras.flows(counter, flow);
         if since.is_none_or(|s| s <= now)
             && let Some(sample) = ring.newest_alone()

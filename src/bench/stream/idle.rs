@@ -128,8 +128,7 @@ pub(super) struct Receiving {
 impl Receiving {
     pub fn start(url: &str) -> Result<Self, BenchError> {
         let failed = |e: &dyn std::fmt::Display| BenchError::Sample(format!("{url}: {e}"));
-        let settings = Rtsp::at(url.parse().map_err(|e| failed(&e))?);
-        let connection = Box::new(settings.open().map_err(|e| failed(&e))?);
+        let connection = Box::new(Rtsp::at(url).open().map_err(|e| failed(&e))?);
         let ring = Arc::new(Ring::new(KEEP, 64 << 20));
         let stop = Arc::new(AtomicBool::new(false));
         let sink = Sink { ring: Arc::clone(&ring), clock: Arc::new(SystemClock), stop: Arc::clone(&stop) };
