@@ -15,9 +15,9 @@
 //! memory, so that what is counted is what would have been told; then it ends
 //! without an alert.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -28,7 +28,7 @@ use crate::camera::clip::Clip;
 use crate::camera::ring::Ring;
 use crate::clock::{BoxTime, HisTime};
 use crate::heart::Heart;
-use crate::protocol::id::{CardholderId, CounterId, SettlementId, VerificationId};
+use crate::protocol::id::{CardholderId, CounterId, VerificationId};
 use crate::protocol::settlement::{Channel, Settlement};
 use crate::protocol::verdict::{Inconclusive, NotAssessed, Outcome};
 use crate::verify::Verdict;
@@ -42,6 +42,7 @@ use super::eyes::Which;
 use super::metrics::{self, Shed};
 use super::outbox::Held;
 use super::references::{Found, References};
+use super::windows::{Judged, Span, Windows, lock};
 use super::workers::{Job, Workers};
 
 /// A window shorter than this says nothing.
@@ -153,25 +154,6 @@ struct Open {
     /// A neighbour without a place on this box's time line came near.
     cut: bool,
     references: JoinHandle<Result<Found, NotAssessed>>,
-}
-
-/// A window that is closed, and may still be cut by a neighbour named late.
-struct Judged {
-    settlement: SettlementId,
-    cardholder: CardholderId,
-    occurred_at: HisTime,
-    moment: BoxTime,
-    window: (BoxTime, BoxTime),
-    /// Its mismatch is held, or watched; before that it has no verdict yet.
-    held: bool,
-    /// A neighbour came in between: a mismatch no longer counts.
-    cut: bool,
-}
-
-type Windows = Arc<Mutex<HashMap<VerificationId, Judged>>>;
-
-fn lock(windows: &Windows) -> MutexGuard<'_, HashMap<VerificationId, Judged>> {
-    windows.lock().unwrap_or_else(|e| e.into_inner())
 }
 
 struct Actor {
@@ -359,30 +341,6 @@ impl Actor {
     }
 }
 
-/// How far a window reaches.
-struct Span {
-    before: Duration,
-    after: Duration,
-    error: Duration,
-}
-
-impl Span {
-    /// The window around a moment, cut at the neighbours.
-    fn around(&self, moment: BoxTime, neighbours: impl Iterator<Item = BoxTime>) -> (BoxTime, BoxTime) {
-        let (mut from, mut to) = (moment.minus(self.before), moment.plus(self.after));
-        for n in neighbours {
-            let middle = BoxTime::from_millis(n.as_millis().midpoint(moment.as_millis()));
-            if n >= moment {
-                to = to.min(middle.minus(self.error));
-            }
-            if n <= moment {
-                from = from.max(middle.plus(self.error));
-            }
-        }
-        (from, to)
-    }
-}
-
 /// A window that is closed, on its way to a verdict.
 struct Closed {
     open: Open,
@@ -506,41 +464,4 @@ fn explain(id: VerificationId, ran: &Ran) {
         cpu_ms = ran.costs.total().as_millis() as u64,
         "looked"
     );
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const SPAN: Span = Span {
-        before: Duration::from_millis(2000),
-        after: Duration::from_millis(3000),
-        error: Duration::from_millis(500),
-    };
-
-    fn t(ms: u64) -> BoxTime {
-        BoxTime::from_millis(ms)
-    }
-
-    #[test]
-    fn neighbours_cut_a_window_at_the_middle_less_the_error() {
-        assert_eq!(SPAN.around(t(10_000), [].into_iter()), (t(8_000), t(13_000)));
-        assert_eq!(SPAN.around(t(10_000), [t(14_000)].into_iter()), (t(8_000), t(11_500)));
-        assert_eq!(SPAN.around(t(10_000), [t(7_000), t(14_000)].into_iter()), (t(9_000), t(11_500)));
-        assert_eq!(SPAN.around(t(10_000), [t(90_000)].into_iter()), (t(8_000), t(13_000)));
-    }
-
-    proptest! {
-        #[test]
-        fn two_neighbours_never_share_a_frame(a in 5_000u64..50_000, b in 5_000u64..50_000) {
-            let first = SPAN.around(t(a), [t(b)].into_iter());
-            let second = SPAN.around(t(b), [t(a)].into_iter());
-            let (left, right) = if a <= b { (first, second) } else { (second, first) };
-            // Apart by twice the error, unless a window is empty anyway.
-            if left.0 <= left.1 && right.0 <= right.1 {
-                prop_assert!(left.1 < right.0);
-            }
-        }
-    }
 }

@@ -46,4 +46,5 @@ pub mod supervisor;
 mod upkeep;
 pub mod views;
 pub mod watched;
+mod windows;
 pub mod workers;

@@ -1,6 +1,8 @@
 //! Which language a page is in: `?lang=` if it is given, else what the
 //! browser prefers, else Chinese.
 
+use axum::http::{HeaderMap, header};
+
 /// A language that pages speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Language {
@@ -36,8 +38,13 @@ impl Language {
     }
 }
 
-/// Chooses by the query, then by `Accept-Language`.
-pub fn choose(asked: Option<&str>, accepted: Option<&str>) -> Language {
+/// Chooses by the query, then by the `Accept-Language` of the headers.
+pub fn of_request(asked: Option<&str>, headers: &HeaderMap) -> Language {
+    choose(asked, headers.get(header::ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok()))
+}
+
+/// Chooses by the query, then by the text of `Accept-Language`.
+fn choose(asked: Option<&str>, accepted: Option<&str>) -> Language {
     if let Some(language) = asked.and_then(Language::of) {
         return language;
     }
@@ -52,6 +59,21 @@ pub fn choose(asked: Option<&str>, accepted: Option<&str>) -> Language {
         }
     }
     best.1
+}
+
+/// What stands in a template outside its tags and its blocks: no sentence may.
+#[cfg(test)]
+pub fn outside_tags(template: &str) -> String {
+    let mut depth = 0;
+    let outside = template.chars().filter(|c| {
+        match c {
+            '<' | '{' => depth += 1,
+            '>' | '}' => depth -= 1,
+            _ => return depth == 0,
+        }
+        false
+    });
+    outside.collect()
 }
 
 #[cfg(test)]

@@ -217,18 +217,7 @@ mod tests {
     use crate::vision::quality::Quality;
     use proptest::prelude::*;
 
-    const Q: Quality = Quality {
-        inter_eye: 60.0,
-        detection: 0.9,
-        yaw: 0.1,
-        pitch: 0.5,
-        roll: 3.0,
-        sharpness: 100.0,
-        brightness: 120.0,
-        contrast: 40.0,
-        mouth: 0.9,
-        inside: 1.0,
-    };
+    const Q: Quality = Quality::GOOD;
 
     /// A probe at the given cosine to the reference, the first axis. What remains
     /// points mostly along the second axis, the face's own, and a little along

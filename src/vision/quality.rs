@@ -156,6 +156,23 @@ impl Gate {
         Self { inter_eye: 32.0, detection: 0.8, yaw: 0.35, sharpness: 25.0, unified: 9.5, ..Self::WITNESS };
 }
 
+#[cfg(test)]
+impl Quality {
+    /// Without a flaw.
+    pub const GOOD: Self = Self {
+        inter_eye: 60.0,
+        detection: 0.9,
+        yaw: 0.1,
+        pitch: 0.5,
+        roll: 3.0,
+        sharpness: 100.0,
+        brightness: 120.0,
+        contrast: 40.0,
+        mouth: 0.9,
+        inside: 1.0,
+    };
+}
+
 impl Quality {
     /// Measures a face, looked for in a region, and its aligned crop.
     pub fn of(frame: &Frame, region: &Region, face: &Face, crop: &Crop) -> Self {

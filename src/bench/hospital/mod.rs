@@ -7,13 +7,15 @@
 //! are drawn, and nothing measured here says how accurate a verdict is.
 
 pub mod pki;
+mod running;
 mod settings;
+mod wishes;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -24,12 +26,12 @@ use crate::vision::{Vision, Wanted};
 
 use super::scene::Scene;
 use pki::Pki;
+pub use running::Running;
 use settings::{NO_DIGEST, agent_toml, bureau_toml, shipped_calibration};
+pub use wishes::{Camera, People, Wishes};
 
 /// Pictures of each drawn camera, played in a loop.
 const PICTURES: u32 = 45;
-/// A program that is not ready by then will not be; emulated, it takes a minute.
-const READY: Duration = Duration::from_secs(120);
 
 /// Where the two programs are.
 pub struct Programs {
@@ -39,99 +41,6 @@ pub struct Programs {
     pub bureau: PathBuf,
 }
 
-/// What a test may want otherwise.
-#[derive(Clone)]
-pub struct Wishes {
-    /// How long a mismatch is held.
-    pub hold_ms: u64,
-    /// How long before a settlement its window begins.
-    pub before_ms: u64,
-    /// How long after it the window ends.
-    pub after_ms: u64,
-    /// Texts of the agent's configuration to replace: found, by what.
-    pub replace: Vec<(String, String)>,
-    /// Whether a supervisor signs before the box starts; else it begins in shadow.
-    pub commissioned: bool,
-    /// The counters and their cameras.
-    pub counters: Vec<(String, Camera)>,
-    /// Who is enrolled, and who stands at `w01`.
-    pub people: People,
-}
-
-/// Whose photographs are used.
-#[derive(Debug, Clone)]
-pub enum People {
-    /// The manifest's sample portraits: `PA` and `PB`, of whom `PB` stands there.
-    Samples,
-    /// Those that somebody gives: one for each cardholder, and another of whoever stands there.
-    Given {
-        /// By cardholder.
-        enrolled: BTreeMap<String, PathBuf>,
-        /// At `w01`.
-        there: PathBuf,
-    },
-}
-
-impl People {
-    /// One photograph for each cardholder.
-    fn enrolled(&self, manifest: &Manifest) -> io::Result<BTreeMap<String, Vec<u8>>> {
-        let sample = |name: &str, id| Ok((name.to_owned(), manifest.sample(id).map_err(io::Error::other)?));
-        match self {
-            Self::Samples => [("PA", "portrait-a"), ("PB", "portrait-b1")]
-                .map(|(n, id)| sample(n, id))
-                .into_iter()
-                .collect(),
-            Self::Given { enrolled, .. } => {
-                enrolled.iter().map(|(name, path)| Ok((name.clone(), read(path)?))).collect()
-            }
-        }
-    }
-
-    /// Who stands at `w01`.
-    fn there(&self, manifest: &Manifest) -> io::Result<Vec<u8>> {
-        match self {
-            // Not portrait-b2: even as photographs, it and portrait A score 0.28, which is a doubt.
-            Self::Samples => manifest.sample("portrait-b3").map_err(io::Error::other),
-            Self::Given { there, .. } => read(there),
-        }
-    }
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    fs::read(path).map_err(|e| io::Error::other(format!("{}: {e}", path.display())))
-}
-
-/// A counter's camera.
-#[derive(Debug, Clone)]
-pub enum Camera {
-    /// The pictures of a folder, 15 a second.
-    Replay(PathBuf),
-    /// A network camera at this address.
-    Rtsp(String),
-    /// A USB camera of 640x480 at this device.
-    V4l2(PathBuf),
-}
-
-/// Two, with the drawn cameras.
-fn usual_counters() -> Vec<(String, Camera)> {
-    let replay = |id: &str| (id.to_owned(), Camera::Replay(format!("cameras/{id}").into()));
-    vec![replay("w01"), replay("w02")]
-}
-
-impl Default for Wishes {
-    fn default() -> Self {
-        Self {
-            hold_ms: 0,
-            before_ms: 1000,
-            after_ms: 1000,
-            replace: Vec::new(),
-            commissioned: true,
-            counters: usual_counters(),
-            people: People::Samples,
-        }
-    }
-}
-
 /// How a verification ended, and when.
 #[derive(Debug, Clone)]
 pub struct Decision {
@@ -139,76 +48,6 @@ pub struct Decision {
     pub ms: f64,
     /// Its verdict.
     pub verdict: String,
-}
-
-/// A running program with its log.
-pub struct Running {
-    child: Child,
-    /// Everything that it says.
-    pub log: PathBuf,
-}
-
-impl Running {
-    /// Starts a program, and waits until it has written its ready file.
-    ///
-    /// # Errors
-    /// If it ends or is not ready in time, with its log.
-    pub fn start(program: &Path, arguments: &[&str], log: PathBuf, ready: &Path) -> io::Result<Self> {
-        let _ = fs::remove_file(ready);
-        let out = fs::OpenOptions::new().create(true).append(true).open(&log)?;
-        let mut child = Command::new(program)
-            .args(arguments)
-            .args(["--ready-file".as_ref(), ready.as_os_str()])
-            .env("RUST_LOG", "info,counterproof=debug,ort=warn")
-            .stdin(Stdio::null())
-            .stdout(out.try_clone()?)
-            .stderr(out)
-            .spawn()?;
-        let deadline = Instant::now() + READY;
-        while !ready.exists() {
-            if let Some(status) = child.try_wait()? {
-                let said = fs::read_to_string(&log).unwrap_or_default();
-                return Err(io::Error::other(format!("{} ended with {status}:\n{said}", program.display())));
-            }
-            if Instant::now() > deadline {
-                let _ = child.kill();
-                return Err(io::Error::other(format!(
-                    "{} was not ready within {READY:?}",
-                    program.display()
-                )));
-            }
-            std::thread::park_timeout(Duration::from_millis(5));
-        }
-        Ok(Self { child, log })
-    }
-
-    /// Its process.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// SIGKILL.
-    pub fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-
-    /// SIGTERM, and how it ended.
-    pub fn terminate(&mut self) -> io::Result<std::process::ExitStatus> {
-        Command::new("kill").arg(self.pid().to_string()).status()?;
-        self.child.wait()
-    }
-
-    /// Lets it run on when this is dropped.
-    pub fn leave_running(self) {
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.kill();
-    }
 }
 
 /// The hospital and its bureau.
@@ -288,22 +127,8 @@ impl Hospital {
             "counterproof-bureau keys",
             Command::new(&programs.bureau).args(["keys", "--out"]).arg(dir.join("bureau-keys")).output(),
         )?)?;
-        let token = fs::read_to_string(dir.join("keys/his.token"))?.trim().to_owned();
         fs::write(dir.join("bureau.toml"), bureau_toml(models))?;
-        let mut hospital = Self {
-            dir: dir.to_owned(),
-            programs,
-            pki,
-            bureau: None,
-            agent: None,
-            his: String::new(),
-            console: String::new(),
-            agent_metrics: String::new(),
-            bureau_metrics: String::new(),
-            token,
-            waits_until_armed: wishes.commissioned,
-            client: client()?,
-        };
+        let mut hospital = Self::at(dir, programs, pki, wishes.commissioned)?;
         let bureau = hospital.start_bureau("127.0.0.1:0")?;
         hospital.bureau_command(&[
             "agents",
@@ -335,10 +160,18 @@ impl Hospital {
         let config = fs::read_to_string(dir.join("counterproof.toml"))?;
         let url = config.lines().find_map(|l| l.strip_prefix("url = ")).unwrap_or_default();
         let port = url.trim_end_matches('"').rsplit(':').next().unwrap_or_default();
-        let mut hospital = Self {
+        let pki = Pki::new(&dir.join("another-pki"))?;
+        let mut hospital = Self::at(dir, programs, pki, true)?;
+        hospital.start_bureau(&format!("127.0.0.1:{port}"))?;
+        Ok(hospital)
+    }
+
+    /// One of which nothing runs yet.
+    fn at(dir: &Path, programs: Programs, pki: Pki, waits_until_armed: bool) -> io::Result<Self> {
+        Ok(Self {
             dir: dir.to_owned(),
             programs,
-            pki: Pki::new(&dir.join("another-pki"))?,
+            pki,
             bureau: None,
             agent: None,
             his: String::new(),
@@ -346,11 +179,9 @@ impl Hospital {
             agent_metrics: String::new(),
             bureau_metrics: String::new(),
             token: fs::read_to_string(dir.join("keys/his.token"))?.trim().to_owned(),
-            waits_until_armed: true,
-            client: reqwest::Client::builder().no_proxy().build().map_err(io::Error::other)?,
-        };
-        hospital.start_bureau(&format!("127.0.0.1:{port}"))?;
-        Ok(hospital)
+            waits_until_armed,
+            client: client()?,
+        })
     }
 
     /// Starts the bureau; the address where boxes reach it.

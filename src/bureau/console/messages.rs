@@ -127,16 +127,7 @@ mod tests {
     #[test]
     fn the_template_has_no_sentence_of_its_own() {
         let template = include_str!("../../../templates/console.html");
-        let mut outside = String::new();
-        let mut depth = 0;
-        for c in template.chars() {
-            match c {
-                '<' | '{' => depth += 1,
-                '>' | '}' => depth -= 1,
-                _ if depth == 0 => outside.push(c),
-                _ => {}
-            }
-        }
+        let outside = crate::http::language::outside_tags(template);
         assert!(!outside.contains(char::is_alphabetic), "{outside}");
     }
 }

@@ -41,7 +41,8 @@ const PER_PAGE: u32 = 100;
 /// Most alerts in one JSON document.
 const MAX_JSON: u32 = 500;
 
-const STYLE: &str = include_str!("../../../templates/console.css");
+const STYLE: &str =
+    concat!(include_str!("../../../templates/colours.css"), include_str!("../../../templates/console.css"));
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
@@ -113,8 +114,7 @@ async fn show(
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Response, Response> {
     let Query(asked) = asked.map_err(bad_query)?;
-    let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok());
-    let language = language::choose(asked.lang.as_deref(), accepted);
+    let language = language::of_request(asked.lang.as_deref(), &headers);
     let alerts = console.store.alerts(asked.before.unwrap_or(i64::MAX), PER_PAGE).await.map_err(failed)?;
     let boxes = boxes(&console.store).await.map_err(failed)?;
     let purges = console.store.purge_reports(1).await.map_err(failed)?;

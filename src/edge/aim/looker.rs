@@ -226,18 +226,7 @@ mod tests {
     #[test]
     fn the_bars_ask_what_the_gate_asks() {
         // Each flaw of the gate is a bar that is not ok, and the other way round.
-        let good = Quality {
-            inter_eye: 60.0,
-            detection: 0.9,
-            yaw: 0.1,
-            pitch: 0.5,
-            roll: 3.0,
-            sharpness: 100.0,
-            brightness: 120.0,
-            contrast: 40.0,
-            mouth: 0.9,
-            inside: 1.0,
-        };
+        let good = Quality::GOOD;
         let bad = [
             Quality { inter_eye: 19.0, ..good },
             Quality { detection: 0.7, ..good },

@@ -211,16 +211,7 @@ mod tests {
     #[test]
     fn script_and_template_have_no_sentence_of_their_own() {
         assert!(SCRIPT.is_ascii() && !SCRIPT.contains("innerHTML"));
-        let mut outside = String::new();
-        let mut depth = 0;
-        for c in PAGE.chars() {
-            match c {
-                '<' | '{' => depth += 1,
-                '>' | '}' => depth -= 1,
-                _ if depth == 0 => outside.push(c),
-                _ => {}
-            }
-        }
+        let outside = crate::http::language::outside_tags(PAGE);
         assert!(!outside.contains(char::is_alphabetic), "{outside}");
     }
 }

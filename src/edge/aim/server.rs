@@ -37,7 +37,8 @@ use super::messages::{self, Word};
 use super::region::{self, RegionError};
 use super::{Asked, PICTURE, record};
 
-const STYLE: &str = include_str!("../../../templates/aim.css");
+const STYLE: &str =
+    concat!(include_str!("../../../templates/colours.css"), include_str!("../../../templates/aim.css"));
 const SCRIPT: &str = include_str!("../../../templates/aim.js");
 /// A region is four numbers.
 const MAX_BODY: usize = 1024;
@@ -227,8 +228,7 @@ async fn page(
     chosen: Result<Query<Chosen>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(chosen) = chosen.map_err(|e| Problem::new(StatusCode::BAD_REQUEST, e.body_text()))?;
-    let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok());
-    let language = language::choose(chosen.lang.as_deref(), accepted);
+    let language = language::of_request(chosen.lang.as_deref(), &headers);
     let page = Page {
         language,
         lang: language.tag(),
