@@ -6,6 +6,7 @@
 //! Who starts streams, watches them and starts them again is not here.
 
 pub mod clip;
+pub mod course;
 pub mod decode;
 pub mod error;
 pub mod h264;

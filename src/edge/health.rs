@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use tracing::{debug, error, info, warn};
 
-use crate::camera::health::{Course, Flow, Thumbnail, View, flow, judge};
+use crate::camera::course::{Course, Flow, flow};
+use crate::camera::health::{Thumbnail, View, judge};
 use crate::camera::pictures;
 use crate::camera::ring::Ring;
 use crate::clock::BoxTime;
