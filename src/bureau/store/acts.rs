@@ -1,8 +1,6 @@
 //! Who did what at the bureau.
 
-use sqlx::sqlite::SqlitePool;
-
-use super::{Store, StoreError};
+use super::{Pool, Store, StoreError};
 use crate::clock::WallTime;
 
 /// One act of a person: a box added, suspended, given a new key; a bundle
@@ -47,7 +45,7 @@ impl Store {
     }
 }
 
-pub(super) async fn write(pool: &SqlitePool, act: &Act) -> Result<(), StoreError> {
+pub(super) async fn write(pool: &Pool, act: &Act) -> Result<(), StoreError> {
     sqlx::query("INSERT INTO acts (at, by_whom, what, about, detail) VALUES ($1, $2, $3, $4, $5)")
         .bind(act.at.as_millis())
         .bind(&act.by)

@@ -1,9 +1,8 @@
 //! The boxes on record.
 
-use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row};
 
-use super::{Store, StoreError, parse};
+use super::{DbRow, Store, StoreError, parse};
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 use crate::crypto::sign::{PublicKey, SignatureError};
@@ -83,8 +82,25 @@ impl AgentChange {
     }
 }
 
-impl FromRow<'_, SqliteRow> for Agent {
-    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+/// Boxes as [`Agent`] reads them.
+macro_rules! boxes {
+    ($which:literal) => {
+        concat!(
+            "SELECT name, hospital, public_key, certificate, last_seen, transform_version, transform_issue, \
+             CASE WHEN suspended THEN 1 ELSE 0 END AS is_suspended FROM agents ",
+            $which
+        )
+    };
+}
+
+/// Reads how often a transform was issued.
+fn version(label: &str, found: i64) -> Result<u32, StoreError> {
+    let what = |_| StoreError::Content { label: label.into(), what: format!("transform version {found}") };
+    u32::try_from(found).map_err(what)
+}
+
+impl FromRow<'_, DbRow> for Agent {
+    fn from_row(row: &DbRow) -> Result<Self, sqlx::Error> {
         let name: String = row.try_get("name")?;
         let decode = |e: StoreError| sqlx::Error::Decode(e.into());
         let label = format!("agents/{name}");
@@ -94,10 +110,10 @@ impl FromRow<'_, SqliteRow> for Agent {
             hospital: parse(&label, row.try_get("hospital")?).map_err(decode)?,
             public_key: key,
             certificate: parse(&label, row.try_get("certificate")?).map_err(decode)?,
-            suspended: row.try_get("suspended")?,
+            suspended: row.try_get::<i64, _>("is_suspended")? != 0,
             last_seen: row.try_get::<Option<i64>, _>("last_seen")?.map(WallTime::from_millis),
             transform: TransformIssue {
-                version: row.try_get("transform_version")?,
+                version: version(&label, row.try_get("transform_version")?).map_err(decode)?,
                 issue: row.try_get("transform_issue")?,
             },
             name: parse(&label, &name).map_err(decode)?,
@@ -158,7 +174,7 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn reissue_transform(&self, name: &AgentId) -> Result<Option<TransformIssue>, StoreError> {
-        let row: Option<(u32, String)> = sqlx::query_as(
+        let row: Option<(i64, String)> = sqlx::query_as(
             "UPDATE agents SET transform_version = transform_version + 1, transform_issue = $1 \
              WHERE name = $2 RETURNING transform_version, transform_issue",
         )
@@ -166,7 +182,8 @@ impl Store {
         .bind(name.as_str())
         .fetch_optional(&self.pool)
         .await?;
-        Ok(row.map(|(version, issue)| TransformIssue { version, issue }))
+        let label = format!("agents/{name}");
+        row.map(|(n, issue)| Ok(TransformIssue { version: version(&label, n)?, issue })).transpose()
     }
 
     /// The key of the transform that a box's references are under.
@@ -202,10 +219,10 @@ impl Store {
         certificate: Sha256,
         now: WallTime,
     ) -> Result<Option<Agent>, StoreError> {
-        Ok(sqlx::query_as(
-            "SELECT * FROM agents WHERE name IN (SELECT agent FROM agent_certificates \
-             WHERE certificate = $1 AND (until IS NULL OR until > $2))",
-        )
+        Ok(sqlx::query_as(boxes!(
+            "WHERE name IN (SELECT agent FROM agent_certificates \
+             WHERE certificate = $1 AND (until IS NULL OR until > $2))"
+        ))
         .bind(certificate.to_string())
         .bind(now.as_millis())
         .fetch_optional(&self.pool)
@@ -217,10 +234,7 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn agent(&self, name: &AgentId) -> Result<Option<Agent>, StoreError> {
-        Ok(sqlx::query_as("SELECT * FROM agents WHERE name = $1")
-            .bind(name.as_str())
-            .fetch_optional(&self.pool)
-            .await?)
+        Ok(sqlx::query_as(boxes!("WHERE name = $1")).bind(name.as_str()).fetch_optional(&self.pool).await?)
     }
 
     /// Every box on record, by name.
@@ -228,8 +242,7 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn agents(&self) -> Result<Vec<AgentSummary>, StoreError> {
-        let agents: Vec<Agent> =
-            sqlx::query_as("SELECT * FROM agents ORDER BY name").fetch_all(&self.pool).await?;
+        let agents: Vec<Agent> = sqlx::query_as(boxes!("ORDER BY name")).fetch_all(&self.pool).await?;
         let counts: Vec<(String, String, i64)> =
             sqlx::query_as("SELECT agent, chain, COUNT(*) FROM events GROUP BY agent, chain")
                 .fetch_all(&self.pool)

@@ -4,9 +4,7 @@
 //! gap, unless the box signed that it expired; a digest that does not fit is a
 //! break. What came later can close a gap, and is noted with the event behind.
 
-use sqlx::{Sqlite, Transaction};
-
-use super::{StoreError, parse};
+use super::{StoreError, Tx, parse};
 use crate::crypto::Sha256;
 use crate::protocol::alert::Link;
 use crate::protocol::id::{AgentId, Epoch};
@@ -74,7 +72,7 @@ pub(super) struct Neighbour {
 /// What stands at a place of a chain: an event that is held, else one that
 /// expired on the box.
 pub(super) async fn at_place(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Tx<'_>,
     agent: &AgentId,
     epoch: Epoch,
     seq: u64,
@@ -108,7 +106,7 @@ pub(super) struct Place<'a> {
 /// predecessor, or the word that it expired. An event that is held counts for
 /// more than such a word.
 pub(super) async fn settle_successor(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Tx<'_>,
     place: Place<'_>,
     digest: Sha256,
     fits: ChainState,

@@ -1,9 +1,7 @@
 //! Documents by digest, each kept once.
 
-use sqlx::{Sqlite, Transaction};
-
 use super::postures::seen;
-use super::{Store, StoreError};
+use super::{Store, StoreError, Tx};
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 use crate::protocol::document::DocumentKind;
@@ -28,7 +26,7 @@ pub enum Kept {
 
 /// Notes that a posture names documents; which of them are not held.
 pub(super) async fn name(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Tx<'_>,
     posture: &Posture,
     now: WallTime,
 ) -> Result<Vec<Sha256>, StoreError> {
@@ -47,11 +45,7 @@ pub(super) async fn name(
 }
 
 /// Whether the latest posture of a box or an event of it names a document.
-async fn is_named(
-    tx: &mut Transaction<'_, Sqlite>,
-    agent: &AgentId,
-    digest: Sha256,
-) -> Result<bool, StoreError> {
+async fn is_named(tx: &mut Tx<'_>, agent: &AgentId, digest: Sha256) -> Result<bool, StoreError> {
     let posture: Option<Vec<u8>> = sqlx::query_scalar("SELECT body FROM postures WHERE agent = $1")
         .bind(agent.as_str())
         .fetch_optional(&mut **tx)

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use super::{Act, StoreError, acts, empty_log, open_pool, purges};
+use super::{Act, StoreError, acts, empty_log, open_file, purges};
 use crate::bureau::retention::Kind;
 use crate::clock::WallTime;
 
@@ -20,7 +20,7 @@ pub async fn erase_references(path: &Path, act: &Act) -> Result<Option<u64>, Sto
     if !path.try_exists().map_err(|source| StoreError::File { path: path.into(), source })? {
         return Ok(None);
     }
-    let pool = open_pool(path).await?;
+    let pool = open_file(path).await?;
     acts::write(&pool, act).await?;
     let all = WallTime::from_millis(i64::MAX);
     let purged = purges::run(&pool, Kind::References, all, act.at).await?;

@@ -5,11 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::Row;
 
 use super::chain::{ChainState, Place, at_place, settle_successor};
-use super::{AgentKey, Store, StoreError, parse};
+use super::{AgentKey, DbRow, Store, StoreError, Tx, parse};
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 use crate::crypto::sign::{Signature, Unverified, Verified};
@@ -137,7 +136,7 @@ impl Store {
 
     fn read_alert(
         &self,
-        row: &SqliteRow,
+        row: &DbRow,
         keys: &BTreeMap<String, Vec<AgentKey>>,
     ) -> Result<StoredAlert, StoreError> {
         let id: &str = row.try_get("id")?;
@@ -171,7 +170,7 @@ impl Store {
 }
 
 async fn seen_before(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Tx<'_>,
     agent: &AgentId,
     event: &Event,
     digest: Sha256,
@@ -196,11 +195,7 @@ async fn seen_before(
 
 /// What an event says beyond its place: which alert it takes back, which place
 /// stays empty, which documents it names.
-async fn insert_content(
-    tx: &mut Transaction<'_, Sqlite>,
-    agent: &AgentId,
-    event: &Event,
-) -> Result<(), StoreError> {
+async fn insert_content(tx: &mut Tx<'_>, agent: &AgentId, event: &Event) -> Result<(), StoreError> {
     let id = event.id.to_string();
     match &event.content {
         Content::Withdrawn(w) => {
@@ -243,7 +238,7 @@ async fn insert_content(
 }
 
 async fn insert_link(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Tx<'_>,
     agent: &AgentId,
     event: &Event,
     digest: Sha256,

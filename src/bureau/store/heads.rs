@@ -7,9 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{Sqlite, Transaction};
-
-use super::{Store, StoreError, parse};
+use super::{Store, StoreError, Tx, parse};
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 use crate::protocol::countersign::{Countersigned, HeadFinding, HeadFormat};
@@ -41,10 +39,7 @@ pub struct AuditFinding {
 }
 
 /// Compares a head with those seen before, and keeps it.
-pub(super) async fn keep(
-    tx: &mut Transaction<'_, Sqlite>,
-    head: &Countersigned,
-) -> Result<Option<HeadFinding>, StoreError> {
+pub(super) async fn keep(tx: &mut Tx<'_>, head: &Countersigned) -> Result<Option<HeadFinding>, StoreError> {
     let contradicted = compare(tx, &head.agent, head.audit).await?;
     if let Some((kind, held)) = contradicted {
         note(tx, head, kind, held).await?;
@@ -90,7 +85,7 @@ fn number(head: &Countersigned) -> Result<i64, StoreError> {
 /// What was shown before and contradicts this head: a greater number, or the
 /// same number with another hash.
 async fn compare(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Tx<'_>,
     agent: &AgentId,
     found: AuditHead,
 ) -> Result<Option<(HeadFinding, AuditHead)>, StoreError> {
@@ -115,7 +110,7 @@ async fn compare(
 /// Writes a finding down, once for each head that was contradicted, and holds
 /// on to that head.
 async fn note(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Tx<'_>,
     head: &Countersigned,
     kind: HeadFinding,
     held: AuditHead,

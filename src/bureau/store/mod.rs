@@ -18,6 +18,7 @@ mod agents;
 mod chain;
 mod commissions;
 mod documents;
+mod engine;
 mod erase;
 mod events;
 mod evidence;
@@ -31,18 +32,12 @@ mod purges;
 mod references;
 
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use sqlx::SqlSafeStr;
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-
+use sqlx::migrate::MigrateError;
 use zeroize::Zeroizing;
 
+use self::engine::{DbRow, Pool, Tx, empty_log, open_file};
 use crate::crypto::seal::{RootKey, SealError, SealKey};
 
 pub use acts::Act;
@@ -58,19 +53,6 @@ pub use keys::{AgentKey, NewKey};
 pub use postures::{PostureKept, StoredPosture};
 pub use purges::PurgeReport;
 pub use references::{Addition, NewReference, StoredReference};
-
-/// Each step of the schema, in order. A step that was published is never changed.
-const STEPS: &[(i64, &str, &str)] = &[
-    (1, "first", include_str!("migrations/0001_first.sql")),
-    (2, "policies", include_str!("migrations/0002_policies.sql")),
-    (3, "transforms", include_str!("migrations/0003_transforms.sql")),
-    (4, "proof", include_str!("migrations/0004_proof.sql")),
-    (5, "evidence", include_str!("migrations/0005_evidence.sql")),
-    (6, "runs", include_str!("migrations/0006_runs.sql")),
-    (7, "documents", include_str!("migrations/0007_documents.sql")),
-    (8, "commissions", include_str!("migrations/0008_commissions.sql")),
-    (9, "exemptions", include_str!("migrations/0009_exemptions.sql")),
-];
 
 const CANARY_LABEL: &str = "meta/canary";
 const CANARY: &[u8] = b"counterproof bureau";
@@ -137,7 +119,7 @@ pub enum StoreError {
 
 /// The open store.
 pub struct Store {
-    pool: SqlitePool,
+    pool: Pool,
     key: SealKey,
     /// From which the boxes' transforms are derived.
     transforms: Zeroizing<[u8; 32]>,
@@ -155,7 +137,7 @@ impl Store {
         let key = root.derive("bureau store v1").map_err(library)?;
         let transforms = root.mac_key("bureau transforms v1").map_err(library)?;
         let marks = root.mac_key("bureau marks of cardholders v1").map_err(library)?;
-        let pool = open_pool(path).await?;
+        let pool = open_file(path).await?;
         let store = Self { pool, key, transforms, marks };
         store.check_key(path).await?;
         Ok(store)
@@ -202,60 +184,6 @@ impl Store {
     }
 }
 
-/// Opens the file, or makes it, and brings its schema up to date: what needs no key.
-async fn open_pool(path: &Path) -> Result<SqlitePool, StoreError> {
-    make_private(path).map_err(|source| StoreError::File { path: path.into(), source })?;
-    let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options(path)).await?;
-    let known = STEPS.last().map_or(0, |(step, ..)| *step);
-    migrator(STEPS).run(&pool).await.map_err(|source| match source {
-        MigrateError::VersionMissing(found) if found > known => {
-            StoreError::Newer { path: path.into(), found, known }
-        }
-        source => StoreError::Schema { path: path.into(), source },
-    })?;
-    Ok(pool)
-}
-
-/// Empties the write-ahead log, in which deleted rows may still stand.
-async fn empty_log(pool: &SqlitePool) -> Result<(), StoreError> {
-    let (busy, ..): (i64, i64, i64) =
-        sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(pool).await?;
-    if busy == 0 {
-        return Ok(());
-    }
-    // Somebody reads: an answer, not an error, and deleted rows stay for now.
-    Err(StoreError::Database(sqlx::Error::Protocol(
-        "the write-ahead log could not be emptied: somebody still reads it".into(),
-    )))
-}
-
-fn migrator(steps: &[(i64, &'static str, &'static str)]) -> Migrator {
-    let step = |(version, name, sql): &(i64, &'static str, &'static str)| {
-        Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
-    };
-    Migrator::with_migrations(steps.iter().map(step).collect())
-}
-
-fn options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(Duration::from_secs(10))
-        .pragma("secure_delete", "ON")
-}
-
-/// Makes the file with mode 0600 if it is not there; SQLite gives its side
-/// files the same mode.
-fn make_private(path: &Path) -> io::Result<()> {
-    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(_) => Ok(()),
-        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(e) => Err(e),
-    }
-}
-
 /// Reads a column that this program wrote as text.
 fn parse<T: std::str::FromStr>(label: &str, text: &str) -> Result<T, StoreError>
 where
@@ -267,6 +195,7 @@ where
 #[cfg(test)]
 pub(super) mod tests {
     pub(in crate::bureau) use super::agents::tests::box_with_key;
+    use super::engine::{STEPS, connect, migrator};
     use super::*;
 
     pub(in crate::bureau) async fn store(dir: &Path) -> Store {
@@ -288,7 +217,7 @@ pub(super) mod tests {
     async fn a_store_of_a_newer_version_is_refused_and_left_as_it_is() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("b.db");
-        let pool = open_pool(&path).await.unwrap();
+        let pool = open_file(&path).await.unwrap();
         let newer = [STEPS, &[(1000, "later", "CREATE TABLE later (of TEXT)")]].concat();
         migrator(&newer).run(&pool).await.unwrap();
         pool.close().await;
@@ -303,8 +232,8 @@ pub(super) mod tests {
     async fn a_store_of_the_first_schema_keeps_its_boxes_and_their_keys() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("b.db");
-        let options = options(&path).create_if_missing(true);
-        let pool = SqlitePoolOptions::new().connect_with(options).await.unwrap();
+        std::fs::File::create(&path).unwrap();
+        let pool = connect(&path).await.unwrap();
         migrator(&STEPS[..1]).run(&pool).await.unwrap();
         let (old, _) = agents::tests::box_with_key("box-1");
         sqlx::query("INSERT INTO agents (name, hospital, public_key, certificate, added_at) VALUES ($1, 'H1', $2, $3, 7)")

@@ -1,8 +1,6 @@
 //! The latest posture of each box, as it was signed.
 
-use sqlx::{Sqlite, Transaction};
-
-use super::{Store, StoreError, documents, heads, parse};
+use super::{Store, StoreError, Tx, documents, heads, parse};
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 use crate::crypto::sign::Verified;
@@ -33,11 +31,7 @@ pub struct PostureKept {
 /// first statement of a transaction it also makes other transactions of the
 /// same box wait, so that what is true here is true until the commit: a box
 /// that was suspended while its body was on the way is not heard.
-pub(super) async fn seen(
-    tx: &mut Transaction<'_, Sqlite>,
-    agent: &AgentId,
-    now: WallTime,
-) -> Result<bool, StoreError> {
+pub(super) async fn seen(tx: &mut Tx<'_>, agent: &AgentId, now: WallTime) -> Result<bool, StoreError> {
     let update = sqlx::query("UPDATE agents SET last_seen = $1 WHERE name = $2 AND suspended = FALSE")
         .bind(now.as_millis())
         .bind(agent.as_str())

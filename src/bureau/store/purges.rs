@@ -1,9 +1,6 @@
 //! Deletion by cut-off, and the evidence of it.
 
-use sqlx::sqlite::SqlitePool;
-use sqlx::{Sqlite, Transaction};
-
-use super::{Store, StoreError};
+use super::{Pool, Store, StoreError, Tx};
 use crate::bureau::retention::Kind;
 use crate::clock::WallTime;
 use crate::privacy::retention::Purged;
@@ -83,12 +80,7 @@ const fn oldest(kind: Kind) -> &'static str {
 
 /// Writes down that a run begins; its id. Nothing may be read before it: what
 /// another connection committed after that would make the first write fail.
-async fn begin(
-    tx: &mut Transaction<'_, Sqlite>,
-    kind: Kind,
-    cutoff: WallTime,
-    now: WallTime,
-) -> Result<String, StoreError> {
+async fn begin(tx: &mut Tx<'_>, kind: Kind, cutoff: WallTime, now: WallTime) -> Result<String, StoreError> {
     let run = uuid::Uuid::now_v7().to_string();
     sqlx::query("INSERT INTO purges (at, kind, cutoff, deleted, run) VALUES ($1, $2, $3, 0, $4)")
         .bind(now.as_millis())
@@ -100,13 +92,13 @@ async fn begin(
     Ok(run)
 }
 
-async fn mark(tx: &mut Transaction<'_, Sqlite>, kind: Kind) -> Result<Option<WallTime>, StoreError> {
+async fn mark(tx: &mut Tx<'_>, kind: Kind) -> Result<Option<WallTime>, StoreError> {
     let at: Option<i64> = sqlx::query_scalar(oldest(kind)).fetch_one(&mut **tx).await?;
     Ok(at.map(WallTime::from_millis))
 }
 
 pub(super) async fn run(
-    pool: &SqlitePool,
+    pool: &Pool,
     kind: Kind,
     cutoff: WallTime,
     now: WallTime,
@@ -175,12 +167,8 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use sqlx::ConnectOptions;
-
     use super::*;
-    use crate::bureau::store::options;
+    use crate::bureau::store::engine::connect;
 
     #[tokio::test]
     async fn no_other_writer_comes_between_the_beginning_of_a_run_and_its_first_deletion() {
@@ -190,14 +178,15 @@ mod tests {
         let mut run = store.pool.begin().await.unwrap();
         begin(&mut run, Kind::Acts, at(1), at(2)).await.unwrap();
         mark(&mut run, Kind::Acts).await.unwrap();
-        let impatient = options(&dir.path().join("b.db")).busy_timeout(Duration::ZERO);
-        let mut other = impatient.connect().await.unwrap();
+        let pool = connect(&dir.path().join("b.db")).await.unwrap();
+        let mut other = pool.acquire().await.unwrap();
+        sqlx::query("PRAGMA busy_timeout = 0").execute(&mut *other).await.unwrap();
         let write = "UPDATE meta SET value = value";
-        let locked = sqlx::query(write).execute(&mut other).await.unwrap_err();
+        let locked = sqlx::query(write).execute(&mut *other).await.unwrap_err();
         assert!(locked.to_string().contains("locked"), "{locked}");
-        sqlx::query(ACTS[0]).bind(1).execute(&mut *run).await.unwrap();
+        sqlx::query(ACTS[0]).bind(1_i64).execute(&mut *run).await.unwrap();
         run.commit().await.unwrap();
-        sqlx::query(write).execute(&mut other).await.unwrap();
+        sqlx::query(write).execute(&mut *other).await.unwrap();
     }
 
     #[tokio::test]
