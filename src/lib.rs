@@ -3,8 +3,8 @@
 //! mismatch leaves the box, as a small signed alert without a picture.
 //!
 //! The house, from the ground up; each storey imports only those below it:
-//! `clock, crypto, frame, heart, log, settings, shutters` / `protocol, http` /
-//! `privacy, commissioning` /
+//! `clock, crypto, frame, heart, log, settings, shares, shutters, svg` /
+//! `protocol, http` / `privacy, commissioning` /
 //! `camera, vision` / `verify` / `edge, bureau, bench` / the two programs.
 
 pub mod bench;
@@ -21,6 +21,8 @@ pub mod log;
 pub mod privacy;
 pub mod protocol;
 pub mod settings;
+pub mod shares;
 pub mod shutters;
+pub mod svg;
 pub mod verify;
 pub mod vision;

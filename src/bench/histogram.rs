@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use super::svg::escape;
+use crate::svg::{Scale, escape, stairs};
 
 const WIDTH: f64 = 640.0;
 const LEFT: f64 = 40.0;
@@ -72,13 +72,10 @@ fn one(panel: &Panel<'_>, top: f64, out: &mut String) -> std::fmt::Result {
     let highest = mated.iter().chain(&non_mated).copied().fold(f64::MIN_POSITIVE, f64::max);
     writeln!(out, r#"<text x="{LEFT}" y="{:.1}">{}</text>"#, top - 6.0, escape(panel.title))?;
     for (shares, colour) in [(mated, MATED), (non_mated, NON_MATED)] {
-        let mut path = format!("M{LEFT} {bottom:.1}");
-        for (bin, share) in shares.iter().enumerate() {
-            let (y, right) = (bottom - PANEL * share / highest, LEFT + SPAN * (bin + 1) as f64 / BINS as f64);
-            write!(path, "V{y:.1}H{right:.1}")?;
-        }
+        let y = Scale::new((0.0, highest), (bottom, top));
+        let path = stairs(&shares, |bin| LEFT + SPAN * bin as f64 / BINS as f64, &y, bottom);
         let style = r#"fill-opacity="0.18" stroke-width="1.5""#;
-        writeln!(out, r#"<path d="{path}V{bottom:.1}Z" fill="{colour}" stroke="{colour}" {style}/>"#)?;
+        writeln!(out, r#"<path d="{path}" fill="{colour}" stroke="{colour}" {style}/>"#)?;
     }
     writeln!(out, r##"<path d="M{LEFT} {bottom:.1}h{SPAN}" stroke="#222"/>"##)?;
     for tick in [-1.0, -0.5, 0.0, 0.5, 1.0] {

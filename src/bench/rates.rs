@@ -7,6 +7,8 @@
 
 use serde::Serialize;
 
+pub use crate::shares::{Interval, wilson};
+
 /// Scores of genuine and of impostor pairs, each in ascending order.
 #[derive(Debug, Clone, Default)]
 pub struct Scores {
@@ -23,15 +25,6 @@ pub struct Point {
     pub fmr: f64,
     /// Share of genuine pairs not accepted.
     pub fnmr: f64,
-}
-
-/// A share with its 95 % interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Interval {
-    /// Lower end.
-    pub low: f64,
-    /// Upper end.
-    pub high: f64,
 }
 
 impl Scores {
@@ -139,22 +132,6 @@ fn share(part: usize, whole: usize) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-/// Wilson's score interval for `part` of `whole` at 95 %; 0 to 1 of nothing.
-/// It takes the trials for independent: pairs that share a person are less
-/// than that, so the true interval is somewhat wider.
-pub fn wilson(part: usize, whole: usize) -> Interval {
-    const Z: f64 = 1.959_963_984_540_054;
-    if whole == 0 {
-        return Interval { low: 0.0, high: 1.0 };
-    }
-    let n = whole as f64;
-    let p = part as f64 / n;
-    let z2n = Z * Z / n;
-    let centre = (p + z2n / 2.0) / (1.0 + z2n);
-    let half = Z * (p * (1.0 - p) / n + z2n / (4.0 * n)).sqrt() / (1.0 + z2n);
-    Interval { low: (centre - half).max(0.0), high: (centre + half).min(1.0) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,14 +165,6 @@ mod tests {
         let s = scores(&[], &[0.1]);
         assert_eq!((s.eer(), s.tar_at_fmr(0.1)), (None, None));
         assert_eq!(scores(&[], &[]).best_threshold(), None);
-        assert_eq!(wilson(0, 0), Interval { low: 0.0, high: 1.0 });
-    }
-
-    #[test]
-    fn wilson_agrees_with_the_published_example() {
-        // 81 of 263: 0.2553 to 0.3662 (R. G. Newcombe, Statistics in Medicine 17, 1998, table I).
-        let i = wilson(81, 263);
-        assert!((i.low - 0.2553).abs() < 5e-5 && (i.high - 0.3662).abs() < 5e-5, "{i:?}");
     }
 
     proptest! {
@@ -230,14 +199,6 @@ mod tests {
                 let reached = s.curve().iter().filter(|p| p.fmr <= fmr).map(|p| 1.0 - p.fnmr).fold(0.0, f64::max);
                 prop_assert!((tar - reached).abs() < 1e-9, "{tar} {reached}");
             }
-        }
-
-        #[test]
-        fn the_interval_holds_its_share(whole in 1usize..5000, part in any::<proptest::sample::Index>()) {
-            let part = part.index(whole + 1);
-            let i = wilson(part, whole);
-            let p = part as f64 / whole as f64;
-            prop_assert!(i.low <= p + 1e-12 && p <= i.high + 1e-12 && i.low >= 0.0 && i.high <= 1.0);
         }
     }
 }

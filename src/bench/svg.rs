@@ -7,6 +7,7 @@
 use std::fmt::Write;
 
 use super::rates::Point;
+use crate::svg::escape;
 
 const SIZE: f64 = 640.0;
 const LEFT: f64 = 78.0;
@@ -165,10 +166,6 @@ fn grid(axes: &Axes, out: &mut String) -> std::fmt::Result {
 fn number(rate: f64) -> String {
     let text = format!("{:.3}", rate * 100.0);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-pub(super) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ const STOREYS: [&[&str]; 7] = [
     &["camera", "vision"],
     &["privacy", "commissioning"],
     &["protocol", "http"],
-    &["clock", "crypto", "frame", "heart", "log", "settings", "shutters"],
+    &["clock", "crypto", "frame", "heart", "log", "settings", "shares", "shutters", "svg"],
 ];
 
 /// Arrows within the ground floor, which holds single files and crypto.
