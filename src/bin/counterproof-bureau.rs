@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use counterproof::bureau::accounts::{AccountName, Role, Roles};
 use counterproof::bureau::acts::{self, Person};
 use counterproof::bureau::agents::Identity;
 use counterproof::bureau::commission::Signing;
 use counterproof::bureau::config::Config;
 use counterproof::bureau::{
-    BureauError, agents, bundle, commission, enrol, exempt, load_vision, open_store, policies, serve,
-    signing_key,
+    BureauError, accounts, agents, bundle, commission, enrol, exempt, load_vision, open_store, policies,
+    serve, signing_key,
 };
 use counterproof::clock::{Clock, SystemClock};
 use counterproof::crypto::keys::make_bureau_keys;
@@ -128,6 +129,11 @@ enum Command {
         config: PathBuf,
         #[command(flatten)]
         by: By,
+    },
+    /// Who may sign in at the console.
+    Accounts {
+        #[command(subcommand)]
+        command: Accounts,
     },
     /// Show who did what here, newest first.
     Acts {
@@ -255,6 +261,29 @@ enum Exempt {
         /// For machines: one JSON list.
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        by: By,
+    },
+}
+
+#[derive(Subcommand)]
+enum Accounts {
+    /// Make an account. The password is the first line of --password-file, else of standard input.
+    Add {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// With which they sign in.
+        name: AccountName,
+        /// As pages show them; the name if left out.
+        #[arg(long, value_name = "TEXT")]
+        display: Option<String>,
+        /// reviewer, supervisor, privacy_officer or administrator; may be given more than once.
+        #[arg(long = "role", value_name = "ROLE", required = true)]
+        roles: Vec<Role>,
+        /// A file with the password, readable by its owner alone.
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
         #[command(flatten)]
         by: By,
     },
@@ -410,6 +439,7 @@ async fn run(command: Command) -> Result<ExitCode, BureauError> {
         }
         Command::Commission { command } => on_commissions(command).await?,
         Command::Exempt { command } => on_exemptions(command).await?,
+        Command::Accounts { command } => on_accounts(command).await?,
         Command::EraseReferences { config, by } => {
             let config = Config::read(&config)?;
             println!("{}", acts::erase_references(&config.store.path, &by.person()?).await?);
@@ -480,6 +510,16 @@ async fn on_exemptions(command: Exempt) -> Result<(), BureauError> {
             let store = open_store(&Config::read(&config)?).await?;
             let listed = exempt::list(&store, &by.person()?).await?;
             print(json, &listed, || exempt::table(&listed))
+        }
+    }
+}
+
+async fn on_accounts(command: Accounts) -> Result<(), BureauError> {
+    match command {
+        Accounts::Add { config, name, display, roles, password_file, by } => {
+            let store = open_store(&Config::read(&config)?).await?;
+            let password = accounts::command::read_password(password_file.as_deref())?;
+            accounts::command::add(&store, &by.person()?, name, display, Roles::new(roles), &password).await
         }
     }
 }

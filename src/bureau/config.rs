@@ -67,6 +67,10 @@ pub struct KeysConfig {
 pub struct ConsoleConfig {
     /// Address for people; plain HTTP, so loopback only.
     pub listen: SocketAddr,
+    /// A session ends after so long without a request.
+    pub session_idle_minutes: u32,
+    /// A session ends so long after signing in.
+    pub session_hours: u32,
 }
 
 /// `[store]`
@@ -105,7 +109,7 @@ fn agents_address() -> SocketAddr {
 
 impl Default for ConsoleConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8744)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8744)), session_idle_minutes: 30, session_hours: 12 }
     }
 }
 
@@ -133,9 +137,18 @@ impl Validate for Config {
                 "console.listen",
                 self.console.listen,
                 "a loopback address, such as 127.0.0.1:8744",
-                "The console has no sign-in yet: whoever reaches it reads every alert. \
+                "Passwords would cross the network in the clear. \
                  Reach it from elsewhere through an SSH tunnel.",
             ));
+        }
+        for (key, found, most) in [
+            ("console.session_idle_minutes", self.console.session_idle_minutes, 8 * 60),
+            ("console.session_hours", self.console.session_hours, 24),
+        ] {
+            if !(1..=most).contains(&found) {
+                let advice = "A session that is left open at a desk is somebody else's.";
+                problems.push(Problem::new(key, found, format!("1 to {most}"), advice));
+            }
         }
         problems.extend(self.metrics.as_ref().and_then(Listen::problem));
         let fetches = self.references.per_agent_per_minute;

@@ -2,16 +2,16 @@
 //!
 //! Promises: what it acknowledges is committed; only signed words of boxes on
 //! record are stored; what is about a person is sealed on the disk, bounded in
-//! time, and never in a log. It makes no decision about an alert, and has no
-//! sign-in: the console listens on loopback alone.
+//! time, and never in a log. It makes no decision about an alert: people do.
 //!
-//! [`api`] is the boxes' side, [`console`] the people's, [`store`] what both
+//! [`api`] is the boxes' side, [`console`] the people's, [`accounts`] who they are, [`store`] what both
 //! stand on; [`retention`] empties it, [`enrol`] fills it with references,
 //! [`exempt`] keeps cardholders from being judged, [`bundle`] takes out what others
 //! check, [`commission`] says which boxes may raise alerts, [`acts`] says who did
 //! what;
 //! [`watch`] sees that all gets on, [`metrics`] counts.
 
+pub mod accounts;
 pub mod acts;
 pub mod agents;
 pub mod api;

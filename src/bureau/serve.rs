@@ -49,7 +49,7 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), Bure
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let store = Arc::new(open_store(&config).await?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let key = signing_key(&config)?;
+    let key = Arc::new(signing_key(&config)?);
     store.note_bureau_key(&key.public(), clock.now().wall).await?;
     tracing::info!(key = %key.public().id(), public_key = key.public().to_base64(), "signing");
     let tls = config.server.tls.server()?;
@@ -65,7 +65,7 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), Bure
         clock: clock.clone(),
         limiter: Limiter::new(config.references.per_agent_per_minute),
         transforms: Transforms::default(),
-        key,
+        key: key.clone(),
     };
     let handle = Handle::new();
     let mut listeners = JoinSet::new();
@@ -79,7 +79,8 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), Bure
         start("metrics", listener, watch.page(page, store.clone()));
     }
     start("agents", agents, api::router(Arc::new(api)));
-    let console_of = Console::new(store.clone(), config.retention, clock.clone());
+    let console_of =
+        Console::new(store.clone(), config.console, config.retention, clock.clone(), key.clone());
     start("console", console, console::router(Arc::new(console_of)));
     let asking = tokio::spawn(watch.ask(store.clone()));
     let purging =

@@ -6,6 +6,7 @@
 //! are models, store, keys and certificates. No person is behind it: its cameras
 //! are drawn, and nothing measured here says how accurate a verdict is.
 
+mod desk;
 pub mod pki;
 mod running;
 mod settings;
@@ -25,6 +26,7 @@ use crate::vision::manifest::Manifest;
 use crate::vision::{Vision, Wanted};
 
 use super::scene::Scene;
+use desk::Desk;
 use pki::Pki;
 pub use running::Running;
 use settings::{NO_DIGEST, agent_toml, bureau_toml, shipped_calibration};
@@ -75,11 +77,13 @@ pub struct Hospital {
     /// Whether a start waits until the box is armed.
     pub waits_until_armed: bool,
     client: reqwest::Client,
+    desk: Desk,
 }
 
 /// For HTTP on loopback. It trusts no authority: a machine need not have any.
-fn client() -> io::Result<reqwest::Client> {
-    reqwest::Client::builder().no_proxy().tls_certs_only([]).build().map_err(io::Error::other)
+fn client(redirects: reqwest::redirect::Policy) -> io::Result<reqwest::Client> {
+    let builder = reqwest::Client::builder().no_proxy().tls_certs_only([]).redirect(redirects);
+    builder.build().map_err(io::Error::other)
 }
 
 fn made(what: &str, output: io::Result<std::process::Output>) -> io::Result<String> {
@@ -180,7 +184,8 @@ impl Hospital {
             bureau_metrics: String::new(),
             token: fs::read_to_string(dir.join("keys/his.token"))?.trim().to_owned(),
             waits_until_armed,
-            client: client()?,
+            client: client(reqwest::redirect::Policy::default())?,
+            desk: Desk::default(),
         })
     }
 
@@ -203,7 +208,11 @@ impl Hospital {
     /// Runs a command of the bureau's program.
     pub fn bureau_command(&self, words: &[&str]) -> io::Result<String> {
         // Where a command has a subcommand, its options follow that.
-        let at = if matches!(words.first(), Some(&("agents" | "commission" | "exempt"))) { 2 } else { 1 };
+        let at = if matches!(words.first(), Some(&("accounts" | "agents" | "commission" | "exempt"))) {
+            2
+        } else {
+            1
+        };
         let mut command = Command::new(&self.programs.bureau);
         command.args(words.iter().take(at)).arg("--config").arg(self.dir.join("bureau.toml"));
         made(words.first().unwrap_or(&"bureau"), command.args(words.iter().skip(at)).output())
@@ -359,13 +368,6 @@ impl Hospital {
     /// A page of metrics.
     pub async fn metrics(&self, page: &str) -> io::Result<String> {
         self.client.get(page).send().await.map_err(io::Error::other)?.text().await.map_err(io::Error::other)
-    }
-
-    /// JSON from the bureau's console.
-    pub async fn console(&self, path: &str) -> io::Result<Value> {
-        let url = format!("{}{path}", self.console);
-        let answer = self.client.get(url).send().await.map_err(io::Error::other)?;
-        answer.json().await.map_err(io::Error::other)
     }
 
     /// The alerts that the bureau holds, by settlement.

@@ -90,7 +90,7 @@ pub struct Api {
     /// Under what references leave.
     pub transforms: Transforms,
     /// Countersigns audit heads and signs receipts.
-    pub key: SigningKey,
+    pub key: Arc<SigningKey>,
 }
 
 /// The boxes' side of the bureau.

@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn every_message_is_used_by_the_page() {
-        let sources = [include_str!("page.rs"), include_str!("../../../templates/console.html")].concat();
+        let sources =
+            [include_str!("overview_page.rs"), include_str!("../../../templates/console.html")].concat();
         for (name, ..) in ALL {
             assert!(sources.contains(&format!("m.{name}")), "{name} is not used");
         }

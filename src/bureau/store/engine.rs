@@ -44,6 +44,7 @@ pub(super) const STEPS: &[Step] = &[
     (7, "documents", include_str!("migrations/0007_documents.sql")),
     (8, "commissions", include_str!("migrations/0008_commissions.sql")),
     (9, "exemptions", include_str!("migrations/0009_exemptions.sql")),
+    (11, "accounts", include_str!("migrations/0011_accounts.sql")),
 ];
 
 /// What every connection to a file is told first.

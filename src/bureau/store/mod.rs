@@ -13,6 +13,7 @@
 //! What it does not do: decide what may be stored. That is the business of the
 //! callers, and of types such as [`crate::crypto::sign::Verified`].
 
+mod accounts;
 mod acts;
 mod agents;
 mod chain;
@@ -40,6 +41,7 @@ use zeroize::Zeroizing;
 use self::engine::{DbRow, Pool, Tx, empty_log, open_file};
 use crate::crypto::seal::{RootKey, SealError, SealKey};
 
+pub use accounts::{Account, NewAccount, SessionLimits};
 pub use acts::Act;
 pub use agents::{Agent, AgentChange, AgentSummary, NewAgent, TransformIssue};
 pub use chain::ChainState;

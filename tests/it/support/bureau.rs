@@ -1,5 +1,6 @@
 //! A bureau of the real binary on loopback, and boxes that call it.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -16,6 +17,9 @@ use counterproof::protocol::{ALERTS_PATH, SIGNATURE_HEADER};
 use super::pki::{Issued, Pki};
 use super::wait_for;
 
+/// Of every account that a test makes.
+pub const PASSWORD: &str = "only for tests on loopback";
+
 const BINARY: &str = env!("CARGO_BIN_EXE_counterproof-bureau");
 
 /// A folder with everything that a bureau needs, and its program if it runs.
@@ -24,6 +28,7 @@ pub struct Bureau {
     pub pki: Pki,
     pub config: PathBuf,
     running: Option<Running>,
+    session: RefCell<Option<String>>,
 }
 
 struct Running {
@@ -55,7 +60,7 @@ impl Bureau {
              [keys]\nsigning = 'signing.key'\n{extra}\n"
         );
         fs::write(&config, text).unwrap();
-        Self { dir, pki, config, running: None }
+        Self { dir, pki, config, running: None, session: RefCell::new(None) }
     }
 
     /// The same, running.
@@ -127,10 +132,49 @@ impl Bureau {
         format!("https://{}{path}", self.running.as_ref().unwrap().agents)
     }
 
-    /// A path of the console, as text.
+    /// Address of a path of the console.
+    pub fn console_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.running.as_ref().unwrap().console)
+    }
+
+    /// A path of the console, for somebody with every role.
     pub async fn console(&self, path: &str) -> reqwest::Response {
-        let url = format!("http://{}{path}", self.running.as_ref().unwrap().console);
-        reqwest::Client::new().get(url).send().await.unwrap()
+        if self.session.borrow().is_none() {
+            self.add_account("everything", &["reviewer", "supervisor", "privacy_officer", "administrator"]);
+            *self.session.borrow_mut() = Some(self.sign_in("everything").await);
+        }
+        let cookie = self.session.borrow().clone().unwrap();
+        let get = reqwest::Client::new().get(self.console_url(path));
+        get.header("cookie", cookie).send().await.unwrap()
+    }
+
+    /// Makes an account with [`PASSWORD`], if there is none of that name.
+    pub fn add_account(&self, name: &str, roles: &[&str]) {
+        let mut command = self.command(&["accounts", "add", name]);
+        for role in roles {
+            command.args(["--role", role]);
+        }
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        writeln!(child.stdin.take().unwrap(), "{PASSWORD}").unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() || said.contains("already"), "{said}");
+    }
+
+    /// The cookie of a session of this account.
+    pub async fn sign_in(&self, name: &str) -> String {
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let answer = client
+            .post(self.console_url("/sign-in"))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(format!("name={name}&password={}", PASSWORD.replace(' ', "+")))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status().as_u16(), 303);
+        let cookie = answer.headers()["set-cookie"].to_str().unwrap();
+        cookie.split(';').next().unwrap().to_owned()
     }
 
     /// A JSON document of the console.

@@ -4,8 +4,8 @@ use askama::Template;
 use jiff::Timestamp;
 use jiff::tz::Offset;
 
-use super::BoxView;
 use super::messages::Messages;
+use super::overview::BoxView;
 use crate::bureau::retention::Retention;
 use crate::bureau::store::{AuditFinding, ChainState, StoredAlert};
 use crate::clock::WallTime;

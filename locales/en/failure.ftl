@@ -1,0 +1,11 @@
+failure-title = Not done
+failure-back = To the first page
+failure-not-found = There is no such thing, or it has reached its limit.
+failure-not-allowed = Your role does not open this page. Ask an administrator if you need it.
+failure-signed-out = Sign in first.
+failure-foreign-form = The form was not sent by a page of this session. Go back to the page and send it again.
+failure-form = The form cannot be read: { $found }
+failure-form-too-long = What was sent is too long.
+failure-refused = Not done: { $what }
+failure-store = The database is not available; nothing was changed. Try again later, and tell the operator.
+failure-broken = The program failed; the log says how. Tell the operator.

@@ -1,0 +1,7 @@
+frame-product = counterproof · review desk
+frame-skip = Skip to the content
+frame-navigation = Main navigation
+frame-other-language = 中文
+frame-sign-out = Sign out
+nav-overview = Overview
+nav-accounts = Accounts

@@ -1,0 +1,11 @@
+failure-title = 未能完成
+failure-back = 返回首页
+failure-not-found = 没有这一项，或已到保存期限。
+failure-not-allowed = 您的角色不能打开此页。需要时请联系管理员。
+failure-signed-out = 请先登录。
+failure-foreign-form = 表单不是从本次登录的页面提交的。请返回该页重新提交。
+failure-form = 表单内容无法读取：{ $found }
+failure-form-too-long = 提交的内容过长。
+failure-refused = 未能执行：{ $what }
+failure-store = 数据库暂时不可用，未作任何更改。请稍后再试，并告知运维人员。
+failure-broken = 程序出错，原因已写入日志。请告知运维人员。

@@ -1,0 +1,80 @@
+//! The routes of the console: each says which role it needs, in one table, from
+//! which the router is made and which the tests ask.
+
+use axum::Router;
+use axum::handler::Handler;
+use axum::http::Method;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodFilter, MethodRouter, on};
+use std::sync::Arc;
+
+use super::visitor::{self, Gate};
+use super::{Console, accounts, feed, overview, sign_in};
+use crate::bureau::accounts::Role;
+
+/// Who may use a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// Anybody, signed in or not.
+    Nobody,
+    /// Whoever is signed in.
+    SignedIn,
+    /// Whoever has one of these roles.
+    Roles(&'static [Role]),
+}
+
+/// Who reads and judges alerts.
+pub(super) const REVIEW: Needs = Needs::Roles(&[Role::Reviewer, Role::Supervisor]);
+/// Who may be the second person.
+pub(super) const SUPERVISE: Needs = Needs::Roles(&[Role::Supervisor]);
+/// Who sees to retention and to cardholders' rights.
+pub(super) const PRIVACY: Needs = Needs::Roles(&[Role::PrivacyOfficer]);
+/// Who sees to accounts and boxes.
+pub(super) const ADMINISTER: Needs = Needs::Roles(&[Role::Administrator]);
+
+/// One route.
+pub(super) struct Route {
+    /// The method.
+    pub(super) method: Method,
+    /// The path, as logs name it.
+    pub(super) path: &'static str,
+    /// Who may use it.
+    pub(super) needs: Needs,
+    handler: MethodRouter<Arc<Console>>,
+}
+
+impl Route {
+    /// A page.
+    pub(super) fn get<H: Handler<T, Arc<Console>>, T: 'static>(
+        path: &'static str,
+        needs: Needs,
+        handler: H,
+    ) -> Self {
+        Self { method: Method::GET, path, needs, handler: on(MethodFilter::GET, handler) }
+    }
+
+    /// A form's address.
+    pub(super) fn post<H: Handler<T, Arc<Console>>, T: 'static>(
+        path: &'static str,
+        needs: Needs,
+        handler: H,
+    ) -> Self {
+        Self { method: Method::POST, path, needs, handler: on(MethodFilter::POST, handler) }
+    }
+}
+
+/// Every route of the console.
+pub(super) fn all() -> Vec<Route> {
+    [sign_in::routes(), overview::routes(), accounts::routes(), feed::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// The router of these routes, each behind its gate.
+pub(super) fn router(console: &Arc<Console>, routes: Vec<Route>) -> Router<Arc<Console>> {
+    routes.into_iter().fold(Router::new(), |router, Route { path, needs, handler, .. }| {
+        let gate = Gate { console: Arc::clone(console), needs };
+        router.route(path, handler.layer(from_fn_with_state(gate, visitor::admit)))
+    })
+}

@@ -1,0 +1,2 @@
+// Convenience for pages of the console: everything works without it.
+"use strict";
