@@ -10,13 +10,18 @@ use counterproof::bureau::acts::{self, Person};
 use counterproof::bureau::agents::Identity;
 use counterproof::bureau::commission::Signing;
 use counterproof::bureau::config::Config;
+use counterproof::bureau::handouts::Document;
+use counterproof::bureau::store::StageChange;
 use counterproof::bureau::{
-    BureauError, accounts, agents, bundle, commission, enrol, exempt, load_vision, open_store, policies,
-    serve, signing_key,
+    BureauError, accounts, agents, bundle, commission, enrol, exempt, handouts, join, load_vision,
+    open_store, policies, rollouts, serve, signing_key,
 };
 use counterproof::clock::{Clock, SystemClock};
+use counterproof::crypto::Sha256;
+use counterproof::crypto::authority::Authority;
 use counterproof::crypto::keys::make_bureau_keys;
 use counterproof::crypto::tls::install_provider;
+use counterproof::protocol::document::DocumentKind;
 use counterproof::protocol::id::{AgentId, AlertId, CardholderId, HospitalId};
 use counterproof::shutters;
 use counterproof::vision::telemetry;
@@ -77,6 +82,12 @@ enum Command {
         #[arg(long = "name", value_name = "HOST", default_value = "localhost")]
         names: Vec<String>,
     },
+    /// Make the key and the certificate of the bureau's own authority for boxes; nothing is overwritten.
+    JoinAuthority {
+        /// Folder for them.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
     /// Print the public key that boxes pin.
     ShowKey {
         /// The bureau's configuration.
@@ -114,6 +125,11 @@ enum Command {
     Commission {
         #[command(subcommand)]
         command: Commission,
+    },
+    /// Tell boxes which version to run, hospital by hospital; a person installs it.
+    Rollout {
+        #[command(subcommand)]
+        command: RollOut,
     },
     /// Keep cardholders from being judged at any window, or take that back.
     Exempt {
@@ -224,6 +240,50 @@ enum Commission {
 }
 
 #[derive(Subcommand)]
+enum RollOut {
+    /// Plan one; no stage is begun by it.
+    Plan {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The version, as the program tells its own.
+        #[arg(long)]
+        version: String,
+        /// SHA-256 of the package's file.
+        #[arg(long, value_name = "SHA256")]
+        package: Sha256,
+        /// Codes of the hospitals of a stage, parted by commas; once for each stage.
+        #[arg(long, value_name = "CODES", required = true)]
+        stages: Vec<String>,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Tell the boxes of a stage from now on.
+    Begin(OfStage),
+    /// Tell them no more.
+    Stop(OfStage),
+    /// List the roll-outs with how far each hospital is.
+    List {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct OfStage {
+    /// The bureau's configuration.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Number of the roll-out.
+    rollout: u64,
+    /// Number of the stage.
+    stage: u64,
+    #[command(flatten)]
+    by: By,
+}
+
+#[derive(Subcommand)]
 enum Exempt {
     /// Exempt a cardholder, in place of an exemption that there is; no box is told.
     Add {
@@ -330,6 +390,46 @@ enum Agents {
         #[command(flatten)]
         by: By,
     },
+    /// Print the last posture of a box, as JSON.
+    Posture {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The box's name.
+        name: AgentId,
+    },
+    /// Make a one-time code by which a box joins, or joins again with new keys; it is shown once.
+    Code {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The box's name.
+        name: AgentId,
+        /// The code of the hospital where it stands; of a box on record it is known.
+        #[arg(long, value_name = "CODE")]
+        hospital: Option<HospitalId>,
+        /// For a box on record: for how long its old key and certificate stay good once it joined.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        overlap_hours: u64,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Hand a policy or a calibration to a box; it fetches it, and its own configuration decides.
+    HandOut {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The box's name.
+        name: AgentId,
+        /// `policy` (as `counterproof policy show --json` printed it) or `calibration`.
+        #[arg(long, value_name = "KIND")]
+        kind: DocumentKind,
+        /// The document.
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        by: By,
+    },
     /// List the boxes on record; with --json the whole public keys that are in force.
     List {
         /// The bureau's configuration.
@@ -420,6 +520,14 @@ async fn run(command: Command) -> Result<ExitCode, BureauError> {
             }
             println!("public signing key, for the boxes: {}", made.public.to_base64());
         }
+        Command::JoinAuthority { out } => {
+            for file in Authority::make(&out)? {
+                println!("wrote {}", file.display());
+            }
+            println!(
+                "add the text of boxes-ca.pem to the file of server.tls.ca, and name boxes-ca.key as join.authority_key"
+            );
+        }
         Command::ShowKey { config } => {
             println!("{}", signing_key(&Config::read(&config)?)?.public().to_base64());
         }
@@ -438,6 +546,7 @@ async fn run(command: Command) -> Result<ExitCode, BureauError> {
             print!("{}", if json { bundle::heads_json(&heads)? } else { bundle::heads_table(&heads) });
         }
         Command::Commission { command } => on_commissions(command).await?,
+        Command::Rollout { command } => on_rollouts(command).await?,
         Command::Exempt { command } => on_exemptions(command).await?,
         Command::Accounts { command } => on_accounts(command).await?,
         Command::EraseReferences { config, by } => {
@@ -490,6 +599,30 @@ async fn on_commissions(command: Commission) -> Result<(), BureauError> {
         Commission::List { config, json } => {
             let listed = commission::list(&open_store(&Config::read(&config)?).await?).await?;
             print(json, &listed, || commission::table(&listed))
+        }
+    }
+}
+
+async fn on_rollouts(command: RollOut) -> Result<(), BureauError> {
+    let now = SystemClock.now().wall;
+    let change = async |of: OfStage, change| {
+        let store = open_store(&Config::read(&of.config)?).await?;
+        rollouts::change(&store, &of.by.person()?, (of.rollout, of.stage), change, now).await
+    };
+    match command {
+        RollOut::Plan { config, version, package, stages, by } => {
+            let stages = rollouts::stages(&stages.join("\n"))
+                .map_err(|e| BureauError::Command(format!("--stages: {e}")))?;
+            let store = open_store(&Config::read(&config)?).await?;
+            let number = rollouts::plan(&store, &by.person()?, (&version, package), stages, now).await?;
+            println!("roll-out {number}: no stage is begun; `rollout begin {number} 1` begins the first");
+            Ok(())
+        }
+        RollOut::Begin(of) => change(of, StageChange::Begin).await,
+        RollOut::Stop(of) => change(of, StageChange::Stop).await,
+        RollOut::List { config } => {
+            print!("{}", rollouts::table(&open_store(&Config::read(&config)?).await?).await?);
+            Ok(())
         }
     }
 }
@@ -560,6 +693,33 @@ async fn on_agents(command: Agents) -> Result<(), BureauError> {
         }
         Agents::Reissue { config, name, by } => {
             println!("{}", agents::reissue(&store(&config).await?, &by.person()?, &name).await?);
+            Ok(())
+        }
+        Agents::Posture { config, name } => {
+            let held = store(&config).await?.postures().await?.into_iter().find(|p| p.agent == name);
+            let held = held.ok_or_else(|| BureauError::Command(format!("{name} has sent no posture yet")))?;
+            print(true, &held.posture, String::new)
+        }
+        Agents::Code { config, name, hospital, overlap_hours, by } => {
+            let config = Config::read(&config)?;
+            let overlap = agents::overlap(overlap_hours)?;
+            let wish = join::For { agent: name, hospital, overlap };
+            let codes = join::Codes::of(&config)?;
+            let now = SystemClock.now().wall;
+            let shown = codes.make(&open_store(&config).await?, &by.person()?, wish, now).await?;
+            println!("{}", shown.line.as_str());
+            eprintln!("good for one box until {}; it is a secret, and is not shown again", shown.expires_at);
+            Ok(())
+        }
+        Agents::HandOut { config, name, kind, file, by } => {
+            let config = Config::read(&config)?;
+            let refused = |e: String| BureauError::Command(format!("--file {}: {e}", file.display()));
+            let bytes = std::fs::read(&file).map_err(|e| refused(e.to_string()))?;
+            let document = Document::of_kind(kind, bytes).map_err(refused)?;
+            let (store, key) = (open_store(&config).await?, signing_key(&config)?);
+            let now = SystemClock.now().wall;
+            let number = handouts::hand_out(&store, &key, &by.person()?, &name, (&document, now)).await?;
+            println!("document {number} for {name}: {kind} {}", document.digest());
             Ok(())
         }
         Agents::List { config, json } => {

@@ -12,7 +12,7 @@ use counterproof::bench::{self, BenchArgs, EvaluateArgs};
 use counterproof::crypto::keys::{make_keys, replace_root_key};
 use counterproof::crypto::sign::PublicKey;
 use counterproof::crypto::tls::install_provider;
-use counterproof::edge::{agent, aim, check, init, inspect, policy, watched};
+use counterproof::edge::{agent, aim, check, init, inspect, join, policy, watched};
 use counterproof::protocol::bundle::{self, check::Pinned};
 use counterproof::protocol::id::CounterId;
 use counterproof::vision::telemetry;
@@ -119,6 +119,21 @@ enum Command {
         /// Only a new root.key; the one that is there becomes root.previous.key.
         #[arg(long)]
         replace_root: bool,
+    },
+    /// Get on record at the bureau by a one-time code; makes the keys where there are none.
+    Join {
+        /// Where the bureau hears who joins: https://host:port.
+        #[arg(long, value_name = "URL")]
+        bureau: String,
+        /// The code, as the bureau showed it once; or @FILE with it, mode 0600.
+        #[arg(long, alias = "token", value_name = "CODE")]
+        code: String,
+        /// Folder of the keys.
+        #[arg(long, value_name = "DIR", default_value = "/etc/counterproof/keys")]
+        keys: PathBuf,
+        /// A certificate (PEM) that your own authority made, if the bureau makes none.
+        #[arg(long, value_name = "FILE")]
+        certificate: Option<PathBuf>,
     },
     /// Whether this box may raise alerts.
     Commission {
@@ -238,6 +253,12 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::time(&args).map_err(|e| e.to_string()),
         Command::Keys { out, replace_root: true, .. } => run_replace_root(&out),
         Command::Keys { out, name, .. } => run_keys(&out, &name.unwrap_or_default()),
+        Command::Join { bureau, code, keys, certificate } => join::code_of(&code)
+            .map_err(|e| e.to_string())
+            .and_then(|code| {
+                join::run(&join::Asked { bureau, code, keys, certificate }).map_err(|e| e.to_string())
+            })
+            .map(|told| print!("{told}")),
         Command::Commission { command: Commission::Report { config, json } } => watched::report(&config)
             .map_err(|e| e.to_string())
             .and_then(|report| print(json, &report, || report.page())),

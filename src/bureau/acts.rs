@@ -30,6 +30,11 @@ impl Person {
         }
         Ok(Self(name))
     }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
 }
 
 /// A text of a command, on one line, neither empty nor too long.

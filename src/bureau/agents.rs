@@ -83,13 +83,8 @@ pub async fn rotate(
     identity: Identity,
     overlap_hours: u64,
 ) -> Result<WallTime, BureauError> {
-    if overlap_hours > MAX_OVERLAP_HOURS {
-        return Err(BureauError::Command(format!(
-            "--overlap-hours: found {overlap_hours}; allowed: 0 to {MAX_OVERLAP_HOURS}"
-        )));
-    }
+    let overlap = overlap(overlap_hours)?;
     let now = SystemClock.now().wall;
-    let overlap = Duration::from_secs(overlap_hours * 3600);
     let Identity { public_key, certificate } = identity;
     let until = now.plus(overlap);
     let detail = format!("key {}, certificate {certificate}, the old ones until {until}", public_key.id());
@@ -106,6 +101,18 @@ pub async fn rotate(
             new.name
         ))),
     }
+}
+
+/// How long old keys stay good.
+///
+/// # Errors
+/// If that is longer than [`MAX_OVERLAP_HOURS`].
+pub fn overlap(hours: u64) -> Result<Duration, BureauError> {
+    if hours > MAX_OVERLAP_HOURS {
+        let what = format!("--overlap-hours: found {hours}; allowed: 0 to {MAX_OVERLAP_HOURS}");
+        return Err(BureauError::Command(what));
+    }
+    Ok(Duration::from_secs(hours * 3600))
 }
 
 /// There is no box of that name.

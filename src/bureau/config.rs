@@ -22,6 +22,8 @@ use crate::vision::Wanted;
 pub struct Config {
     /// Where boxes are heard.
     pub server: ServerConfig,
+    /// Where boxes join; without it none can.
+    pub join: Option<JoinConfig>,
     /// With what it signs.
     pub keys: KeysConfig,
     /// Where people look.
@@ -51,6 +53,23 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Certificates and key.
     pub tls: TlsFiles,
+}
+
+/// `[join]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JoinConfig {
+    /// Address for boxes that have no certificate yet; TLS, with the bureau's own.
+    pub listen: SocketAddr,
+    /// Key of the authority that makes boxes' certificates, as `join-authority`
+    /// made it: a path or `credential:NAME`. Without it a box brings a certificate.
+    pub authority_key: Option<String>,
+    /// The authority that boxes are to trust for the bureau's own certificate
+    /// (PEM); `server.tls.ca` if left out.
+    pub trust: Option<PathBuf>,
+    /// Where boxes reach `server.listen`: `https://host:port`. If left out they
+    /// take the host by which they joined.
+    pub url: Option<String>,
 }
 
 /// `[keys]`: paths of files with mode 0600, or `credential:NAME`.
@@ -151,6 +170,16 @@ impl Validate for Config {
             }
         }
         problems.extend(self.metrics.as_ref().and_then(Listen::problem));
+        if let Some(url) = self.join.as_ref().and_then(|j| j.url.as_ref())
+            && (!url.starts_with("https://") || url.ends_with('/'))
+        {
+            problems.push(Problem::new(
+                "join.url",
+                format!("`{url}`"),
+                "https://host:port without a path",
+                "Boxes write it into their configuration as bureau.url.",
+            ));
+        }
         let fetches = self.references.per_agent_per_minute;
         if !(1..=MAX_FETCHES_PER_MINUTE).contains(&fetches) {
             problems.push(Problem::new(
@@ -180,7 +209,14 @@ impl Config {
         ] {
             *file = dir.join(&file);
         }
-        for secret in [&mut config.store.root_key, &mut config.server.tls.key, &mut config.keys.signing] {
+        let secrets = [&mut config.store.root_key, &mut config.server.tls.key, &mut config.keys.signing];
+        let join = config.join.as_mut();
+        let (trust, authority) =
+            join.map(|j| (j.trust.as_mut(), j.authority_key.as_mut())).unwrap_or_default();
+        if let Some(trust) = trust {
+            *trust = dir.join(&trust);
+        }
+        for secret in secrets.into_iter().chain(authority) {
             if !secret.starts_with("credential:") {
                 *secret = dir.join(&secret).to_string_lossy().into_owned();
             }

@@ -58,7 +58,7 @@ pub async fn declare(
 }
 
 /// A policy that no box could be running is a mistake.
-fn check(document: &PolicyDocument) -> Result<(), String> {
+pub(super) fn check(document: &PolicyDocument) -> Result<(), String> {
     let policy: Policy = serde_json::from_value(document.policy.clone())
         .map_err(|e| format!("{e}: print it with `counterproof policy show --json` of this version"))?;
     for limit in LIMITS {

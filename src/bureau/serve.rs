@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use super::api::{self, Api};
 use super::config::Config;
 use super::console::{self, Console};
+use super::join::{self, Joins};
 use super::rate::Limiter;
 use super::store::Store;
 use super::transforms::Transforms;
@@ -35,6 +36,8 @@ pub const GRACE: Duration = Duration::from_secs(4);
 struct Ready {
     agents: SocketAddr,
     console: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    join: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     metrics: Option<SocketAddr>,
 }
@@ -57,7 +60,16 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), Bure
     let console = Listener::bind(config.console.listen, None)?;
     let page = config.metrics.as_ref().map(|m| Listener::bind(m.listen, None)).transpose()?;
     let metrics = page.as_ref().map(Listener::address).transpose()?;
-    let ready = Ready { agents: agents.address()?, console: console.address()?, metrics };
+    let address = agents.address()?;
+    let joins = Joins::open(&config, store.clone(), clock.clone(), (address.port(), key.public()))?;
+    let joining = match &config.join {
+        Some(join) => {
+            Some(Listener::bind(join.listen, Some(Arc::new(config.server.tls.server_for_anybody()?)))?)
+        }
+        None => None,
+    };
+    let join = joining.as_ref().map(Listener::address).transpose()?;
+    let ready = Ready { agents: address, console: console.address()?, join, metrics };
     let watch = Watch::new(clock.clone());
 
     let api = Api {
@@ -79,6 +91,9 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), Bure
         start("metrics", listener, watch.page(page, store.clone()));
     }
     start("agents", agents, api::router(Arc::new(api)));
+    if let Some((listener, joins)) = joining.zip(joins) {
+        start("join", listener, join::router(Arc::new(joins)));
+    }
     let console_of =
         Console::new(store.clone(), config.console, config.retention, clock.clone(), key.clone());
     start("console", console, console::router(Arc::new(console_of)));

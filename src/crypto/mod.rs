@@ -6,6 +6,7 @@
 //! cannot be read as verified before they were, secrets are overwritten on
 //! drop. Each header names its algorithms, so that others can join.
 
+pub mod authority;
 pub mod keys;
 pub mod seal;
 pub mod sign;

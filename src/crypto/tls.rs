@@ -1,14 +1,19 @@
 //! TLS between box and bureau: version 1.3 only, certificates both ways, and
-//! no certificate authority but the one named in the configuration.
+//! no certificate authority but the one named in the configuration. The one
+//! exception is joining, where a box has no certificate yet: the server asks for
+//! none, and the box knows the server by the SHA-256 of its certificate.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig, SignatureScheme};
 
+use super::Sha256;
 use super::keys::{KeyError, read_secret};
 
 /// Why a TLS configuration could not be made.
@@ -115,5 +120,91 @@ impl TlsFiles {
             .map_err(|e| self.config_error(e))?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)
+    }
+
+    /// For a server that asks nobody for a certificate: joining alone.
+    ///
+    /// # Errors
+    /// [`TlsError`] naming the file that cannot be used.
+    pub fn server_for_anybody(&self) -> Result<ServerConfig, TlsError> {
+        let mut config = ServerConfig::builder_with_protocol_versions(&[&rustls::version::TLS13])
+            .with_no_client_auth()
+            .with_single_cert(certificates(&self.certificate)?, private_key(&self.key)?)
+            .map_err(|e| self.config_error(e))?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    }
+
+    /// SHA-256 of this end's certificate: by which a [`pinned_client`] knows it.
+    ///
+    /// # Errors
+    /// [`TlsError`] naming the file that cannot be used.
+    pub fn pin(&self) -> Result<Sha256, TlsError> {
+        let all = certificates(&self.certificate)?;
+        all.first().map(|c| Sha256::of(c)).ok_or_else(|| self.config_error("no certificate in it"))
+    }
+}
+
+/// For a client that has no certificate, and speaks to the server alone that shows
+/// the certificate of this SHA-256 and holds its key.
+///
+/// # Errors
+/// Only if the provider lacks TLS 1.3.
+pub fn pinned_client(pin: Sha256) -> Result<ClientConfig, Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Pinned { pin, provider }))
+        .with_no_client_auth();
+    Ok(config)
+}
+
+/// Takes one certificate and no other; neither names nor times count, for the pin
+/// was handed over by a person a moment ago.
+#[derive(Debug)]
+struct Pinned {
+    pin: Sha256,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let found = Sha256::of(end_entity);
+        if found == self.pin {
+            return Ok(ServerCertVerified::assertion());
+        }
+        Err(Error::General(format!("the server shows the certificate {found}, the code names {}", self.pin)))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let known = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let known = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -77,6 +77,7 @@ impl Gauges {
             audit_seq: context.audit_head().map(|h| h.seq),
             store_ok,
             armed: context.armed().is_some(),
+            other_version_wanted: context.watch.wanted.differs(),
             purge_age: context.watch.purge_age(),
             bureau_age: context.watch.bureau_age(),
             pulses: context.watch.hearts.pulses(),

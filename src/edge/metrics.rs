@@ -91,6 +91,8 @@ metrics! {
         "How old that may become before the watchdog is not fed any more.";
     ARMED = "counterproof_armed", Kind::Gauge, [],
         "1 while mismatches raise alerts; 0 in shadow: settlements are verified and counted, and nobody is told.";
+    WANTED = "counterproof_other_version_wanted", Kind::Gauge, [],
+        "1 while the bureau wants another version on this box than the one that runs (`counterproof check` names it).";
     BUILD = "counterproof_build_info", Kind::Gauge, ["version"],
         "1, with the version of the program.";
     IN_FORCE = "counterproof_in_force_info", Kind::Gauge, ["policy", "notice", "calibration", "detector", "recognizer"],
@@ -239,6 +241,8 @@ pub struct Reading {
     pub store_ok: bool,
     /// Whether mismatches raise alerts.
     pub armed: bool,
+    /// Whether the bureau wants another version here.
+    pub other_version_wanted: bool,
     /// Since limits were enforced.
     pub purge_age: Duration,
     /// Since the bureau answered.
@@ -261,6 +265,7 @@ pub fn refresh(r: &Reading) {
     gauge!(AUDIT_SEQ.name).set(r.audit_seq.unwrap_or(0) as f64);
     gauge!(STORE_OK.name).set(flag(r.store_ok));
     gauge!(ARMED.name).set(flag(r.armed));
+    gauge!(WANTED.name).set(flag(r.other_version_wanted));
     gauge!(PURGE_AGE.name).set(r.purge_age.as_secs_f64());
     gauge!(BUREAU_AGE.name).set(r.bureau_age.as_secs_f64());
     for p in &r.pulses {

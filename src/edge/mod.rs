@@ -26,6 +26,7 @@ pub mod init;
 
 pub mod inspect;
 pub mod intake;
+pub mod join;
 pub mod journal;
 #[cfg(feature = "leak")]
 mod leak;
@@ -34,6 +35,7 @@ mod marks;
 pub mod metrics;
 pub mod opened;
 pub mod outbox;
+pub mod papers;
 pub mod places;
 pub mod policy;
 pub mod posture;

@@ -31,11 +31,13 @@ use crate::protocol::commission::{Commission, Mode, ShadowReason, Standing};
 use crate::protocol::countersign::{HeadFinding, PostureAnswer, VerifiedHead};
 use crate::protocol::document::{self, DocumentKind};
 use crate::protocol::posture::Posture;
+use crate::protocol::signed::Signed;
 use crate::protocol::{DOCUMENTS_PATH, POSTURE_PATH, SIGNATURE_HEADER};
 
 use super::commission::Heeded;
 use super::context::Context;
 use super::delivery::chain;
+use super::papers::{Papers, ToDo};
 
 const EVERY: Duration = Duration::from_secs(60);
 /// The same while the wall clock is in doubt and the bureau answers: a slow
@@ -53,6 +55,7 @@ pub struct Reporter {
     signer: SigningKey,
     models: BTreeMap<String, Sha256>,
     latest: Mutex<Latest>,
+    papers: Papers,
 }
 
 /// The latest countersignature, and when one was last written down.
@@ -90,7 +93,9 @@ impl Reporter {
         signer: SigningKey,
         models: BTreeMap<String, Sha256>,
     ) -> Self {
-        Self { context, client, signer, models, latest: Mutex::default() }
+        let config = &context.config;
+        let papers = Papers::open(&config.agent.state, &config.bureau.public_key, &config.agent.name);
+        Self { papers, context, client, signer, models, latest: Mutex::default() }
     }
 
     /// Runs until the agent stops.
@@ -138,6 +143,10 @@ impl Reporter {
         }
         for digest in answer.missing {
             self.send_document(digest).await?;
+        }
+        self.heed_wanted(answer.wanted.as_ref());
+        for word in &answer.handouts {
+            self.heed_handout(word).await?;
         }
         Ok(())
     }
@@ -238,6 +247,50 @@ impl Reporter {
         c.audit_waits.notify_one();
     }
 
+    /// Takes the version that the bureau wants here.
+    fn heed_wanted(&self, word: Option<&Signed>) {
+        let c = &self.context;
+        let before = c.watch.wanted.told();
+        match c.watch.wanted.heed(word, &c.config.bureau.public_key, &c.config.agent.name) {
+            Err(e) => error!(error = %e, "the bureau's word about the version to run does not count"),
+            Ok(()) if c.watch.wanted.told() != before && c.watch.wanted.differs() => {
+                let version = c.watch.wanted.told().map(|t| t.version);
+                warn!(version, "the bureau wants another version here; nothing is installed by itself");
+            }
+            Ok(()) => {}
+        }
+    }
+
+    /// Fetches and keeps a document that the bureau hands to this box.
+    async fn heed_handout(&self, word: &Signed) -> Result<(), String> {
+        let handout = match self.papers.look(word) {
+            Ok(ToDo::Fetch(handout)) => handout,
+            Ok(ToDo::Nothing) => return Ok(()),
+            Err(e) => {
+                error!(error = %e, "the bureau's word about a document does not count");
+                return Ok(());
+            }
+        };
+        let url = format!("{}{DOCUMENTS_PATH}/{}", self.context.config.bureau.url, handout.digest);
+        let mut answer = self.client.get(url).send().await.map_err(|e| chain(&e))?;
+        if answer.status() != StatusCode::OK {
+            return Err(format!("the bureau answered {} to a document it handed out", answer.status()));
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|e| chain(&e))? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > document::MAX_BYTES {
+                return Err("a document is longer than was signed".into());
+            }
+        }
+        let in_force = &self.context.in_force.settings;
+        let kept = self.papers.keep(&handout, word, &bytes, &[in_force.policy, in_force.calibration]);
+        kept.map_err(|e| format!("the {} that the bureau handed out: {e}", handout.kind))?;
+        info!(kind = %handout.kind, digest = %handout.digest, "a document of the bureau arrived; it is in force only once the configuration names it");
+        self.context.turned.notify_one();
+        Ok(())
+    }
+
     /// Sends a document that the bureau asks for, if it is one of this box's.
     async fn send_document(&self, digest: Sha256) -> Result<(), String> {
         let Some((kind, bytes)) = self.document(digest) else {
@@ -302,6 +355,9 @@ impl Reporter {
             notice: Some(c.in_force.settings.notice),
             calibration: c.in_force.settings.calibration,
             retention_s: c.policy.retention_s.clone(),
+            purges: c.watch.purges.all(),
+            arrived: self.papers.arrived(),
+            wanted: c.watch.wanted.told(),
             verdicts: c.verdicts(),
             counters: c.watch.places.counts(),
             cameras: c.watch.cameras.states(),
@@ -389,6 +445,8 @@ mod tests {
                 finding: None,
                 missing: vec![],
                 commission: None,
+                handouts: vec![],
+                wanted: None,
                 public_key: by.public(),
             }
         };

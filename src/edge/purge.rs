@@ -3,18 +3,20 @@
 //! emptied, and data keys that seal nothing any more are destroyed; a purged
 //! event leaves its number and digest, for the chain.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use rusqlite::{OptionalExtension, Transaction};
 use serde_json::json;
 
 use crate::camera::ring::Ring;
-use crate::clock::BoxTime;
+use crate::clock::{BoxTime, WallTime};
 use crate::privacy::age::{Age, Moment};
 use crate::privacy::audit::Kind;
 use crate::privacy::policy::{self, Limit};
-use crate::privacy::retention::{Expires, Purged};
+use crate::privacy::retention::{Evidence, Expires, Purged};
 use crate::protocol::id::AgentId;
+use crate::protocol::posture::LastPurge;
 
 use super::context::Context;
 use super::store::{Store, StoreError, audit};
@@ -106,6 +108,28 @@ impl Store {
         let keys = self.destroy_unused_keys(now)?;
         self.empty_log()?;
         Ok(keys)
+    }
+}
+
+/// When each limit was last carried out since the start, for the bureau to see.
+#[derive(Default)]
+pub struct LastPurges(Mutex<BTreeMap<String, LastPurge>>);
+
+impl LastPurges {
+    /// Notes a run.
+    pub fn note(&self, run: &[Evidence], at: WallTime) {
+        let mut last = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        for Evidence { kind, deleted, oldest_left_s, .. } in run {
+            let before = last.get(kind).map_or(0, |p| p.since_start);
+            let since_start = before.saturating_add(*deleted);
+            let now = LastPurge { at, deleted: *deleted, since_start, oldest_left_s: *oldest_left_s };
+            last.insert(kind.clone(), now);
+        }
+    }
+
+    /// By kind of data.
+    pub fn all(&self) -> BTreeMap<String, LastPurge> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
 }
 

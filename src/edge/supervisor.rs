@@ -17,7 +17,9 @@ use crate::heart::{Heart, Hearts};
 use crate::protocol::id::CounterId;
 
 use super::health::Cameras;
+use super::papers::Wanted;
 use super::places::Places;
+use super::purge::LastPurges;
 
 /// A loop that waits for the database: three times as long as SQLite itself
 /// waits for a lock (5 s), since others may stand before it.
@@ -59,6 +61,10 @@ pub struct Watch {
     pub places: Places,
     /// How the cameras fare.
     pub cameras: Cameras,
+    /// When each limit was last carried out.
+    pub purges: LastPurges,
+    /// The version that the bureau wants here.
+    pub wanted: Wanted,
     clock: Arc<dyn Clock>,
     started: BoxTime,
     purged: AtomicU64,
@@ -81,6 +87,8 @@ impl Watch {
             hearts,
             places: Places::default(),
             cameras: Cameras::default(),
+            purges: LastPurges::default(),
+            wanted: Wanted::default(),
             clock,
             started,
             purged: AtomicU64::new(started.as_millis()),

@@ -137,6 +137,7 @@ pub(super) async fn limits(context: Arc<Context>, rings: Vec<Arc<Ring>>) {
         let now = context.clock.now().boot;
         // A ring cannot fail.
         let Ok(frames) = carry_out(&mut Rings(&rings), limit, now).await;
+        context.watch.purges.note(&frames, context.wall());
         let due = |last: Option<BoxTime>, every| last.is_none_or(|t| now.since(t) >= every);
         if due(purged, PURGE_EVERY) {
             purged = Some(now);
@@ -149,6 +150,7 @@ pub(super) async fn limits(context: Arc<Context>, rings: Vec<Arc<Ring>>) {
             match purge(&context, moment).await {
                 Ok(rows) => {
                     context.watch.purged();
+                    context.watch.purges.note(&rows, moment.wall);
                     if due(evidenced, EVIDENCE_EVERY) {
                         evidenced = Some(now);
                         let all: Vec<&Evidence> = frames.iter().chain(&rows).collect();

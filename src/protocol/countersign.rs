@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::commission::Commission;
 use super::id::{AgentId, Epoch};
 use super::posture::AuditHead;
+use super::signed::Signed;
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 use crate::crypto::sign::{PublicKey, Signature, SignatureError, SigningKey, Unverified};
@@ -184,6 +185,12 @@ pub struct PostureAnswer {
     /// The newest order to this box about its commissioning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commission: Option<Commission>,
+    /// The newest document of each kind that was handed to this box.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub handouts: Vec<Signed>,
+    /// The version that this box is to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<Signed>,
     /// The bureau's signing key, to be compared with the pinned one.
     pub public_key: PublicKey,
 }

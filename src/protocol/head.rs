@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alert::Head;
 use super::id::HospitalId;
+use super::signed::Signed;
 use crate::crypto::sign::PublicKey;
 
 /// Most ranges in one answer.
@@ -46,6 +47,9 @@ pub struct HeadAnswer {
     /// The hospital that the box is on record for.
     #[serde(default)]
     pub hospital: Option<HospitalId>,
+    /// The version that the box is to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<Signed>,
 }
 
 /// 201 to `POST /v1/alerts`.

@@ -10,13 +10,17 @@ pub mod commission;
 pub mod countersign;
 pub mod document;
 pub mod figures;
+pub mod handout;
 pub mod head;
 pub mod id;
+pub mod join;
 pub mod json;
 pub mod policy;
 pub mod posture;
 pub mod reference;
+pub mod rollout;
 pub mod settlement;
+pub mod signed;
 pub mod transform;
 pub mod verdict;
 

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::commission::Standing;
 use super::document::DocumentKind;
+use super::handout::Arrived;
 use super::id::{AgentId, CounterId, Epoch, HospitalId};
 use super::json::{self, Misread};
+use super::rollout::Told;
 use super::verdict::words;
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
@@ -59,6 +61,15 @@ pub struct Posture {
     pub calibration: Sha256,
     /// Retention in force: limit in seconds by kind of data.
     pub retention_s: BTreeMap<String, u64>,
+    /// When each limit was last carried out, by kind of data; older boxes leave it out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub purges: BTreeMap<String, LastPurge>,
+    /// Documents of the bureau that have arrived; older boxes leave it out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arrived: Vec<Arrived>,
+    /// The version that it was told to run; older boxes leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<Told>,
     /// Verdicts since the start, by `verdict` or `verdict(reason)`.
     pub verdicts: VerdictCounts,
     /// The same by counter; older boxes leave it out.
@@ -101,6 +112,21 @@ impl Posture {
         .into_iter()
         .flatten()
     }
+}
+
+/// When a limit was last carried out, and what came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LastPurge {
+    /// When, by the box's clock.
+    pub at: WallTime,
+    /// How much was deleted then.
+    pub deleted: u64,
+    /// How much was deleted since the agent started.
+    pub since_start: u64,
+    /// Age of the oldest that stayed, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_left_s: Option<u64>,
 }
 
 /// The last record of a box's audit log.

@@ -4,6 +4,7 @@
 mod agent;
 mod aim;
 mod architecture;
+mod boxes;
 mod bureau;
 mod canary;
 mod check;

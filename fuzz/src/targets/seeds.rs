@@ -110,6 +110,9 @@ pub fn answers() -> Vec<Vec<u8>> {
         notice: Some(Sha256::of(b"n")),
         calibration: Sha256::of(b"c"),
         retention_s: [("frames_seconds".into(), 20)].into(),
+        purges: Default::default(),
+        arrived: Vec::new(),
+        wanted: None,
         verdicts: [("match".into(), 7)].into(),
         counters: Default::default(),
         cameras: [("w01".parse().unwrap(), CameraState::Covered)].into(),
@@ -153,6 +156,8 @@ pub fn answers() -> Vec<Vec<u8>> {
         finding: None,
         missing: vec![Sha256::of(b"p")],
         commission: Some(Commission::sign(&order, &key).unwrap()),
+        handouts: Vec::new(),
+        wanted: None,
         public_key: key.public(),
     };
     let transform = TransformKey::new([5; 32]);

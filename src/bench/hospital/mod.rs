@@ -208,7 +208,10 @@ impl Hospital {
     /// Runs a command of the bureau's program.
     pub fn bureau_command(&self, words: &[&str]) -> io::Result<String> {
         // Where a command has a subcommand, its options follow that.
-        let at = if matches!(words.first(), Some(&("accounts" | "agents" | "commission" | "exempt"))) {
+        let at = if matches!(
+            words.first(),
+            Some(&("accounts" | "agents" | "commission" | "exempt" | "rollout"))
+        ) {
             2
         } else {
             1

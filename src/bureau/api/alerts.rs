@@ -11,8 +11,8 @@ use super::{
     Api, Body, Caller, Signed, refused, replaced, respond, stands_in, suspended, unavailable, unprocessable,
     verify,
 };
-use crate::bureau::metrics;
 use crate::bureau::store::{Agent, ChainState, Insertion};
+use crate::bureau::{metrics, rollouts};
 use crate::crypto::Sha256;
 use crate::http::problem::Problem;
 use crate::protocol::alert::{Content, Event, EventError};
@@ -89,6 +89,7 @@ pub(super) async fn tell_head(
 ) -> Result<Response, Response> {
     let mut held = api.store.holdings(&agent.name).await.map_err(unavailable)?;
     held.public_key = Some(api.key.public());
+    held.wanted = rollouts::word(&api.store, &api.key, &agent).await.map_err(unavailable)?;
     held.hospital = Some(agent.hospital);
     Ok(Json(held).into_response())
 }

@@ -1,10 +1,10 @@
-//! Documents by digest.
+//! Documents by digest: those that boxes bring, and those that are handed to them.
 
 use std::sync::Arc;
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
@@ -17,6 +17,26 @@ use crate::protocol::document::DocumentKind;
 #[derive(Debug, Deserialize)]
 pub(super) struct Asked {
     kind: DocumentKind,
+}
+
+/// `GET`: the bytes of a document that was handed to the calling box.
+pub(super) async fn give(
+    State(api): State<Arc<Api>>,
+    Caller(agent): Caller,
+    path: Result<Path<Sha256>, PathRejection>,
+) -> Result<Response, Response> {
+    let bad = |detail: String| respond(Problem::new(StatusCode::BAD_REQUEST, detail).about("sha256"));
+    let Path(digest) = path.map_err(|e| bad(e.body_text()))?;
+    match api.store.handout_body(&agent.name, digest).await.map_err(unavailable)? {
+        Some(bytes) => {
+            tracing::info!(agent = %agent.name, %digest, "a document was fetched");
+            Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
+        }
+        None => {
+            let detail = "no document of this digest was handed to this box";
+            Err(respond(Problem::new(StatusCode::NOT_FOUND, detail).about("sha256")))
+        }
+    }
 }
 
 pub(super) async fn receive(

@@ -8,11 +8,11 @@
 //!
 //! | status | when | what the box does |
 //! |---|---|---|
-//! | 200 | the same was stored before; a head; references; a transform's key; a policy; the posture is kept | goes on |
+//! | 200 | the same was stored before; a head; references; a transform's key; a policy; a document handed out; the posture is kept | goes on |
 //! | 201 | the alert or the document is stored | goes on |
 //! | 400 | a header, a query or a path is missing or malformed | sets it aside: for good |
 //! | 403 | no certificate, one that is not on record, or a suspended box | waits, alarms, tries again |
-//! | 404 | no references, no declared policy, or no such path | `not_assessed(no_reference)`; says so |
+//! | 404 | no references, no declared policy, no such document, or no such path | `not_assessed(no_reference)`; says so |
 //! | 408 | the body had not come after 30 s | tries again |
 //! | 409 | the alert's id or place in the chain was used for another; nothing names the document | sets it aside: for good |
 //! | 413 | the body is too long | sets it aside: for good |
@@ -103,7 +103,10 @@ pub fn router(api: Arc<Api>) -> Router {
         .route(TRANSFORM_PATH, get(transform::give))
         .route(POLICY_PATH, get(policies::tell))
         .route(POSTURE_PATH, post(postures::receive).layer(limited(MAX_POSTURE_BYTES)))
-        .route(DOCUMENT_PATH, put(documents::receive).layer(limited(document::MAX_BYTES)))
+        .route(
+            DOCUMENT_PATH,
+            put(documents::receive).get(documents::give).layer(limited(document::MAX_BYTES)),
+        )
         .fallback(async || {
             Problem::new(StatusCode::NOT_FOUND, "there is nothing here; see docs/contracts.md")
         })

@@ -1,5 +1,5 @@
-//! Postures, answered with the countersigned audit head and the newest order about
-//! the box's commissioning.
+//! Postures, answered with the countersigned audit head, the newest order about the
+//! box's commissioning, the documents handed to it and the version it is to run.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 
 use super::{Api, Body, Caller, respond, stands_in, suspended, unavailable, unprocessable, verify};
-use crate::bureau::metrics;
+use crate::bureau::{metrics, rollouts};
 use crate::protocol::countersign::{Countersigned, PostureAnswer};
 use crate::protocol::posture::Posture;
 
@@ -50,12 +50,16 @@ pub(super) async fn receive(
         );
     }
     let commission = api.store.commission(&agent.name).await.map_err(unavailable)?;
+    let handouts = api.store.handouts_to(&agent.name).await.map_err(unavailable)?;
+    let wanted = rollouts::word(&api.store, &api.key, &agent).await.map_err(unavailable)?;
     let answer = PostureAnswer {
         statement: countersigned.statement(),
         countersigned,
         finding: kept.finding,
         missing: kept.missing,
         commission: commission.map(|(_, c)| c),
+        handouts,
+        wanted,
         public_key: api.key.public(),
     };
     Ok(Json(answer).into_response())

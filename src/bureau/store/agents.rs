@@ -2,7 +2,7 @@
 
 use sqlx::{FromRow, Row};
 
-use super::{DbRow, Store, StoreError, parse};
+use super::{DbRow, Store, StoreError, Tx, parse};
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 use crate::crypto::sign::{PublicKey, SignatureError};
@@ -129,39 +129,7 @@ impl Store {
     pub async fn add_agent(&self, new: &NewAgent, now: WallTime) -> Result<AgentChange, StoreError> {
         let (key, certificate) = (new.public_key.to_base64(), new.certificate.to_string());
         let mut tx = self.pool.begin().await?;
-        let added = sqlx::query(
-            "INSERT INTO agents (name, hospital, public_key, certificate, added_at, transform_issue) \
-             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
-        )
-        .bind(new.name.as_str())
-        .bind(new.hospital.as_str())
-        .bind(&key)
-        .bind(&certificate)
-        .bind(now.as_millis())
-        .bind(new_issue())
-        .execute(&mut *tx)
-        .await?
-        .rows_affected();
-        if added == 0 {
-            return Ok(AgentChange::Refused);
-        }
-        // A key that some box had once is not given to another.
-        let mut done = 0;
-        for (sql, value) in [
-            (
-                "INSERT INTO agent_keys (public_key, agent, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-                &key,
-            ),
-            (
-                "INSERT INTO agent_certificates (certificate, agent, since) VALUES ($1, $2, $3) \
-                 ON CONFLICT DO NOTHING",
-                &certificate,
-            ),
-        ] {
-            let insert = sqlx::query(sql).bind(value).bind(new.name.as_str()).bind(now.as_millis());
-            done += insert.execute(&mut *tx).await?.rows_affected();
-        }
-        if done != 2 {
+        if !enter(&mut tx, (&new.name, &new.hospital), (&key, &certificate), now).await? {
             return Ok(AgentChange::Refused);
         }
         tx.commit().await?;
@@ -261,6 +229,58 @@ impl Store {
             })
             .collect())
     }
+}
+
+/// Puts a box on record, with its key and certificate; whether none of these was
+/// there before.
+pub(super) async fn enter(
+    tx: &mut Tx<'_>,
+    (name, hospital): (&AgentId, &HospitalId),
+    (key, certificate): (&str, &str),
+    now: WallTime,
+) -> Result<bool, StoreError> {
+    let added = sqlx::query(
+        "INSERT INTO agents (name, hospital, public_key, certificate, added_at, transform_issue) \
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+    )
+    .bind(name.as_str())
+    .bind(hospital.as_str())
+    .bind(key)
+    .bind(certificate)
+    .bind(now.as_millis())
+    .bind(new_issue())
+    .execute(&mut **tx)
+    .await?
+    .rows_affected();
+    if added == 0 {
+        return Ok(false);
+    }
+    // A key that some box had once is not given to another.
+    let mut done = 0;
+    for (sql, value) in [
+        ("INSERT INTO agent_keys (public_key, agent, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", key),
+        (
+            "INSERT INTO agent_certificates (certificate, agent, since) VALUES ($1, $2, $3) \
+             ON CONFLICT DO NOTHING",
+            certificate,
+        ),
+    ] {
+        let insert = sqlx::query(sql).bind(value).bind(name.as_str()).bind(now.as_millis());
+        done += insert.execute(&mut **tx).await?.rows_affected();
+    }
+    Ok(done == 2)
+}
+
+/// Issues a new transform to a box.
+pub(super) async fn reissue(tx: &mut Tx<'_>, name: &AgentId) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE agents SET transform_version = transform_version + 1, transform_issue = $1 WHERE name = $2",
+    )
+    .bind(new_issue())
+    .bind(name.as_str())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 fn new_issue() -> String {

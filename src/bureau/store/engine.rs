@@ -45,6 +45,7 @@ pub(super) const STEPS: &[Step] = &[
     (8, "commissions", include_str!("migrations/0008_commissions.sql")),
     (9, "exemptions", include_str!("migrations/0009_exemptions.sql")),
     (11, "accounts", include_str!("migrations/0011_accounts.sql")),
+    (14, "boxes", include_str!("migrations/0014_boxes.sql")),
 ];
 
 /// What every connection to a file is told first.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{AgentChange, Store, StoreError};
+use super::{AgentChange, Store, StoreError, Tx};
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 use crate::crypto::sign::PublicKey;
@@ -80,41 +80,15 @@ impl Store {
     /// # Errors
     /// If the database fails; nothing is changed then.
     pub async fn rotate_agent(&self, new: &NewKey, now: WallTime) -> Result<AgentChange, StoreError> {
-        let (name, key) = (new.name.as_str(), new.public_key.to_base64());
-        let certificate = new.certificate.to_string();
-        let until = now.plus(new.overlap).as_millis();
+        let (key, certificate) = (new.public_key.to_base64(), new.certificate.to_string());
+        let rotation =
+            Rotation { name: &new.name, key: &key, certificate: &certificate, until: now.plus(new.overlap) };
         let mut tx = self.pool.begin().await?;
-        // Ends what was in force. An end that was set before can be brought forward
-        // (a key that was stolen within its overlap), and is never put off.
-        for sql in [
-            "UPDATE agent_keys SET until = $1 WHERE agent = $2 AND (until IS NULL OR until > $1)",
-            "UPDATE agent_certificates SET until = $1 WHERE agent = $2 AND (until IS NULL OR until > $1)",
-        ] {
-            sqlx::query(sql).bind(until).bind(name).execute(&mut *tx).await?;
-        }
-        let mut done = 0;
-        for (sql, value) in [
-            (
-                "INSERT INTO agent_keys (public_key, agent, since) \
-                 SELECT $1, name, $2 FROM agents WHERE name = $3 ON CONFLICT DO NOTHING",
-                &key,
-            ),
-            (
-                "INSERT INTO agent_certificates (certificate, agent, since) \
-                 SELECT $1, name, $2 FROM agents WHERE name = $3 ON CONFLICT DO NOTHING",
-                &certificate,
-            ),
-        ] {
-            let insert = sqlx::query(sql).bind(value).bind(now.as_millis()).bind(name);
-            done += insert.execute(&mut *tx).await?.rows_affected();
-        }
-        if done != 2 {
+        if !rotate(&mut tx, &rotation, now).await? {
             return Ok(AgentChange::Refused);
         }
-        let update = sqlx::query("UPDATE agents SET public_key = $1, certificate = $2 WHERE name = $3");
-        let done = update.bind(&key).bind(&certificate).bind(name).execute(&mut *tx).await?;
         tx.commit().await?;
-        Ok(AgentChange::of(done.rows_affected()))
+        Ok(AgentChange::Done)
     }
 
     /// Notes with which key the bureau signs from now on.
@@ -140,6 +114,54 @@ impl Store {
             .await?;
         rows.iter().map(|key| read_key("bureau", key)).collect()
     }
+}
+
+/// A new key and certificate, as text.
+pub(super) struct Rotation<'a> {
+    /// Which box.
+    pub(super) name: &'a AgentId,
+    /// Its new key.
+    pub(super) key: &'a str,
+    /// Its new certificate.
+    pub(super) certificate: &'a str,
+    /// When the old ones end.
+    pub(super) until: WallTime,
+}
+
+/// Gives a box a new key and certificate; whether there is such a box, and neither
+/// was on record. If not, the transaction must not be committed.
+pub(super) async fn rotate(tx: &mut Tx<'_>, new: &Rotation<'_>, now: WallTime) -> Result<bool, StoreError> {
+    let name = new.name.as_str();
+    // Ends what was in force. An end that was set before can be brought forward
+    // (a key that was stolen within its overlap), and is never put off.
+    for sql in [
+        "UPDATE agent_keys SET until = $1 WHERE agent = $2 AND (until IS NULL OR until > $1)",
+        "UPDATE agent_certificates SET until = $1 WHERE agent = $2 AND (until IS NULL OR until > $1)",
+    ] {
+        sqlx::query(sql).bind(new.until.as_millis()).bind(name).execute(&mut **tx).await?;
+    }
+    let mut done = 0;
+    for (sql, value) in [
+        (
+            "INSERT INTO agent_keys (public_key, agent, since) \
+             SELECT $1, name, $2 FROM agents WHERE name = $3 ON CONFLICT DO NOTHING",
+            new.key,
+        ),
+        (
+            "INSERT INTO agent_certificates (certificate, agent, since) \
+             SELECT $1, name, $2 FROM agents WHERE name = $3 ON CONFLICT DO NOTHING",
+            new.certificate,
+        ),
+    ] {
+        let insert = sqlx::query(sql).bind(value).bind(now.as_millis()).bind(name);
+        done += insert.execute(&mut **tx).await?.rows_affected();
+    }
+    if done != 2 {
+        return Ok(false);
+    }
+    let update = sqlx::query("UPDATE agents SET public_key = $1, certificate = $2 WHERE name = $3");
+    let done = update.bind(new.key).bind(new.certificate).bind(name).execute(&mut **tx).await?;
+    Ok(done.rows_affected() == 1)
 }
 
 #[cfg(test)]

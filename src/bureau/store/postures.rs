@@ -1,6 +1,6 @@
 //! The latest posture of each box, as it was signed.
 
-use super::{Store, StoreError, Tx, documents, heads, parse};
+use super::{Store, StoreError, Tx, documents, handouts, heads, parse};
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 use crate::crypto::sign::Verified;
@@ -73,6 +73,7 @@ impl Store {
         .await?;
         let finding = heads::keep(&mut tx, head).await?;
         let missing = documents::name(&mut tx, posture, now).await?;
+        handouts::arrived(&mut tx, &posture.agent, &posture.arrived, now).await?;
         tx.commit().await?;
         Ok(Some(PostureKept { finding, missing }))
     }

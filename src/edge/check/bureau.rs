@@ -6,6 +6,8 @@ use crate::edge::config::Config;
 use crate::edge::delivery::chain;
 use crate::protocol::HEAD_PATH;
 use crate::protocol::head::HeadAnswer;
+use crate::protocol::rollout::WantedVersion;
+use crate::protocol::signed::SignedError;
 
 use super::Level;
 
@@ -15,13 +17,15 @@ pub(super) struct Answer {
     pub(super) level: Level,
     pub(super) found: String,
     pub(super) clock_off_ms: Option<i64>,
+    /// The version that it wants here, where it answered.
+    pub(super) wanted: Option<Result<WantedVersion, SignedError>>,
 }
 
 /// Asks the bureau for this box's head.
 pub(super) async fn ask(config: &Config) -> Answer {
-    let mut clock_off_ms = None;
-    let (level, found) = head(config, &mut clock_off_ms).await;
-    Answer { level, found, clock_off_ms }
+    let mut answer = Answer { level: Level::Failure, found: String::new(), clock_off_ms: None, wanted: None };
+    (answer.level, answer.found) = head(config, &mut answer).await;
+    answer
 }
 
 /// This box's clock less the time of an answer, which tells whole seconds.
@@ -31,16 +35,20 @@ fn clock_off(answer: &reqwest::Response) -> Option<i64> {
     Some(jiff::Timestamp::now().as_millisecond() - theirs.as_millisecond())
 }
 
-async fn head(config: &Config, clock_off_ms: &mut Option<i64>) -> (Level, String) {
+async fn head(config: &Config, told: &mut Answer) -> (Level, String) {
     let client = match bureau_client(config) {
         Ok(c) => c,
         Err(e) => return (Level::Failure, e.to_string()),
     };
     let answer = client.get(format!("{}{HEAD_PATH}", config.bureau.url)).send().await;
-    *clock_off_ms = answer.as_ref().ok().and_then(clock_off);
+    told.clock_off_ms = answer.as_ref().ok().and_then(clock_off);
     match answer {
         Ok(a) if a.status().is_success() => match a.json::<HeadAnswer>().await {
-            Ok(held) => on_record(config, &held),
+            Ok(held) => {
+                let word = held.wanted.as_ref();
+                told.wanted = word.map(|w| w.read(&config.bureau.public_key, &config.agent.name));
+                on_record(config, &held)
+            }
             Err(e) => (
                 Level::Failure,
                 format!("its head is not understood: {}: is bureau.url the bureau's?", chain(&e)),
@@ -62,6 +70,29 @@ async fn head(config: &Config, clock_off_ms: &mut Option<i64>) -> (Level, String
                 chain(&e.without_url())
             ),
         ),
+    }
+}
+
+/// Whether this is the version that the bureau wants here.
+pub(super) fn version(wanted: Option<&Result<WantedVersion, SignedError>>) -> (Level, String) {
+    let own = env!("CARGO_PKG_VERSION");
+    match wanted {
+        None => (Level::Ok, format!("{own}; the bureau names no other")),
+        Some(Ok(w)) if w.version == own => {
+            (Level::Ok, format!("{own}, as the bureau wants it (roll-out {})", w.rollout))
+        }
+        Some(Ok(w)) => (
+            Level::Warning,
+            format!(
+                "{own}; the bureau wants {} here (roll-out {}): install the package of SHA-256 {}, which `sha256sum` shows; nothing is installed by itself",
+                w.version.chars().filter(|c| !c.is_control()).collect::<String>(),
+                w.rollout,
+                w.package
+            ),
+        ),
+        Some(Err(e)) => {
+            (Level::Warning, format!("{own}; the bureau's word about another does not count: {e}"))
+        }
     }
 }
 

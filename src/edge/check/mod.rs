@@ -122,7 +122,9 @@ pub async fn check(path: &Path) -> Report {
     }
     let (level, found) = machine::clock(&config, bureau.clock_off_ms);
     report.add("clock", level, found);
+    let (level, found) = bureau::version(bureau.wanted.as_ref());
     report.add("bureau", bureau.level, bureau.found);
+    report.add("version", level, found);
     report
 }
 

@@ -35,12 +35,14 @@ struct Running {
     child: Child,
     agents: SocketAddr,
     console: SocketAddr,
+    join: Option<SocketAddr>,
 }
 
 #[derive(serde::Deserialize)]
 struct Ready {
     agents: SocketAddr,
     console: SocketAddr,
+    join: Option<SocketAddr>,
 }
 
 impl Bureau {
@@ -87,7 +89,8 @@ impl Bureau {
             }
             fs::read(&ready_file).ok().map(|b| serde_json::from_slice(&b).unwrap())
         });
-        self.running = Some(Running { child, agents: ready.agents, console: ready.console });
+        self.running =
+            Some(Running { child, agents: ready.agents, console: ready.console, join: ready.join });
     }
 
     /// A command of the program with this configuration.
@@ -135,6 +138,11 @@ impl Bureau {
     /// Address of a path of the console.
     pub fn console_url(&self, path: &str) -> String {
         format!("http://{}{path}", self.running.as_ref().unwrap().console)
+    }
+
+    /// Where boxes join.
+    pub fn join_url(&self) -> String {
+        format!("https://{}", self.running.as_ref().unwrap().join.unwrap())
     }
 
     /// A path of the console, for somebody with every role.
