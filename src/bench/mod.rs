@@ -20,6 +20,7 @@ pub mod linkage;
 pub mod list;
 pub mod logistic;
 pub mod pairs;
+pub mod postgres;
 pub mod rates;
 pub mod recovery;
 pub mod report;

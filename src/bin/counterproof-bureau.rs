@@ -13,7 +13,7 @@ use counterproof::bureau::config::Config;
 use counterproof::bureau::handouts::Document;
 use counterproof::bureau::store::StageChange;
 use counterproof::bureau::{
-    BureauError, accounts, agents, bundle, commission, enrol, exempt, handouts, join, load_vision,
+    BureauError, accounts, agents, bundle, commission, enrol, exempt, handouts, hospitals, join, load_vision,
     open_store, policies, rollouts, serve, signing_key,
 };
 use counterproof::clock::{Clock, SystemClock};
@@ -47,6 +47,12 @@ enum Command {
         /// The bureau's configuration.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// Keep things there, in place of what the configuration says: postgres://USER@HOST/NAME.
+        ///
+        /// A password belongs in the configuration's store.password; here every user of
+        /// the machine would see it.
+        #[arg(long, value_name = "URL")]
+        database: Option<String>,
         /// Write the bound addresses here, as JSON, once both are listening.
         #[arg(long, value_name = "PATH")]
         ready_file: Option<PathBuf>,
@@ -135,6 +141,11 @@ enum Command {
     Exempt {
         #[command(subcommand)]
         command: Exempt,
+    },
+    /// Say what hospitals are called and in which district they are.
+    Hospitals {
+        #[command(subcommand)]
+        command: Hospitals,
     },
     /// Erase every reference; it needs no key. The removal of the package does it.
     ///
@@ -350,6 +361,32 @@ enum Accounts {
 }
 
 #[derive(Subcommand)]
+enum Hospitals {
+    /// Take names and districts from a CSV file with the header code,name,district.
+    ///
+    /// One wrong line refuses the whole file. A hospital that is known gets its new name.
+    Import {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The file.
+        #[arg(value_name = "FILE.csv")]
+        file: PathBuf,
+        #[command(flatten)]
+        by: By,
+    },
+    /// List the hospitals that are known.
+    List {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// For machines: one JSON list.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand)]
 enum Agents {
     /// Put a box on record.
     Add {
@@ -506,8 +543,12 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result<ExitCode, BureauError> {
     match command {
-        Command::Serve { config, ready_file } => {
-            serve::serve(Config::read(&config)?, ready_file.as_deref()).await?;
+        Command::Serve { config, database, ready_file } => {
+            let mut config = Config::read(&config)?;
+            if let Some(database) = database {
+                config.store.set(database);
+            }
+            serve::serve(config, ready_file.as_deref()).await?;
         }
         Command::Enrol { config, json, photos, by } => {
             return enrol(&Config::read(&config)?, json, &photos, &by.person()?).await;
@@ -549,9 +590,10 @@ async fn run(command: Command) -> Result<ExitCode, BureauError> {
         Command::Rollout { command } => on_rollouts(command).await?,
         Command::Exempt { command } => on_exemptions(command).await?,
         Command::Accounts { command } => on_accounts(command).await?,
+        Command::Hospitals { command } => on_hospitals(command).await?,
         Command::EraseReferences { config, by } => {
             let config = Config::read(&config)?;
-            println!("{}", acts::erase_references(&config.store.path, &by.person()?).await?);
+            println!("{}", acts::erase_references(&config.store.place()?, &by.person()?).await?);
         }
         Command::Acts { config, json, limit, cardholder } => {
             let store = open_store(&Config::read(&config)?).await?;
@@ -653,6 +695,20 @@ async fn on_accounts(command: Accounts) -> Result<(), BureauError> {
             let store = open_store(&Config::read(&config)?).await?;
             let password = accounts::command::read_password(password_file.as_deref())?;
             accounts::command::add(&store, &by.person()?, name, display, Roles::new(roles), &password).await
+        }
+    }
+}
+
+async fn on_hospitals(command: Hospitals) -> Result<(), BureauError> {
+    match command {
+        Hospitals::Import { config, file, by } => {
+            let store = open_store(&Config::read(&config)?).await?;
+            println!("{}", hospitals::import(&store, &by.person()?, &file).await?);
+            Ok(())
+        }
+        Hospitals::List { config, json } => {
+            let listed = open_store(&Config::read(&config)?).await?.hospitals().await?;
+            print(json, &listed, || hospitals::table(&listed))
         }
     }
 }

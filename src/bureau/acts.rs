@@ -4,10 +4,8 @@
 //! store is written down first, with who gave it. Who that is, the program
 //! believes: `--by`, else the system's user. It does not replace an account.
 
-use std::path::Path;
-
 use super::BureauError;
-use super::store::{Act, Store, erase_references as erase_references_of};
+use super::store::{Act, Database, Store, erase_references as erase_references_of};
 use crate::clock::{Clock, SystemClock};
 
 /// Who gives a command.
@@ -72,17 +70,16 @@ fn act(by: &Person, what: &str, about: &str, detail: String) -> Act {
     Act { at: SystemClock.now().wall, by: by.0.clone(), what: what.into(), about: about.into(), detail }
 }
 
-/// Erases every reference of the store at `path`, and writes that down; what was
+/// Erases every reference of a store, and writes that down; what was
 /// done, in words. It needs no key.
 ///
 /// # Errors
 /// If the store fails, is a newer version's, or is still read by somebody.
-pub async fn erase_references(path: &Path, by: &Person) -> Result<String, BureauError> {
+pub async fn erase_references(at: &Database, by: &Person) -> Result<String, BureauError> {
     let act = act(by, "erase-references", "every cardholder", String::new());
-    let place = path.display();
-    Ok(match erase_references_of(path, &act).await? {
-        Some(n) => format!("{place}: {n} references were erased; alerts and the record of acts stay"),
-        None => format!("{place}: there is no store, so there are no references"),
+    Ok(match erase_references_of(at, &act).await? {
+        Some(n) => format!("{at}: {n} references were erased; alerts and the record of acts stay"),
+        None => format!("{at}: there is no store, so there are no references"),
     })
 }
 

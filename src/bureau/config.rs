@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::BureauError;
 use super::retention::Retention;
+use super::store::{Database, EXPECTED};
+use crate::crypto::keys::read_password;
 use crate::crypto::tls::TlsFiles;
 use crate::http::metrics::Listen;
 use crate::settings::{self, Problem, SettingsError, Validate};
@@ -96,8 +99,12 @@ pub struct ConsoleConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreConfig {
-    /// The SQLite file; made when it is not there.
-    pub path: PathBuf,
+    /// The SQLite file; made when it is not there. Either this or `database`.
+    pub path: Option<PathBuf>,
+    /// A PostgreSQL database as a URL without password.
+    pub database: Option<String>,
+    /// The password for it: a path or `credential:NAME`.
+    pub password: Option<String>,
     /// The root key: a path or `credential:NAME`.
     pub root_key: String,
 }
@@ -145,12 +152,72 @@ impl Default for ModelsConfig {
     }
 }
 
+impl StoreConfig {
+    /// The database, with its password.
+    ///
+    /// # Errors
+    /// If the password cannot be read.
+    pub fn place(&self) -> Result<Database, BureauError> {
+        let named = match (&self.path, &self.database) {
+            (Some(path), None) => Database::File(path.clone()),
+            (_, named) => named.as_deref().unwrap_or_default().parse()?,
+        };
+        let Some(place) = &self.password else { return Ok(named) };
+        Ok(named.with_password(&read_password(place)?))
+    }
+
+    /// Another database than the one that the file names.
+    pub fn set(&mut self, database: String) {
+        (self.path, self.database) = (None, Some(database));
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let problem = |key: &str, found: &str, allowed: &str, advice: &str| {
+            vec![Problem::new(&format!("store.{key}"), found, allowed, advice)]
+        };
+        let Some(database) = &self.database else {
+            return match (&self.path, &self.password) {
+                (Some(_), None) => Vec::new(),
+                (None, _) => {
+                    problem("path", "nothing", "a file, or store.database", "Where shall it be kept?")
+                }
+                (Some(_), Some(_)) => {
+                    problem("password", "one", "none beside store.path", "A SQLite file has no password.")
+                }
+            };
+        };
+        let shown = |at: &Database| at.to_string();
+        match database.parse::<Database>() {
+            Err(e) => {
+                problem("database", &e.to_string(), EXPECTED, "A file can also be named as store.path.")
+            }
+            Ok(_) if self.path.is_some() => {
+                problem("database", "one beside store.path", "one of the two", "Leave the other out.")
+            }
+            Ok(at) if at.has_password() => problem(
+                "database",
+                &format!("{} with a password", shown(&at)),
+                "no password in it",
+                "Write it into a file with mode 0600, and name that as store.password.",
+            ),
+            Ok(at) if at.is_exposed() => problem(
+                "database",
+                &format!("{} without sslmode=verify-full", shown(&at)),
+                "?sslmode=verify-full&sslrootcert=FILE for another machine",
+                "Else whoever sits between the two reads and changes what is stored.",
+            ),
+            Ok(_) => Vec::new(),
+        }
+    }
+}
+
 /// Most fetches a minute that may be allowed to one box.
 const MAX_FETCHES_PER_MINUTE: u32 = 6000;
 
 impl Validate for Config {
     fn problems(&self) -> Vec<Problem> {
         let mut problems = self.retention.problems();
+        problems.extend(self.store.problems());
         if !self.console.listen.ip().is_loopback() {
             problems.push(Problem::new(
                 "console.listen",
@@ -201,22 +268,19 @@ impl Config {
     pub fn read(path: &Path) -> Result<Self, SettingsError> {
         let mut config: Self = settings::read(path)?;
         let dir = path.parent().unwrap_or(Path::new(""));
-        for file in [
-            &mut config.store.path,
-            &mut config.server.tls.ca,
-            &mut config.server.tls.certificate,
-            &mut config.models.manifest,
-        ] {
+        let tls = &mut config.server.tls;
+        let files = [&mut tls.ca, &mut tls.certificate, &mut config.models.manifest];
+        for file in files.into_iter().chain(&mut config.store.path) {
             *file = dir.join(&file);
         }
-        let secrets = [&mut config.store.root_key, &mut config.server.tls.key, &mut config.keys.signing];
+        let secrets = [&mut config.store.root_key, &mut tls.key, &mut config.keys.signing];
         let join = config.join.as_mut();
         let (trust, authority) =
             join.map(|j| (j.trust.as_mut(), j.authority_key.as_mut())).unwrap_or_default();
         if let Some(trust) = trust {
             *trust = dir.join(&trust);
         }
-        for secret in secrets.into_iter().chain(authority) {
+        for secret in secrets.into_iter().chain(authority).chain(&mut config.store.password) {
             if !secret.starts_with("credential:") {
                 *secret = dir.join(&secret).to_string_lossy().into_owned();
             }
@@ -248,8 +312,34 @@ mod tests {
         let least = read(LEAST).unwrap();
         assert_eq!(least.store.root_key, "credential:root");
         assert!(least.keys.signing.ends_with("/signing.key"));
-        assert!(least.server.tls.key.ends_with("/b.key") && least.store.path.is_absolute());
+        assert!(least.server.tls.key.ends_with("/b.key") && least.store.path.unwrap().is_absolute());
         assert_eq!(least.retention.open_alerts_days, 180);
+    }
+
+    #[test]
+    fn a_database_is_named_without_its_password_and_reached_without_being_overheard() {
+        let with = |lines: &str| read(&LEAST.replace("path = 'b.db'", lines));
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("password");
+        std::fs::write(&file, "s3cret\n").unwrap();
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let password = format!("password = '{}'", file.display());
+        let near = with(&format!("database = 'postgres://bureau@localhost/alerts'\n{password}")).unwrap();
+        let place = near.store.place().unwrap();
+        assert!(place.has_password() && place.to_string() == "postgres://localhost/alerts", "{place}");
+        for (lines, key, word) in [
+            ("", "store.path", "nothing"),
+            ("path = 'b.db'\ndatabase = 'postgres://localhost/d'", "store.database", "one of the two"),
+            ("path = 'b.db'\npassword = 'p'", "store.password", "SQLite"),
+            ("database = 'mysql://localhost/d'", "store.database", "postgres://"),
+            ("database = 'postgres://u:s3cret@localhost/d'", "store.database", "store.password"),
+            ("database = 'postgres://u@localhost/d?password=s3cret'", "store.database", "store.password"),
+            ("database = 'postgres://u@db.example/d'", "store.database", "sslmode=verify-full"),
+        ] {
+            let e = with(lines).unwrap_err();
+            assert!(e.contains(key) && e.contains(word) && !e.contains("s3cret"), "{e}");
+        }
     }
 
     #[test]

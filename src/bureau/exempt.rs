@@ -142,7 +142,7 @@ pub fn about(store: &Store, cardholder: &CardholderId, acts: Vec<Act>) -> Vec<Ac
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bureau::store::tests::store;
+    use crate::bureau::store::tests::on_both;
 
     const REASON: &str = "an identical twin";
 
@@ -177,42 +177,48 @@ mod tests {
 
     #[tokio::test]
     async fn each_word_is_an_act_under_a_mark_without_the_reason() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = store(dir.path()).await;
-        let cardholder: CardholderId = "P0001".parse().unwrap();
-        let today = day(SystemClock.now().wall).unwrap();
-        let until = today.saturating_add(30.days()).to_string();
-        let given = async |by: &str, until: &str, reason: &str| {
-            add(&store, by.into(), cardholder.clone(), until, reason.into()).await.map_err(|e| e.to_string())
-        };
-        let said = given("li", &until, REASON).await.unwrap();
-        assert!(
-            said.contains(&format!("until the end of {until}")) && said.contains("is it the right one?"),
-            "{said}"
-        );
-        assert!(given("li\nwu", &until, REASON).await.unwrap_err().starts_with("--by: found"));
-        assert!(given("li", &until, " ").await.unwrap_err().starts_with("--reason: found"));
-        assert!(given("li", "soon", REASON).await.unwrap_err().starts_with("--until: found `soon`"));
-        given("wu", &today.to_string(), REASON).await.unwrap();
-        let listed = list(&store, &Person::of(Some("chen".into())).unwrap()).await.unwrap();
-        let table = table(&listed);
-        assert!(listed.len() == 1 && table.contains(REASON) && table.contains(&today.to_string()), "{table}");
-        end(&store, "li".into(), &cardholder).await.unwrap();
-        let refused = end(&store, "li".into(), &cardholder).await.unwrap_err().to_string();
-        assert!(refused.starts_with("P0001 is not exempt"), "{refused}");
-        let acts = store.acts(9).await.unwrap();
-        let done: Vec<_> = acts.iter().rev().map(|a| (a.what.as_str(), a.by.as_str())).collect();
-        let expected = [
-            ("exempt add", "li"),
-            ("exempt add", "wu"),
-            ("exempt list", "chen"),
-            ("exempt end", "li"),
-            ("exempt end", "li"),
-        ];
-        assert_eq!(done, expected);
-        let told = acts::table(&acts);
-        assert!(!told.contains("P0001") && !told.contains("twin"), "{told}");
-        assert_eq!(about(&store, &cardholder, acts.clone()).len(), 4);
-        assert!(about(&store, &"P0002".parse().unwrap(), acts).is_empty());
+        on_both(async |store| {
+            let cardholder: CardholderId = "P0001".parse().unwrap();
+            let today = day(SystemClock.now().wall).unwrap();
+            let until = today.saturating_add(30.days()).to_string();
+            let given = async |by: &str, until: &str, reason: &str| {
+                add(&store, by.into(), cardholder.clone(), until, reason.into())
+                    .await
+                    .map_err(|e| e.to_string())
+            };
+            let said = given("li", &until, REASON).await.unwrap();
+            assert!(
+                said.contains(&format!("until the end of {until}")) && said.contains("is it the right one?"),
+                "{said}"
+            );
+            assert!(given("li\nwu", &until, REASON).await.unwrap_err().starts_with("--by: found"));
+            assert!(given("li", &until, " ").await.unwrap_err().starts_with("--reason: found"));
+            assert!(given("li", "soon", REASON).await.unwrap_err().starts_with("--until: found `soon`"));
+            given("wu", &today.to_string(), REASON).await.unwrap();
+            let listed = list(&store, &Person::of(Some("chen".into())).unwrap()).await.unwrap();
+            let table = table(&listed);
+            assert!(
+                listed.len() == 1 && table.contains(REASON) && table.contains(&today.to_string()),
+                "{table}"
+            );
+            end(&store, "li".into(), &cardholder).await.unwrap();
+            let refused = end(&store, "li".into(), &cardholder).await.unwrap_err().to_string();
+            assert!(refused.starts_with("P0001 is not exempt"), "{refused}");
+            let acts = store.acts(9).await.unwrap();
+            let done: Vec<_> = acts.iter().rev().map(|a| (a.what.as_str(), a.by.as_str())).collect();
+            let expected = [
+                ("exempt add", "li"),
+                ("exempt add", "wu"),
+                ("exempt list", "chen"),
+                ("exempt end", "li"),
+                ("exempt end", "li"),
+            ];
+            assert_eq!(done, expected);
+            let told = acts::table(&acts);
+            assert!(!told.contains("P0001") && !told.contains("twin"), "{told}");
+            assert_eq!(about(&store, &cardholder, acts.clone()).len(), 4);
+            assert!(about(&store, &"P0002".parse().unwrap(), acts).is_empty());
+        })
+        .await;
     }
 }

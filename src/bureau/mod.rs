@@ -6,7 +6,8 @@
 //!
 //! [`api`] is the boxes' side, [`console`] the people's, [`accounts`] who they are, [`store`] what both
 //! stand on; [`retention`] empties it, [`enrol`] fills it with references,
-//! [`exempt`] keeps cardholders from being judged, [`bundle`] takes out what others
+//! [`exempt`] keeps cardholders from being judged, [`hospitals`] says where boxes stand,
+//! [`bundle`] takes out what others
 //! check, [`commission`] says which boxes may raise alerts, [`acts`] says who did
 //! what;
 //! [`watch`] sees that all gets on, [`metrics`] counts.
@@ -22,6 +23,7 @@ pub mod console;
 pub mod enrol;
 pub mod exempt;
 pub mod handouts;
+pub mod hospitals;
 pub mod join;
 pub mod metrics;
 pub mod policies;
@@ -36,7 +38,7 @@ pub mod watch;
 use std::io;
 
 use self::config::Config;
-use self::store::{Store, StoreError};
+use self::store::{NoDatabase, Store, StoreError};
 use crate::crypto::keys::{KeyError, read_root_key, read_signing_key};
 use crate::crypto::sign::SigningKey;
 use crate::crypto::tls::TlsError;
@@ -70,6 +72,9 @@ pub enum BureauError {
     /// The models cannot be used.
     #[error(transparent)]
     Models(#[from] ModelError),
+    /// What was named is no database.
+    #[error("store.database: {0}")]
+    Database(#[from] NoDatabase),
     /// A command was asked for what is not so.
     #[error("{0}")]
     Command(String),
@@ -81,7 +86,7 @@ pub enum BureauError {
 /// [`BureauError`], above all for a wrong or exposed root key.
 pub async fn open_store(config: &Config) -> Result<Store, BureauError> {
     let root = read_root_key(&config.store.root_key)?;
-    Ok(Store::open(&config.store.path, &root).await?)
+    Ok(Store::open(config.store.place()?, &root).await?)
 }
 
 /// Reads the key with which the bureau signs.

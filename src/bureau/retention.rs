@@ -2,8 +2,9 @@
 //!
 //! Promises: no configuration can keep a kind of data longer than its ceiling
 //! in [`policy`]; what is older than its limit is deleted by cut-off, whatever its
-//! state, and overwritten in the file (`secure_delete`, and the write-ahead
-//! log is emptied after it); each run leaves a report per kind in the store
+//! state, and overwritten in a file (`secure_delete`, and the write-ahead
+//! log is emptied after it); a PostgreSQL server is told to use its space again
+//! (`docs/privacy.md` says what that leaves); each run leaves a report per kind in the store
 //! and in the log, with counts only.
 //!
 //! What stays after a purge is the chain: number, id, digest and time of each
@@ -176,6 +177,7 @@ pub async fn purge(store: &Store, retention: &Retention, now: WallTime) -> Resul
         }
         tracing::info!(kind, deleted, oldest_left_s, "retention carried out");
     }
+    store.keep_months(now).await?;
     store.empty_log().await
 }
 

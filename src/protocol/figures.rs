@@ -41,11 +41,7 @@ impl ScoreHistogram {
         if score.is_nan() {
             return;
         }
-        // By the score in twentieths, as the bins' borders are: in single precision alone
-        // a score on a border could fall on either side of it.
-        let bin = ((f64::from(score) + 1.0) * (BINS as f64 / 2.0) + 1e-6).floor();
-        let bin = bin.clamp(0.0, (BINS - 1) as f64) as usize;
-        if let Some(count) = self.0.get_mut(bin) {
+        if let Some(count) = self.0.get_mut(bin_of(score)) {
             *count = count.saturating_add(1);
         }
     }
@@ -78,6 +74,15 @@ impl ScoreHistogram {
         let at = |i: usize| -1.0 + i as f64 * 2.0 / BINS as f64;
         (at(bin), at(bin + 1))
     }
+}
+
+/// The bin of a score, -1 to 1; beyond that, and for what is not a number, an
+/// outermost one.
+pub fn bin_of(score: f32) -> usize {
+    // By the score in twentieths, as the bins' borders are: in single precision alone
+    // a score on a border could fall on either side of it.
+    let bin = ((f64::from(score) + 1.0) * (BINS as f64 / 2.0) + 1e-6).floor();
+    bin.clamp(0.0, (BINS - 1) as f64) as usize
 }
 
 impl Serialize for ScoreHistogram {

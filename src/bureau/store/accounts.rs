@@ -200,12 +200,12 @@ impl Store {
 mod tests {
     use super::*;
     use crate::bureau::accounts::{Attempt, LOCK_MS, MOST_FAILURES, Role, password, sign_in};
+    use crate::bureau::store::tests::on_both;
     use zeroize::Zeroizing;
 
     const LIMITS: SessionLimits = SessionLimits { idle_ms: 100_000, whole_ms: 1_000_000 };
 
-    async fn with_account(dir: &std::path::Path) -> (Store, AccountName) {
-        let store = crate::bureau::store::tests::store(dir).await;
+    async fn with_account(store: &Store) -> AccountName {
         let name: AccountName = "li".parse().unwrap();
         let new = NewAccount {
             name: name.clone(),
@@ -215,13 +215,13 @@ mod tests {
         };
         assert!(store.add_account(&new, WallTime::from_millis(1)).await.unwrap());
         assert!(!store.add_account(&new, WallTime::from_millis(2)).await.unwrap());
-        (store, name)
+        name
     }
 
     #[tokio::test]
     async fn too_many_wrong_passwords_lock_an_account_for_a_while_and_no_other_name_is_told_apart() {
-        let dir = tempfile::tempdir().unwrap();
-        let (store, _) = with_account(dir.path()).await;
+        on_both(async |store| {
+        with_account(&store).await;
         let at = WallTime::from_millis;
         let attempt = async |name: &str, word: &str, now: i64| {
             sign_in(&store, name, Zeroizing::new(word.to_owned()), at(now)).await.unwrap()
@@ -238,24 +238,28 @@ mod tests {
         );
         assert!(matches!(attempt("nobody", right, 10).await, Attempt::Refused));
         assert!(matches!(attempt("Nobody at all", right, 10).await, Attempt::Refused));
+        })
+        .await;
     }
 
     #[tokio::test]
     async fn a_session_ends_when_it_is_idle_when_its_time_is_over_and_when_it_is_ended() {
-        let dir = tempfile::tempdir().unwrap();
-        let (store, name) = with_account(dir.path()).await;
-        let at = WallTime::from_millis;
-        let token = Sha256::of(b"a secret");
-        store.begin_session(token, &name, LIMITS, at(0)).await.unwrap();
-        let is_in = async |now: i64| store.session(token, LIMITS, at(now)).await.unwrap().is_some();
-        assert!(is_in(99_999).await, "this use counts");
-        assert!(is_in(199_998).await && !is_in(999_999).await, "idle");
-        let other = Sha256::of(b"another");
-        let short = SessionLimits { idle_ms: i64::MAX, whole_ms: 1_000 };
-        store.begin_session(other, &name, short, at(0)).await.unwrap();
-        assert!(store.session(other, short, at(999)).await.unwrap().is_some());
-        assert!(store.session(other, short, at(1_000)).await.unwrap().is_none());
-        store.end_session(token).await.unwrap();
-        assert!(!is_in(199_999).await);
+        on_both(async |store| {
+            let name = with_account(&store).await;
+            let at = WallTime::from_millis;
+            let token = Sha256::of(b"a secret");
+            store.begin_session(token, &name, LIMITS, at(0)).await.unwrap();
+            let is_in = async |now: i64| store.session(token, LIMITS, at(now)).await.unwrap().is_some();
+            assert!(is_in(99_999).await, "this use counts");
+            assert!(is_in(199_998).await && !is_in(999_999).await, "idle");
+            let other = Sha256::of(b"another");
+            let short = SessionLimits { idle_ms: i64::MAX, whole_ms: 1_000 };
+            store.begin_session(other, &name, short, at(0)).await.unwrap();
+            assert!(store.session(other, short, at(999)).await.unwrap().is_some());
+            assert!(store.session(other, short, at(1_000)).await.unwrap().is_none());
+            store.end_session(token).await.unwrap();
+            assert!(!is_in(199_999).await);
+        })
+        .await;
     }
 }

@@ -61,29 +61,31 @@ pub(super) async fn write(pool: &Pool, act: &Act) -> Result<(), StoreError> {
 mod tests {
     use super::*;
     use crate::bureau::retention::Kind;
+    use crate::bureau::store::tests::on_both;
 
     #[tokio::test]
     async fn acts_are_listed_newest_first_and_end_at_their_limit() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = crate::bureau::store::tests::store(dir.path()).await;
-        let act = |at, what: &str| Act {
-            at: WallTime::from_millis(at),
-            by: "li".into(),
-            what: what.into(),
-            about: "box-1".into(),
-            detail: String::new(),
-        };
-        store.act(&act(1, "agents add")).await.unwrap();
-        store.act(&act(2, "agents suspend")).await.unwrap();
-        let all = store.acts(10).await.unwrap();
-        assert_eq!(all, [act(2, "agents suspend"), act(1, "agents add")]);
-        let at = WallTime::from_millis;
-        assert_eq!(store.purge(Kind::Acts, at(2), at(9)).await.unwrap().deleted, 1);
-        assert_eq!(store.acts(10).await.unwrap().len(), 1);
-        // The evidence of purges ends with them: that of the run at 9, by one at 20.
-        let done = store.purge(Kind::Acts, at(10), at(20)).await.unwrap();
-        assert_eq!((done.deleted, done.oldest_left), (2, Some(at(20))));
-        let left: Vec<_> = store.purge_reports(9).await.unwrap().into_iter().map(|r| r.at).collect();
-        assert_eq!(left, [at(20)]);
+        on_both(async |store| {
+            let act = |at, what: &str| Act {
+                at: WallTime::from_millis(at),
+                by: "li".into(),
+                what: what.into(),
+                about: "box-1".into(),
+                detail: String::new(),
+            };
+            store.act(&act(1, "agents add")).await.unwrap();
+            store.act(&act(2, "agents suspend")).await.unwrap();
+            let all = store.acts(10).await.unwrap();
+            assert_eq!(all, [act(2, "agents suspend"), act(1, "agents add")]);
+            let at = WallTime::from_millis;
+            assert_eq!(store.purge(Kind::Acts, at(2), at(9)).await.unwrap().deleted, 1);
+            assert_eq!(store.acts(10).await.unwrap().len(), 1);
+            // The evidence of purges ends with them: that of the run at 9, by one at 20.
+            let done = store.purge(Kind::Acts, at(10), at(20)).await.unwrap();
+            assert_eq!((done.deleted, done.oldest_left), (2, Some(at(20))));
+            let left: Vec<_> = store.purge_reports(9).await.unwrap().into_iter().map(|r| r.at).collect();
+            assert_eq!(left, [at(20)]);
+        })
+        .await;
     }
 }

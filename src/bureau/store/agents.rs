@@ -290,6 +290,7 @@ fn new_issue() -> String {
 #[cfg(test)]
 pub(in crate::bureau) mod tests {
     use super::*;
+    use crate::bureau::store::tests::on_both;
     use crate::crypto::sign::SigningKey;
 
     pub(in crate::bureau) fn box_with_key(name: &str) -> (NewAgent, SigningKey) {
@@ -305,55 +306,60 @@ pub(in crate::bureau) mod tests {
 
     #[tokio::test]
     async fn a_box_is_added_once_and_can_be_suspended() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = crate::bureau::store::tests::store(dir.path()).await;
-        let (new, _) = box_with_key("box-1");
-        let now = WallTime::from_millis(1);
-        assert_eq!(store.add_agent(&new, now).await.unwrap(), AgentChange::Done);
-        assert_eq!(store.add_agent(&new, now).await.unwrap(), AgentChange::Refused);
-        let other_name = NewAgent { name: "box-2".parse().unwrap(), ..new.clone() };
-        assert_eq!(store.add_agent(&other_name, now).await.unwrap(), AgentChange::Refused);
-        assert_eq!(store.set_suspended(&new.name, true).await.unwrap(), AgentChange::Done);
-        assert_eq!(store.set_suspended(&other_name.name, true).await.unwrap(), AgentChange::Refused);
-        let found = store.agent_by_certificate(new.certificate, now).await.unwrap().unwrap();
-        assert!(found.suspended && found.public_key == new.public_key);
-        assert_eq!(store.agents().await.unwrap().len(), 1);
+        on_both(async |store| {
+            let (new, _) = box_with_key("box-1");
+            let now = WallTime::from_millis(1);
+            assert_eq!(store.add_agent(&new, now).await.unwrap(), AgentChange::Done);
+            assert_eq!(store.add_agent(&new, now).await.unwrap(), AgentChange::Refused);
+            let other_name = NewAgent { name: "box-2".parse().unwrap(), ..new.clone() };
+            assert_eq!(store.add_agent(&other_name, now).await.unwrap(), AgentChange::Refused);
+            assert_eq!(store.set_suspended(&new.name, true).await.unwrap(), AgentChange::Done);
+            assert_eq!(store.set_suspended(&other_name.name, true).await.unwrap(), AgentChange::Refused);
+            let found = store.agent_by_certificate(new.certificate, now).await.unwrap().unwrap();
+            assert!(found.suspended && found.public_key == new.public_key);
+            assert_eq!(store.agents().await.unwrap().len(), 1);
+        })
+        .await;
     }
     #[tokio::test]
     async fn each_box_and_each_issue_has_a_key_of_its_own_and_a_restored_backup_brings_none_back() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = crate::bureau::store::tests::store(dir.path()).await;
-        let (one, two) = (box_with_key("box-1").0, box_with_key("box-2").0);
-        for new in [&one, &two] {
-            store.add_agent(new, WallTime::from_millis(1)).await.unwrap();
-        }
-        let key = async |new: &NewAgent| {
-            let agent =
-                store.agent_by_certificate(new.certificate, WallTime::from_millis(2)).await.unwrap().unwrap();
-            (agent.transform.version, store.transform_key(&agent).unwrap().id())
-        };
-        let (first, other) = (key(&one).await, key(&two).await);
-        assert_eq!((first, first.0), (key(&one).await, 1));
-        assert_ne!(first.1, other.1);
-        let backup = store
-            .agent_by_certificate(one.certificate, WallTime::from_millis(2))
-            .await
-            .unwrap()
-            .unwrap()
-            .transform;
-        assert_eq!(store.reissue_transform(&one.name).await.unwrap().unwrap().version, 2);
-        let second = key(&one).await;
-        assert_ne!(second.1, first.1);
-        assert_eq!(key(&two).await, other);
-        sqlx::query("UPDATE agents SET transform_version = 1, transform_issue = $1 WHERE name = 'box-1'")
-            .bind(&backup.issue)
-            .execute(&store.pool)
-            .await
-            .unwrap();
-        assert_eq!(key(&one).await, first);
-        store.reissue_transform(&one.name).await.unwrap();
-        let again = key(&one).await;
-        assert!(again.0 == 2 && again.1 != second.1 && again.1 != first.1, "{again:?}");
-        assert!(store.reissue_transform(&"box-9".parse().unwrap()).await.unwrap().is_none());
+        on_both(async |store| {
+            let (one, two) = (box_with_key("box-1").0, box_with_key("box-2").0);
+            for new in [&one, &two] {
+                store.add_agent(new, WallTime::from_millis(1)).await.unwrap();
+            }
+            let key = async |new: &NewAgent| {
+                let agent = store
+                    .agent_by_certificate(new.certificate, WallTime::from_millis(2))
+                    .await
+                    .unwrap()
+                    .unwrap();
+                (agent.transform.version, store.transform_key(&agent).unwrap().id())
+            };
+            let (first, other) = (key(&one).await, key(&two).await);
+            assert_eq!((first, first.0), (key(&one).await, 1));
+            assert_ne!(first.1, other.1);
+            let backup = store
+                .agent_by_certificate(one.certificate, WallTime::from_millis(2))
+                .await
+                .unwrap()
+                .unwrap()
+                .transform;
+            assert_eq!(store.reissue_transform(&one.name).await.unwrap().unwrap().version, 2);
+            let second = key(&one).await;
+            assert_ne!(second.1, first.1);
+            assert_eq!(key(&two).await, other);
+            sqlx::query("UPDATE agents SET transform_version = 1, transform_issue = $1 WHERE name = 'box-1'")
+                .bind(&backup.issue)
+                .execute(&store.pool)
+                .await
+                .unwrap();
+            assert_eq!(key(&one).await, first);
+            store.reissue_transform(&one.name).await.unwrap();
+            let again = key(&one).await;
+            assert!(again.0 == 2 && again.1 != second.1 && again.1 != first.1, "{again:?}");
+            assert!(store.reissue_transform(&"box-9".parse().unwrap()).await.unwrap().is_none());
+        })
+        .await;
     }
 }

@@ -54,31 +54,32 @@ mod tests {
     use super::*;
     use crate::bureau::retention::Kind;
     use crate::bureau::store::agents::tests::box_with_key;
-    use crate::bureau::store::tests::store;
+    use crate::bureau::store::tests::on_both;
     use crate::clock::WallTime;
     use crate::protocol::commission::tests::{key, order, subject};
 
     #[tokio::test]
     async fn the_newest_order_is_told_and_only_older_ones_end_at_their_limit() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = store(dir.path()).await;
-        let (new, _) = box_with_key("box-1");
-        let bureau = key();
-        let keep = async |number: u64| {
-            let order = order(number, &subject());
-            store.keep_commission(&order, &Commission::sign(&order, &bureau).unwrap()).await.unwrap()
-        };
-        assert_eq!(keep(1).await, AgentChange::Refused, "there is no such box yet");
-        store.add_agent(&new, WallTime::from_millis(1)).await.unwrap();
-        assert_eq!(store.commission(&new.name).await.unwrap(), None);
-        assert_eq!((keep(1).await, keep(2).await, keep(2).await), {
-            (AgentChange::Done, AgentChange::Done, AgentChange::Refused)
-        });
-        let (number, newest) = store.commission(&new.name).await.unwrap().unwrap();
-        assert_eq!((number, newest.verify(&bureau.public(), &new.name).unwrap().order().number), (2, 2));
-        let at = WallTime::from_millis;
-        assert_eq!(store.purge(Kind::Acts, at(99), at(100)).await.unwrap().deleted, 1);
-        assert!(store.commission(&new.name).await.unwrap().is_some());
-        assert_eq!(store.purge(Kind::Acts, at(99), at(100)).await.unwrap().deleted, 0);
+        on_both(async |store| {
+            let (new, _) = box_with_key("box-1");
+            let bureau = key();
+            let keep = async |number: u64| {
+                let order = order(number, &subject());
+                store.keep_commission(&order, &Commission::sign(&order, &bureau).unwrap()).await.unwrap()
+            };
+            assert_eq!(keep(1).await, AgentChange::Refused, "there is no such box yet");
+            store.add_agent(&new, WallTime::from_millis(1)).await.unwrap();
+            assert_eq!(store.commission(&new.name).await.unwrap(), None);
+            assert_eq!((keep(1).await, keep(2).await, keep(2).await), {
+                (AgentChange::Done, AgentChange::Done, AgentChange::Refused)
+            });
+            let (number, newest) = store.commission(&new.name).await.unwrap().unwrap();
+            assert_eq!((number, newest.verify(&bureau.public(), &new.name).unwrap().order().number), (2, 2));
+            let at = WallTime::from_millis;
+            assert_eq!(store.purge(Kind::Acts, at(99), at(100)).await.unwrap().deleted, 1);
+            assert!(store.commission(&new.name).await.unwrap().is_some());
+            assert_eq!(store.purge(Kind::Acts, at(99), at(100)).await.unwrap().deleted, 0);
+        })
+        .await;
     }
 }

@@ -130,6 +130,7 @@ mod tests {
     use super::*;
     use crate::bureau::retention::Kind;
     use crate::bureau::store::agents::tests::box_with_key;
+    use crate::bureau::store::tests::on_both;
     use crate::crypto::sign::{SigningKey, Unverified};
     use crate::protocol::alert::tests::example;
     use crate::protocol::countersign::{Countersigned, Receipt, Received};
@@ -150,29 +151,30 @@ mod tests {
 
     #[tokio::test]
     async fn a_document_stays_while_an_alert_names_it_and_then_ends() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = crate::bureau::store::tests::store(dir.path()).await;
-        let (new, key) = box_with_key("box-1");
-        store.add_agent(&new, at(0)).await.unwrap();
-        let keep = async |bytes: &[u8]| {
-            store.keep_document(&new.name, DocumentKind::Policy, bytes, at(10)).await.unwrap()
-        };
-        // The example names the digests of "p", "n" and "c".
-        assert_eq!(keep(b"p").await, Kept::NotNamed);
-        alert(&store, &new.name, &key, 20).await;
-        assert_eq!(
-            (keep(b"p").await, keep(b"p").await, keep(b"q").await),
-            (Kept::Stored, Kept::Held, Kept::NotNamed)
-        );
-        store.set_suspended(&new.name, true).await.unwrap();
-        assert_eq!(keep(b"n").await, Kept::Suspended);
-        let digest = Sha256::of(b"p");
-        assert_eq!(store.purge(Kind::Documents, at(99), at(100)).await.unwrap().deleted, 0);
-        assert_eq!(store.document(digest).await.unwrap().as_deref(), Some(&b"p"[..]));
-        store.purge(Kind::OpenAlerts, at(21), at(100)).await.unwrap();
-        assert_eq!(store.purge(Kind::Documents, at(10), at(100)).await.unwrap().deleted, 0);
-        assert_eq!(store.purge(Kind::Documents, at(11), at(100)).await.unwrap().deleted, 1);
-        assert_eq!(store.document(digest).await.unwrap(), None);
+        on_both(async |store| {
+            let (new, key) = box_with_key("box-1");
+            store.add_agent(&new, at(0)).await.unwrap();
+            let keep = async |bytes: &[u8]| {
+                store.keep_document(&new.name, DocumentKind::Policy, bytes, at(10)).await.unwrap()
+            };
+            // The example names the digests of "p", "n" and "c".
+            assert_eq!(keep(b"p").await, Kept::NotNamed);
+            alert(&store, &new.name, &key, 20).await;
+            assert_eq!(
+                (keep(b"p").await, keep(b"p").await, keep(b"q").await),
+                (Kept::Stored, Kept::Held, Kept::NotNamed)
+            );
+            store.set_suspended(&new.name, true).await.unwrap();
+            assert_eq!(keep(b"n").await, Kept::Suspended);
+            let digest = Sha256::of(b"p");
+            assert_eq!(store.purge(Kind::Documents, at(99), at(100)).await.unwrap().deleted, 0);
+            assert_eq!(store.document(digest).await.unwrap().as_deref(), Some(&b"p"[..]));
+            store.purge(Kind::OpenAlerts, at(21), at(100)).await.unwrap();
+            assert_eq!(store.purge(Kind::Documents, at(10), at(100)).await.unwrap().deleted, 0);
+            assert_eq!(store.purge(Kind::Documents, at(11), at(100)).await.unwrap().deleted, 1);
+            assert_eq!(store.document(digest).await.unwrap(), None);
+        })
+        .await;
     }
 
     fn posture(policy: Sha256, seq: u64) -> Posture {
@@ -188,30 +190,31 @@ mod tests {
 
     #[tokio::test]
     async fn a_box_that_names_ever_new_documents_does_not_fill_the_store() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = crate::bureau::store::tests::store(dir.path()).await;
-        let (new, key) = box_with_key("box-1");
-        store.add_agent(&new, at(0)).await.unwrap();
-        alert(&store, &new.name, &key, 1).await;
-        let keep = async |bytes: &[u8], ms| {
-            store.keep_document(&new.name, DocumentKind::Policy, bytes, at(ms)).await.unwrap()
-        };
-        // One that an alert names is not counted, and stays.
-        assert_eq!(keep(b"p", 2).await, Kept::Stored);
-        let most = u64::try_from(MOST_DOCUMENTS).unwrap();
-        for n in 1..=most + 3 {
-            let (document, ms) = (format!("document {n}"), 10 + n as i64);
-            let posture = posture(Sha256::of(document.as_bytes()), n);
-            let bytes = serde_json::to_vec(&posture).unwrap();
-            let verified = Unverified::new(&bytes, key.sign(&bytes)).verify(&key.public()).unwrap();
-            let head = Countersigned::new(new.name.clone(), posture.audit, at(ms), &key);
-            store.keep_posture(&posture, &verified, &head).await.unwrap().unwrap();
-            assert_eq!(keep(document.as_bytes(), ms).await, Kept::Stored);
-        }
-        let held = async |bytes: &[u8]| store.document(Sha256::of(bytes)).await.unwrap().is_some();
-        assert!(held(b"p").await);
-        for n in 1..=most + 3 {
-            assert_eq!(held(format!("document {n}").as_bytes()).await, n > 3, "{n}");
-        }
+        on_both(async |store| {
+            let (new, key) = box_with_key("box-1");
+            store.add_agent(&new, at(0)).await.unwrap();
+            alert(&store, &new.name, &key, 1).await;
+            let keep = async |bytes: &[u8], ms| {
+                store.keep_document(&new.name, DocumentKind::Policy, bytes, at(ms)).await.unwrap()
+            };
+            // One that an alert names is not counted, and stays.
+            assert_eq!(keep(b"p", 2).await, Kept::Stored);
+            let most = u64::try_from(MOST_DOCUMENTS).unwrap();
+            for n in 1..=most + 3 {
+                let (document, ms) = (format!("document {n}"), 10 + n as i64);
+                let posture = posture(Sha256::of(document.as_bytes()), n);
+                let bytes = serde_json::to_vec(&posture).unwrap();
+                let verified = Unverified::new(&bytes, key.sign(&bytes)).verify(&key.public()).unwrap();
+                let head = Countersigned::new(new.name.clone(), posture.audit, at(ms), &key);
+                store.keep_posture(&posture, &verified, &head).await.unwrap().unwrap();
+                assert_eq!(keep(document.as_bytes(), ms).await, Kept::Stored);
+            }
+            let held = async |bytes: &[u8]| store.document(Sha256::of(bytes)).await.unwrap().is_some();
+            assert!(held(b"p").await);
+            for n in 1..=most + 3 {
+                assert_eq!(held(format!("document {n}").as_bytes()).await, n > 3, "{n}");
+            }
+        })
+        .await;
     }
 }

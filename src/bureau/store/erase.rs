@@ -4,27 +4,27 @@
 //! Alerts, audit heads and the record of acts stay; that it was done is among
 //! the acts and the purges.
 
-use std::path::Path;
-
-use super::{Act, StoreError, acts, empty_log, open_file, purges};
+use super::{Act, Database, StoreError, acts, engine, purges};
 use crate::bureau::retention::Kind;
 use crate::clock::WallTime;
 
 /// Erases all references of a store, with `act` written down first; how many
 /// there were, or nothing if there is no such file. What is deleted is
-/// overwritten, in the file and in its write-ahead log.
+/// overwritten in a file and in its write-ahead log; a server gives its space up.
 ///
 /// # Errors
 /// If the store is a newer version's, or somebody still reads it, or it fails.
-pub async fn erase_references(path: &Path, act: &Act) -> Result<Option<u64>, StoreError> {
-    if !path.try_exists().map_err(|source| StoreError::File { path: path.into(), source })? {
+pub async fn erase_references(at: &Database, act: &Act) -> Result<Option<u64>, StoreError> {
+    if let Database::File(path) = at
+        && !path.try_exists().map_err(|source| StoreError::File { path: path.clone(), source })?
+    {
         return Ok(None);
     }
-    let pool = open_file(path).await?;
+    let pool = engine::open(at).await?;
     acts::write(&pool, act).await?;
     let all = WallTime::from_millis(i64::MAX);
     let purged = purges::run(&pool, Kind::References, all, act.at).await?;
-    empty_log(&pool).await?;
+    engine::clear_away(&pool, at).await?;
     pool.close().await;
     Ok(Some(purged.deleted))
 }
@@ -57,7 +57,7 @@ mod tests {
             detail: String::new(),
         };
         let path = dir.path().join("b.db");
-        assert_eq!(erase_references(&path, &act).await.unwrap(), Some(1));
+        assert_eq!(erase_references(&path.as_path().into(), &act).await.unwrap(), Some(1));
         for file in std::fs::read_dir(dir.path()).unwrap() {
             let bytes = std::fs::read(file.unwrap().path()).unwrap();
             let needle = photo.to_string();
@@ -80,7 +80,7 @@ mod tests {
             detail: String::new(),
         };
         let path = dir.path().join("b.db");
-        assert_eq!(erase_references(&path, &act).await.unwrap(), None);
+        assert_eq!(erase_references(&path.as_path().into(), &act).await.unwrap(), None);
         assert!(!path.exists());
     }
 }

@@ -6,7 +6,7 @@ use ring::hmac;
 
 use super::{Store, StoreError, parse};
 use crate::clock::WallTime;
-use crate::protocol::id::CardholderId;
+use crate::protocol::id::{CardholderId, SettlementId};
 
 /// An exemption as it is stored.
 #[derive(Clone, PartialEq, Eq)]
@@ -109,10 +109,18 @@ impl Store {
     /// nobody who was exempt, and whoever has the root key and the number finds
     /// the acts about them.
     pub fn mark(&self, cardholder: &CardholderId) -> String {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, self.marks.as_ref());
-        let tag = hmac::sign(&key, cardholder.as_str().as_bytes());
-        tag.as_ref().iter().take(8).map(|b| format!("{b:02x}")).collect()
+        mark(&self.marks, cardholder.as_str())
     }
+
+    /// By which a settlement is found on lists: a keyed hash of its number.
+    pub fn mark_settlement(&self, settlement: &SettlementId) -> String {
+        mark(&self.settlements, settlement.as_str())
+    }
+}
+
+fn mark(key: &[u8; 32], text: &str) -> String {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes());
+    tag.as_ref().iter().take(8).map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -120,7 +128,7 @@ mod tests {
     use super::*;
     use crate::bureau::retention::{self, Kind, Retention};
     use crate::bureau::store::NewReference;
-    use crate::bureau::store::tests::store;
+    use crate::bureau::store::tests::on_both;
     use crate::crypto::Sha256;
     use crate::protocol::reference::Template;
 
@@ -137,58 +145,61 @@ mod tests {
 
     #[tokio::test]
     async fn references_are_withheld_until_the_moment_it_is_over_and_of_nobody_else() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = store(dir.path()).await;
-        let people: [CardholderId; 2] = ["P0001", "P0002"].map(|p| p.parse().unwrap());
-        let template = Template::from_raw(vec![3.0, 4.0]).unwrap();
-        for cardholder in &people {
-            let photo = Sha256::of(cardholder.as_str().as_bytes());
-            let (model, preprocessing) = (Sha256::of(b"m"), 1);
-            let new = NewReference { cardholder, model, preprocessing, template: &template, photo };
-            store.add_reference(&new, at(0)).await.unwrap();
-        }
-        store.exempt(&exemption("P0001", 10, "li")).await.unwrap();
-        let handed =
-            async |person: usize, now| store.references(&people[person], at(now)).await.unwrap().len();
-        assert_eq!((handed(0, 2).await, handed(1, 2).await), (0, 1));
-        assert!(store.is_enrolled(&people[0]).await.unwrap());
-        assert_eq!((handed(0, 9).await, handed(0, 10).await), (0, 1));
-        assert!(store.end_exemption(&people[0]).await.unwrap());
-        assert_eq!(handed(0, 2).await, 1);
-        assert!(!store.end_exemption(&people[0]).await.unwrap());
+        on_both(async |store| {
+            let people: [CardholderId; 2] = ["P0001", "P0002"].map(|p| p.parse().unwrap());
+            let template = Template::from_raw(vec![3.0, 4.0]).unwrap();
+            for cardholder in &people {
+                let photo = Sha256::of(cardholder.as_str().as_bytes());
+                let (model, preprocessing) = (Sha256::of(b"m"), 1);
+                let new = NewReference { cardholder, model, preprocessing, template: &template, photo };
+                store.add_reference(&new, at(0)).await.unwrap();
+            }
+            store.exempt(&exemption("P0001", 10, "li")).await.unwrap();
+            let handed =
+                async |person: usize, now| store.references(&people[person], at(now)).await.unwrap().len();
+            assert_eq!((handed(0, 2).await, handed(1, 2).await), (0, 1));
+            assert!(store.is_enrolled(&people[0]).await.unwrap());
+            assert_eq!((handed(0, 9).await, handed(0, 10).await), (0, 1));
+            assert!(store.end_exemption(&people[0]).await.unwrap());
+            assert_eq!(handed(0, 2).await, 1);
+            assert!(!store.end_exemption(&people[0]).await.unwrap());
+        })
+        .await;
     }
 
     #[tokio::test]
     async fn a_second_one_takes_the_place_of_the_first_and_its_reason_is_sealed() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = store(dir.path()).await;
-        store.exempt(&exemption("P0001", 10, "li")).await.unwrap();
-        store.exempt(&exemption("P0002", 8, "li")).await.unwrap();
-        store.exempt(&exemption("P0001", 5, "wu")).await.unwrap();
-        let held = store.exemptions(at(4)).await.unwrap();
-        assert!(held == [exemption("P0001", 5, "wu"), exemption("P0002", 8, "li")]);
-        assert_eq!(store.exemptions(at(5)).await.unwrap().len(), 1);
-        let sealed: Vec<Vec<u8>> =
-            sqlx::query_scalar("SELECT sealed FROM exemptions").fetch_all(&store.pool).await.unwrap();
-        assert!(sealed.iter().all(|s| !s.windows(5).any(|w| w == &REASON.as_bytes()[..5])));
-        let marks = ["P0001", "P0002"].map(|p| store.mark(&p.parse().unwrap()));
-        assert!(marks[0].len() == 16 && marks[0] != marks[1], "{marks:?}");
+        on_both(async |store| {
+            store.exempt(&exemption("P0001", 10, "li")).await.unwrap();
+            store.exempt(&exemption("P0002", 8, "li")).await.unwrap();
+            store.exempt(&exemption("P0001", 5, "wu")).await.unwrap();
+            let held = store.exemptions(at(4)).await.unwrap();
+            assert!(held == [exemption("P0001", 5, "wu"), exemption("P0002", 8, "li")]);
+            assert_eq!(store.exemptions(at(5)).await.unwrap().len(), 1);
+            let sealed: Vec<Vec<u8>> =
+                sqlx::query_scalar("SELECT sealed FROM exemptions").fetch_all(&store.pool).await.unwrap();
+            assert!(sealed.iter().all(|s| !s.windows(5).any(|w| w == &REASON.as_bytes()[..5])));
+            let marks = ["P0001", "P0002"].map(|p| store.mark(&p.parse().unwrap()));
+            assert!(marks[0].len() == 16 && marks[0] != marks[1], "{marks:?}");
+        })
+        .await;
     }
 
     #[tokio::test]
     async fn what_is_over_goes_with_the_next_run_and_leaves_its_evidence() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = store(dir.path()).await;
-        store.exempt(&exemption("P0001", 10, "li")).await.unwrap();
-        store.exempt(&exemption("P0002", 20, "li")).await.unwrap();
-        retention::purge(&store, &Retention::default(), at(10)).await.unwrap();
-        let report = store.purge_reports(9).await.unwrap();
-        let report = report.into_iter().find(|r| r.kind == "exemptions").unwrap();
-        assert_eq!((report.deleted, report.cutoff, report.oldest_left), (1, at(10), Some(at(20))));
-        let left: i64 =
-            sqlx::query_scalar("SELECT COUNT(*) FROM exemptions").fetch_one(&store.pool).await.unwrap();
-        assert_eq!(left, 1);
-        let done = store.purge(Kind::Exemptions, at(20), at(20)).await.unwrap();
-        assert_eq!((done.deleted, done.oldest_deleted, done.oldest_left), (1, Some(at(20)), None));
+        on_both(async |store| {
+            store.exempt(&exemption("P0001", 10, "li")).await.unwrap();
+            store.exempt(&exemption("P0002", 20, "li")).await.unwrap();
+            retention::purge(&store, &Retention::default(), at(10)).await.unwrap();
+            let report = store.purge_reports(9).await.unwrap();
+            let report = report.into_iter().find(|r| r.kind == "exemptions").unwrap();
+            assert_eq!((report.deleted, report.cutoff, report.oldest_left), (1, at(10), Some(at(20))));
+            let left: i64 =
+                sqlx::query_scalar("SELECT COUNT(*) FROM exemptions").fetch_one(&store.pool).await.unwrap();
+            assert_eq!(left, 1);
+            let done = store.purge(Kind::Exemptions, at(20), at(20)).await.unwrap();
+            assert_eq!((done.deleted, done.oldest_deleted, done.oldest_left), (1, Some(at(20)), None));
+        })
+        .await;
     }
 }

@@ -264,22 +264,20 @@ mod tests {
     use super::*;
     use crate::bureau::retention::Kind;
     use crate::bureau::store::agents::tests::box_with_key;
+    use crate::bureau::store::tests::on_both;
     use crate::crypto::sign::SigningKey;
 
     struct Bench {
         store: Store,
         agent: AgentId,
         key: SigningKey,
-        _dir: tempfile::TempDir,
     }
 
     impl Bench {
-        async fn new() -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let store = crate::bureau::store::tests::store(dir.path()).await;
+        async fn new(store: Store) -> Self {
             let (new, key) = box_with_key("box-1");
             store.add_agent(&new, WallTime::from_millis(0)).await.unwrap();
-            Self { store, agent: new.name, key, _dir: dir }
+            Self { store, agent: new.name, key }
         }
 
         async fn show(&self, epoch: Epoch, seq: u64, hash: &str, at: i64) -> Option<HeadFinding> {
@@ -301,63 +299,72 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_of_each_hour_and_the_latest_are_kept() {
-        let bench = Bench::new().await;
-        let epoch = Epoch::new();
-        for minute in 0..150 {
-            assert_eq!(
-                bench.show(epoch, minute + 1, &format!("r{minute}"), minute as i64 * 60_000).await,
-                None
-            );
-        }
-        assert_eq!(bench.numbers().await, [1, 61, 121, 150]);
-        let (before, after) =
-            bench.store.heads_around(&bench.agent, WallTime::from_millis(60 * 60_000)).await.unwrap();
-        assert_eq!((before.unwrap().audit.seq, after.unwrap().audit.seq), (61, 121));
-        let at = WallTime::from_millis;
-        assert_eq!(bench.store.purge(Kind::AuditHeads, at(60 * 60_000), at(1)).await.unwrap().deleted, 1);
-        assert_eq!(bench.numbers().await, [61, 121, 150]);
+        on_both(async |store| {
+            let bench = Bench::new(store).await;
+            let epoch = Epoch::new();
+            for minute in 0..150 {
+                assert_eq!(
+                    bench.show(epoch, minute + 1, &format!("r{minute}"), minute as i64 * 60_000).await,
+                    None
+                );
+            }
+            assert_eq!(bench.numbers().await, [1, 61, 121, 150]);
+            let (before, after) =
+                bench.store.heads_around(&bench.agent, WallTime::from_millis(60 * 60_000)).await.unwrap();
+            assert_eq!((before.unwrap().audit.seq, after.unwrap().audit.seq), (61, 121));
+            let at = WallTime::from_millis;
+            assert_eq!(bench.store.purge(Kind::AuditHeads, at(60 * 60_000), at(1)).await.unwrap().deleted, 1);
+            assert_eq!(bench.numbers().await, [61, 121, 150]);
+        })
+        .await;
     }
 
     #[tokio::test]
     async fn epoch_after_epoch_does_not_fill_the_store() {
-        let bench = Bench::new().await;
-        let first = Epoch::new();
-        bench.show(first, 1, "first", 0).await;
-        bench.show(first, 2, "its latest", 1).await;
-        for n in 3..=32 {
-            bench.show(Epoch::new(), n, "one of many", n as i64).await;
-        }
-        assert_eq!(bench.numbers().await, (1..=32).collect::<Vec<_>>());
-        for n in 33..=90 {
-            bench.show(Epoch::new(), n, "one of many", n as i64).await;
-        }
-        let expected: Vec<u64> = std::iter::once(1).chain(59..=90).collect();
-        assert_eq!(bench.numbers().await, expected);
+        on_both(async |store| {
+            let bench = Bench::new(store).await;
+            let first = Epoch::new();
+            bench.show(first, 1, "first", 0).await;
+            bench.show(first, 2, "its latest", 1).await;
+            for n in 3..=32 {
+                bench.show(Epoch::new(), n, "one of many", n as i64).await;
+            }
+            assert_eq!(bench.numbers().await, (1..=32).collect::<Vec<_>>());
+            for n in 33..=90 {
+                bench.show(Epoch::new(), n, "one of many", n as i64).await;
+            }
+            let expected: Vec<u64> = std::iter::once(1).chain(59..=90).collect();
+            assert_eq!(bench.numbers().await, expected);
+        })
+        .await;
     }
 
     #[tokio::test]
     async fn a_log_cut_short_or_rewritten_is_found_and_the_old_head_stays() {
-        let bench = Bench::new().await;
-        let epoch = Epoch::new();
-        assert_eq!(bench.show(epoch, 10, "ten", 0).await, None);
-        assert_eq!(bench.show(epoch, 12, "twelve", 1).await, None);
-        assert_eq!(bench.show(epoch, 12, "twelve", 2).await, None);
-        assert_eq!(bench.show(epoch, 11, "eleven", 3).await, Some(HeadFinding::CutShort));
-        assert_eq!(bench.show(epoch, 12, "other", 4).await, Some(HeadFinding::Rewritten));
-        assert_eq!(bench.show(epoch, 13, "thirteen", 5).await, None);
-        assert!(bench.store.newer_epochs().await.unwrap().is_empty());
-        assert_eq!(bench.show(Epoch::new(), 1, "one", 6).await, None);
-        let newer = bench.store.newer_epochs().await.unwrap();
-        assert_eq!(newer, BTreeMap::from([(bench.agent.clone(), WallTime::from_millis(6))]));
-        let findings = bench.store.audit_findings().await.unwrap();
-        assert_eq!(findings.len(), 2);
-        assert!(findings.iter().all(|f| f.held.seq == 12 && f.held.hash == Sha256::of(b"twelve")));
-        assert!(bench.numbers().await.contains(&12));
-        // While it lasts, it is counted and not written again.
-        bench.show(epoch, 2, "two", 7).await;
-        bench.show(epoch, 3, "three", 8).await;
-        let findings = bench.store.audit_findings().await.unwrap();
-        assert_eq!(findings.len(), 3);
-        assert_eq!((findings[0].held.seq, findings[0].times), (13, 2));
+        on_both(async |store| {
+            let bench = Bench::new(store).await;
+            let epoch = Epoch::new();
+            assert_eq!(bench.show(epoch, 10, "ten", 0).await, None);
+            assert_eq!(bench.show(epoch, 12, "twelve", 1).await, None);
+            assert_eq!(bench.show(epoch, 12, "twelve", 2).await, None);
+            assert_eq!(bench.show(epoch, 11, "eleven", 3).await, Some(HeadFinding::CutShort));
+            assert_eq!(bench.show(epoch, 12, "other", 4).await, Some(HeadFinding::Rewritten));
+            assert_eq!(bench.show(epoch, 13, "thirteen", 5).await, None);
+            assert!(bench.store.newer_epochs().await.unwrap().is_empty());
+            assert_eq!(bench.show(Epoch::new(), 1, "one", 6).await, None);
+            let newer = bench.store.newer_epochs().await.unwrap();
+            assert_eq!(newer, BTreeMap::from([(bench.agent.clone(), WallTime::from_millis(6))]));
+            let findings = bench.store.audit_findings().await.unwrap();
+            assert_eq!(findings.len(), 2);
+            assert!(findings.iter().all(|f| f.held.seq == 12 && f.held.hash == Sha256::of(b"twelve")));
+            assert!(bench.numbers().await.contains(&12));
+            // While it lasts, it is counted and not written again.
+            bench.show(epoch, 2, "two", 7).await;
+            bench.show(epoch, 3, "three", 8).await;
+            let findings = bench.store.audit_findings().await.unwrap();
+            assert_eq!(findings.len(), 3);
+            assert_eq!((findings[0].held.seq, findings[0].times), (13, 2));
+        })
+        .await;
     }
 }

@@ -168,60 +168,64 @@ pub(super) async fn rotate(tx: &mut Tx<'_>, new: &Rotation<'_>, now: WallTime) -
 mod tests {
     use super::*;
     use crate::bureau::store::agents::tests::box_with_key;
+    use crate::bureau::store::tests::on_both;
 
     #[tokio::test]
     async fn a_new_key_leaves_the_old_one_good_for_the_overlap() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = crate::bureau::store::tests::store(dir.path()).await;
-        let (old, _) = box_with_key("box-1");
-        let (other, _) = box_with_key("box-2");
-        let at = WallTime::from_millis;
-        store.add_agent(&old, at(10)).await.unwrap();
-        let new = NewKey {
-            name: old.name.clone(),
-            public_key: other.public_key.clone(),
-            certificate: other.certificate,
-            overlap: Duration::from_millis(5),
-        };
-        assert_eq!(store.rotate_agent(&new, at(20)).await.unwrap(), AgentChange::Done);
-        let keys = store.agent_keys(&old.name).await.unwrap();
-        let read: Vec<_> = keys.iter().map(|k| (&k.public_key, k.since, k.until)).collect();
-        assert_eq!(read, [(&other.public_key, at(20), None), (&old.public_key, at(10), Some(at(25)))]);
-        assert!(keys[1].in_force(at(24)) && !keys[1].in_force(at(25)));
-        for (certificate, now, known) in
-            [(old.certificate, 24, true), (old.certificate, 25, false), (other.certificate, 99, true)]
-        {
-            let found = store.agent_by_certificate(certificate, at(now)).await.unwrap();
-            assert_eq!(found.is_some(), known, "{now}");
-        }
-        // A key of another box, or the same again, is refused and changes nothing.
-        assert_eq!(store.rotate_agent(&new, at(30)).await.unwrap(), AgentChange::Refused);
-        assert_eq!(store.agent_keys(&old.name).await.unwrap(), keys);
-        assert_eq!(store.add_agent(&other, at(31)).await.unwrap(), AgentChange::Refused);
-        let nobody = NewKey { name: "box-9".parse().unwrap(), ..new };
-        assert_eq!(store.rotate_agent(&nobody, at(30)).await.unwrap(), AgentChange::Refused);
+        on_both(async |store| {
+            let (old, _) = box_with_key("box-1");
+            let (other, _) = box_with_key("box-2");
+            let at = WallTime::from_millis;
+            store.add_agent(&old, at(10)).await.unwrap();
+            let new = NewKey {
+                name: old.name.clone(),
+                public_key: other.public_key.clone(),
+                certificate: other.certificate,
+                overlap: Duration::from_millis(5),
+            };
+            assert_eq!(store.rotate_agent(&new, at(20)).await.unwrap(), AgentChange::Done);
+            let keys = store.agent_keys(&old.name).await.unwrap();
+            let read: Vec<_> = keys.iter().map(|k| (&k.public_key, k.since, k.until)).collect();
+            assert_eq!(read, [(&other.public_key, at(20), None), (&old.public_key, at(10), Some(at(25)))]);
+            assert!(keys[1].in_force(at(24)) && !keys[1].in_force(at(25)));
+            for (certificate, now, known) in
+                [(old.certificate, 24, true), (old.certificate, 25, false), (other.certificate, 99, true)]
+            {
+                let found = store.agent_by_certificate(certificate, at(now)).await.unwrap();
+                assert_eq!(found.is_some(), known, "{now}");
+            }
+            // A key of another box, or the same again, is refused and changes nothing.
+            assert_eq!(store.rotate_agent(&new, at(30)).await.unwrap(), AgentChange::Refused);
+            assert_eq!(store.agent_keys(&old.name).await.unwrap(), keys);
+            assert_eq!(store.add_agent(&other, at(31)).await.unwrap(), AgentChange::Refused);
+            let nobody = NewKey { name: "box-9".parse().unwrap(), ..new };
+            assert_eq!(store.rotate_agent(&nobody, at(30)).await.unwrap(), AgentChange::Refused);
+        })
+        .await;
     }
 
     #[tokio::test]
     async fn a_later_rotation_shortens_the_overlap_of_older_keys_and_never_lengthens_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = crate::bureau::store::tests::store(dir.path()).await;
-        let boxes = ["box-1", "two", "three", "four"].map(|name| box_with_key(name).0);
-        let at = WallTime::from_millis;
-        store.add_agent(&boxes[0], at(0)).await.unwrap();
-        for (n, now, overlap) in [(1, 10, 100), (2, 20, 0), (3, 30, 500)] {
-            let new = NewKey {
-                name: boxes[0].name.clone(),
-                public_key: boxes[n].public_key.clone(),
-                certificate: boxes[n].certificate,
-                overlap: Duration::from_millis(overlap),
-            };
-            assert_eq!(store.rotate_agent(&new, at(now)).await.unwrap(), AgentChange::Done);
-        }
-        let keys = store.agent_keys(&boxes[0].name).await.unwrap();
-        let ends: Vec<_> = keys.iter().map(|k| k.until).collect();
-        assert_eq!(ends, [None, Some(at(530)), Some(at(20)), Some(at(20))]);
-        let known = async |n: usize| store.agent_by_certificate(boxes[n].certificate, at(20)).await.unwrap();
-        assert!(known(0).await.is_none() && known(1).await.is_none() && known(2).await.is_some());
+        on_both(async |store| {
+            let boxes = ["box-1", "two", "three", "four"].map(|name| box_with_key(name).0);
+            let at = WallTime::from_millis;
+            store.add_agent(&boxes[0], at(0)).await.unwrap();
+            for (n, now, overlap) in [(1, 10, 100), (2, 20, 0), (3, 30, 500)] {
+                let new = NewKey {
+                    name: boxes[0].name.clone(),
+                    public_key: boxes[n].public_key.clone(),
+                    certificate: boxes[n].certificate,
+                    overlap: Duration::from_millis(overlap),
+                };
+                assert_eq!(store.rotate_agent(&new, at(now)).await.unwrap(), AgentChange::Done);
+            }
+            let keys = store.agent_keys(&boxes[0].name).await.unwrap();
+            let ends: Vec<_> = keys.iter().map(|k| k.until).collect();
+            assert_eq!(ends, [None, Some(at(530)), Some(at(20)), Some(at(20))]);
+            let known =
+                async |n: usize| store.agent_by_certificate(boxes[n].certificate, at(20)).await.unwrap();
+            assert!(known(0).await.is_none() && known(1).await.is_none() && known(2).await.is_some());
+        })
+        .await;
     }
 }

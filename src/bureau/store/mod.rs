@@ -1,12 +1,13 @@
-//! The bureau's store: one SQLite file.
+//! The bureau's store: one SQLite file, or a database of a PostgreSQL server.
 //!
 //! Promises: what a function here has answered is on the disk (write-ahead
-//! log, `synchronous=FULL`); alert bytes, embeddings and reasons of exemptions are
+//! log, `synchronous=FULL`; `synchronous_commit=on`); alert bytes, embeddings and reasons of exemptions are
 //! sealed under the root key, each for its own row; a wrong root key is an error when the store
-//! is opened, never an empty store; what is deleted is overwritten.
+//! is opened, never an empty store; what is deleted from a file is overwritten. Several
+//! processes may work on one database.
 //!
-//! Constraint: every statement runs on PostgreSQL too; what only SQLite knows
-//! is in this file, where connections are made. A transaction begins with a
+//! Constraint: every statement runs on both; what only one of them knows is in
+//! [`engine`] and [`months`]. A transaction begins with a
 //! write, which takes SQLite's write lock or PostgreSQL's row lock before
 //! anything is read.
 //!
@@ -16,6 +17,7 @@
 mod accounts;
 mod acts;
 mod agents;
+mod alerts;
 mod chain;
 mod commissions;
 mod documents;
@@ -27,8 +29,11 @@ mod exemptions;
 mod handouts;
 mod heads;
 mod holdings;
+mod hospitals;
 mod joins;
 mod keys;
+mod months;
+mod place;
 mod policies;
 mod postures;
 mod purges;
@@ -36,17 +41,19 @@ mod references;
 mod rollouts;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sqlx::migrate::MigrateError;
 use zeroize::Zeroizing;
 
-use self::engine::{DbRow, Pool, Tx, empty_log, open_file};
+use self::engine::{DbRow, Pool, Tx};
+use self::months::Months;
 use crate::crypto::seal::{RootKey, SealError, SealKey};
 
 pub use accounts::{Account, NewAccount, SessionLimits};
 pub use acts::Act;
 pub use agents::{Agent, AgentChange, AgentSummary, NewAgent, TransformIssue};
+pub use alerts::SERIOUS_AMOUNT_FEN;
 pub use chain::ChainState;
 pub use documents::Kept;
 pub use erase::erase_references;
@@ -55,8 +62,10 @@ pub use evidence::{Evidence, StoredEvent};
 pub use exemptions::Exemption;
 pub use handouts::HandedOut;
 pub use heads::AuditFinding;
+pub use hospitals::Hospital;
 pub use joins::{Code, Joined, Joining, NewCode};
 pub use keys::{AgentKey, NewKey};
+pub use place::{Database, EXPECTED, NoDatabase};
 pub use postures::{PostureKept, StoredPosture};
 pub use purges::PurgeReport;
 pub use references::{Addition, NewReference, StoredReference};
@@ -78,31 +87,39 @@ pub enum StoreError {
     },
     /// Written by a newer version.
     #[error(
-        "{path}: the store has schema step {found}, this version knows {known}: install the newer version again"
+        "{place}: the store has schema step {found}, this version knows {known}: install the newer version again"
     )]
     Newer {
-        /// Which file.
-        path: PathBuf,
+        /// Which database.
+        place: String,
         /// The first step found that is not known.
         found: i64,
         /// Newest step known.
         known: i64,
     },
-    /// The file is no store of this program.
-    #[error("{path}: the schema cannot be brought up to date: {source}")]
+    /// The database is no store of this program.
+    #[error("{place}: the schema cannot be brought up to date: {source}")]
     Schema {
-        /// Which file.
-        path: PathBuf,
+        /// Which database.
+        place: String,
         /// What went wrong.
         source: MigrateError,
     },
     /// The root key is not the one the store was made with.
-    #[error("{path}: wrong root key: {source}")]
+    #[error("{place}: wrong root key: {source}")]
     WrongKey {
-        /// Which file.
-        path: PathBuf,
+        /// Which database.
+        place: String,
         /// What the seal said.
         source: SealError,
+    },
+    /// The database cannot be reached.
+    #[error("{place}: {source}: is the server running, is the database made, and may this user use it?")]
+    Unreachable {
+        /// Which database.
+        place: String,
+        /// What the driver said.
+        source: sqlx::Error,
     },
     /// A row cannot be sealed or opened.
     #[error("row {label}: {source}")]
@@ -121,18 +138,22 @@ pub enum StoreError {
         what: String,
     },
     /// The database failed.
-    #[error("the store failed: {0}: look at the disk and at the file's owner")]
+    #[error("the store failed: {0}: look at the disk, and at the file's owner or the server's log")]
     Database(#[from] sqlx::Error),
 }
 
 /// The open store.
 pub struct Store {
     pool: Pool,
+    at: Database,
     key: SealKey,
+    months: Months,
     /// From which the boxes' transforms are derived.
     transforms: Zeroizing<[u8; 32]>,
     /// For what the record of acts calls an exempt cardholder.
     marks: Zeroizing<[u8; 32]>,
+    /// For what lists call a settlement.
+    settlements: Zeroizing<[u8; 32]>,
 }
 
 impl Store {
@@ -140,18 +161,22 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`], above all [`StoreError::WrongKey`].
-    pub async fn open(path: &Path, root: &RootKey) -> Result<Self, StoreError> {
+    pub async fn open(at: impl Into<Database>, root: &RootKey) -> Result<Self, StoreError> {
+        let at = at.into();
         let library = |source| StoreError::Seal { label: CANARY_LABEL.into(), source };
         let key = root.derive("bureau store v1").map_err(library)?;
         let transforms = root.mac_key("bureau transforms v1").map_err(library)?;
         let marks = root.mac_key("bureau marks of cardholders v1").map_err(library)?;
-        let pool = open_file(path).await?;
-        let store = Self { pool, key, transforms, marks };
-        store.check_key(path).await?;
+        let settlements = root.mac_key("bureau marks of settlements v1").map_err(library)?;
+        let pool = engine::open(&at).await?;
+        let months = Months::default();
+        let store = Self { pool, at, key, months, transforms, marks, settlements };
+        store.check_key().await?;
+        store.list_older_alerts().await?;
         Ok(store)
     }
 
-    async fn check_key(&self, path: &Path) -> Result<(), StoreError> {
+    async fn check_key(&self) -> Result<(), StoreError> {
         let fresh = self.seal(CANARY_LABEL, CANARY)?;
         sqlx::query("INSERT INTO meta (name, value) VALUES ('canary', $1) ON CONFLICT (name) DO NOTHING")
             .bind(fresh)
@@ -161,7 +186,7 @@ impl Store {
             sqlx::query_scalar("SELECT value FROM meta WHERE name = 'canary'").fetch_one(&self.pool).await?;
         match self.key.open(CANARY_LABEL, &held) {
             Ok(_) => Ok(()),
-            Err(source) => Err(StoreError::WrongKey { path: path.into(), source }),
+            Err(source) => Err(StoreError::WrongKey { place: self.at.to_string(), source }),
         }
     }
 
@@ -174,15 +199,16 @@ impl Store {
         Ok(())
     }
 
-    /// Empties the write-ahead log, in which deleted rows may still stand.
+    /// Empties a file's write-ahead log, in which deleted rows may still stand; lets a
+    /// server use their space again.
     ///
     /// # Errors
     /// If the database fails.
     pub async fn empty_log(&self) -> Result<(), StoreError> {
-        empty_log(&self.pool).await
+        engine::clear_away(&self.pool, &self.at).await
     }
 
-    /// Finishes what runs and closes the file.
+    /// Finishes what runs and closes the database.
     pub async fn close(&self) {
         self.pool.close().await;
     }
@@ -201,79 +227,4 @@ where
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    pub(in crate::bureau) use super::agents::tests::box_with_key;
-    use super::engine::{STEPS, connect, migrator};
-    use super::*;
-
-    pub(in crate::bureau) async fn store(dir: &Path) -> Store {
-        Store::open(&dir.join("b.db"), &RootKey::new([7; 32])).await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn another_root_key_is_an_error_and_not_an_empty_store() {
-        let dir = tempfile::tempdir().unwrap();
-        store(dir.path()).await.close().await;
-        let path = dir.path().join("b.db");
-        let wrong = Store::open(&path, &RootKey::new([8; 32])).await.err().unwrap();
-        assert!(matches!(wrong, StoreError::WrongKey { .. }), "{wrong}");
-        assert!(wrong.to_string().contains("the root key this store was made with"), "{wrong}");
-        store(dir.path()).await;
-    }
-
-    #[tokio::test]
-    async fn a_store_of_a_newer_version_is_refused_and_left_as_it_is() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("b.db");
-        let pool = open_file(&path).await.unwrap();
-        let newer = [STEPS, &[(1000, "later", "CREATE TABLE later (of TEXT)")]].concat();
-        migrator(&newer).run(&pool).await.unwrap();
-        pool.close().await;
-        let before = std::fs::read(&path).unwrap();
-        let refused = Store::open(&path, &RootKey::new([7; 32])).await.err().unwrap();
-        assert!(matches!(refused, StoreError::Newer { found: 1000, .. }), "{refused}");
-        assert!(refused.to_string().contains("install the newer version again"), "{refused}");
-        assert!(before == std::fs::read(&path).unwrap());
-    }
-
-    #[tokio::test]
-    async fn a_store_of_the_first_schema_keeps_its_boxes_and_their_keys() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("b.db");
-        std::fs::File::create(&path).unwrap();
-        let pool = connect(&path).await.unwrap();
-        migrator(&STEPS[..1]).run(&pool).await.unwrap();
-        let (old, _) = agents::tests::box_with_key("box-1");
-        sqlx::query("INSERT INTO agents (name, hospital, public_key, certificate, added_at) VALUES ($1, 'H1', $2, $3, 7)")
-            .bind(old.name.as_str())
-            .bind(old.public_key.to_base64())
-            .bind(old.certificate.to_string())
-            .execute(&pool)
-            .await
-            .unwrap();
-        pool.close().await;
-        let store = store(dir.path()).await;
-        let keys = store.agent_keys(&old.name).await.unwrap();
-        assert_eq!(
-            (&keys[0].public_key, keys[0].since.as_millis(), keys[0].until),
-            (&old.public_key, 7, None)
-        );
-        let now = crate::clock::WallTime::from_millis(8);
-        assert!(store.agent_by_certificate(old.certificate, now).await.unwrap().is_some());
-    }
-
-    #[tokio::test]
-    async fn connections_are_durable_and_overwrite_what_is_deleted() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = store(dir.path()).await;
-        let number = async |sql: &'static str| -> i64 {
-            sqlx::query_scalar(sql).fetch_one(&store.pool).await.unwrap()
-        };
-        assert_eq!(number("PRAGMA synchronous").await, 2);
-        assert_eq!(number("PRAGMA secure_delete").await, 1);
-        assert_eq!(number("PRAGMA foreign_keys").await, 1);
-        use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(dir.path().join("b.db")).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-    }
-}
+pub(super) mod tests;

@@ -88,44 +88,49 @@ impl Store {
 mod tests {
     use super::*;
     use crate::bureau::store::agents::tests::box_with_key;
-    use crate::bureau::store::tests::store;
+    use crate::bureau::store::tests::on_both;
     use serde_json::json;
 
     #[tokio::test]
     async fn a_policy_is_declared_for_a_known_box_replaced_and_withdrawn() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = store(dir.path()).await;
-        let (new, _) = box_with_key("box-1");
-        let (name, now) = (&new.name, WallTime::from_millis(1));
-        let first = PolicyDocument::of(json!({"contact": "办公室"}));
-        assert_eq!(store.declare_policy(name, &first, now).await.unwrap(), AgentChange::Refused);
-        store.add_agent(&new, now).await.unwrap();
-        assert_eq!(store.declared_policy(name).await.unwrap(), None);
-        let second = PolicyDocument::of(json!({"contact": "desk"}));
-        for document in [&first, &second] {
-            assert_eq!(store.declare_policy(name, document, now).await.unwrap(), AgentChange::Done);
-            assert_eq!(store.declared_policy(name).await.unwrap().as_ref(), Some(document));
-        }
-        assert_eq!(store.declared_digests().await.unwrap(), BTreeMap::from([(name.clone(), second.digest)]));
-        assert_eq!(store.withdraw_policy(name).await.unwrap(), AgentChange::Done);
-        assert_eq!(store.withdraw_policy(name).await.unwrap(), AgentChange::Refused);
-        assert_eq!(store.declared_policy(name).await.unwrap(), None);
+        on_both(async |store| {
+            let (new, _) = box_with_key("box-1");
+            let (name, now) = (&new.name, WallTime::from_millis(1));
+            let first = PolicyDocument::of(json!({"contact": "办公室"}));
+            assert_eq!(store.declare_policy(name, &first, now).await.unwrap(), AgentChange::Refused);
+            store.add_agent(&new, now).await.unwrap();
+            assert_eq!(store.declared_policy(name).await.unwrap(), None);
+            let second = PolicyDocument::of(json!({"contact": "desk"}));
+            for document in [&first, &second] {
+                assert_eq!(store.declare_policy(name, document, now).await.unwrap(), AgentChange::Done);
+                assert_eq!(store.declared_policy(name).await.unwrap().as_ref(), Some(document));
+            }
+            assert_eq!(
+                store.declared_digests().await.unwrap(),
+                BTreeMap::from([(name.clone(), second.digest)])
+            );
+            assert_eq!(store.withdraw_policy(name).await.unwrap(), AgentChange::Done);
+            assert_eq!(store.withdraw_policy(name).await.unwrap(), AgentChange::Refused);
+            assert_eq!(store.declared_policy(name).await.unwrap(), None);
+        })
+        .await;
     }
 
     #[tokio::test]
     async fn a_document_that_was_changed_in_the_store_is_not_given_out() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = store(dir.path()).await;
-        let (new, _) = box_with_key("box-1");
-        let now = WallTime::from_millis(1);
-        store.add_agent(&new, now).await.unwrap();
-        let document = PolicyDocument::of(json!({"contact": "desk"}));
-        store.declare_policy(&new.name, &document, now).await.unwrap();
-        sqlx::query("UPDATE policies SET document = '{\"contact\":\"nobody\"}'")
-            .execute(&store.pool)
-            .await
-            .unwrap();
-        let refused = store.declared_policy(&new.name).await.unwrap_err();
-        assert!(refused.to_string().contains("policies/box-1"), "{refused}");
+        on_both(async |store| {
+            let (new, _) = box_with_key("box-1");
+            let now = WallTime::from_millis(1);
+            store.add_agent(&new, now).await.unwrap();
+            let document = PolicyDocument::of(json!({"contact": "desk"}));
+            store.declare_policy(&new.name, &document, now).await.unwrap();
+            sqlx::query("UPDATE policies SET document = '{\"contact\":\"nobody\"}'")
+                .execute(&store.pool)
+                .await
+                .unwrap();
+            let refused = store.declared_policy(&new.name).await.unwrap_err();
+            assert!(refused.to_string().contains("policies/box-1"), "{refused}");
+        })
+        .await;
     }
 }

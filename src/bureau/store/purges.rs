@@ -169,6 +169,7 @@ impl Store {
 mod tests {
     use super::*;
     use crate::bureau::store::engine::connect;
+    use crate::bureau::store::tests::on_both;
 
     #[tokio::test]
     async fn no_other_writer_comes_between_the_beginning_of_a_run_and_its_first_deletion() {
@@ -178,7 +179,7 @@ mod tests {
         let mut run = store.pool.begin().await.unwrap();
         begin(&mut run, Kind::Acts, at(1), at(2)).await.unwrap();
         mark(&mut run, Kind::Acts).await.unwrap();
-        let pool = connect(&dir.path().join("b.db")).await.unwrap();
+        let pool = connect(&dir.path().join("b.db").as_path().into()).await.unwrap();
         let mut other = pool.acquire().await.unwrap();
         sqlx::query("PRAGMA busy_timeout = 0").execute(&mut *other).await.unwrap();
         let write = "UPDATE meta SET value = value";
@@ -191,20 +192,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_purge_goes_through_whatever_is_written_beside_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = crate::bureau::store::tests::store(dir.path()).await;
-        let at = WallTime::from_millis;
-        let writing = async {
-            for _ in 0..100 {
-                sqlx::query("UPDATE meta SET value = value").execute(&store.pool).await.unwrap();
-            }
-        };
-        let purging = async {
-            for n in 0..100 {
-                store.purge(Kind::Documents, at(n), at(n)).await.unwrap();
-            }
-        };
-        tokio::join!(writing, purging);
-        assert_eq!(store.purge_reports(1000).await.unwrap().len(), 100);
+        on_both(async |store| {
+            let at = WallTime::from_millis;
+            let writing = async {
+                for _ in 0..100 {
+                    sqlx::query("UPDATE meta SET value = value").execute(&store.pool).await.unwrap();
+                }
+            };
+            let purging = async {
+                for n in 0..100 {
+                    store.purge(Kind::Documents, at(n), at(n)).await.unwrap();
+                }
+            };
+            tokio::join!(writing, purging);
+            assert_eq!(store.purge_reports(1000).await.unwrap().len(), 100);
+        })
+        .await;
     }
 }

@@ -170,44 +170,48 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bureau::store::tests::on_both;
 
     #[tokio::test]
     async fn a_photograph_is_enrolled_once_and_sixteen_are_enough() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = crate::bureau::store::tests::store(dir.path()).await;
-        let cardholder: CardholderId = "P0001".parse().unwrap();
-        let template = Template::from_raw(vec![3.0, 4.0]).unwrap();
-        let add = async |n: u8, at: i64| {
+        on_both(async |store| {
+            let cardholder: CardholderId = "P0001".parse().unwrap();
+            let template = Template::from_raw(vec![3.0, 4.0]).unwrap();
+            let add = async |n: u8, at: i64| {
+                let new = NewReference {
+                    cardholder: &cardholder,
+                    model: Sha256::of(b"m"),
+                    preprocessing: 1,
+                    template: &template,
+                    photo: Sha256::of(&[n]),
+                };
+                store.add_reference(&new, WallTime::from_millis(at)).await.unwrap()
+            };
+            assert!(store.references(&cardholder, WallTime::from_millis(0)).await.unwrap().is_empty());
+            assert_eq!(add(0, 0).await, Addition::Added);
+            assert_eq!(add(0, 1).await, Addition::SamePhoto);
+            let another: CardholderId = "P0002".parse().unwrap();
             let new = NewReference {
-                cardholder: &cardholder,
+                cardholder: &another,
                 model: Sha256::of(b"m"),
                 preprocessing: 1,
                 template: &template,
-                photo: Sha256::of(&[n]),
+                photo: Sha256::of(&[0]),
             };
-            store.add_reference(&new, WallTime::from_millis(at)).await.unwrap()
-        };
-        assert!(store.references(&cardholder, WallTime::from_millis(0)).await.unwrap().is_empty());
-        assert_eq!(add(0, 0).await, Addition::Added);
-        assert_eq!(add(0, 1).await, Addition::SamePhoto);
-        let another: CardholderId = "P0002".parse().unwrap();
-        let new = NewReference {
-            cardholder: &another,
-            model: Sha256::of(b"m"),
-            preprocessing: 1,
-            template: &template,
-            photo: Sha256::of(&[0]),
-        };
-        let refused = store.add_reference(&new, WallTime::from_millis(1)).await.unwrap();
-        assert_eq!(refused, Addition::AnotherCardholder(cardholder.clone()));
-        assert!(store.references(&another, WallTime::from_millis(1)).await.unwrap().is_empty());
-        for n in 1..16 {
-            assert_eq!(add(n, 1).await, Addition::Added);
-        }
-        assert_eq!(add(16, 1).await, Addition::Full);
-        let held = store.references(&cardholder, WallTime::from_millis(1)).await.unwrap();
-        assert!(held.len() == 16 && held.iter().all(|r| r.model == Sha256::of(b"m") && r.preprocessing == 1));
-        assert_eq!(held[0].template.values(), [0.6, 0.8]);
+            let refused = store.add_reference(&new, WallTime::from_millis(1)).await.unwrap();
+            assert_eq!(refused, Addition::AnotherCardholder(cardholder.clone()));
+            assert!(store.references(&another, WallTime::from_millis(1)).await.unwrap().is_empty());
+            for n in 1..16 {
+                assert_eq!(add(n, 1).await, Addition::Added);
+            }
+            assert_eq!(add(16, 1).await, Addition::Full);
+            let held = store.references(&cardholder, WallTime::from_millis(1)).await.unwrap();
+            assert!(
+                held.len() == 16 && held.iter().all(|r| r.model == Sha256::of(b"m") && r.preprocessing == 1)
+            );
+            assert_eq!(held[0].template.values(), [0.6, 0.8]);
+        })
+        .await;
     }
 
     #[tokio::test]

@@ -1,0 +1,197 @@
+//! The list of alerts: what of a mismatch is sorted, counted and filtered without
+//! opening its payload. `docs/decisions/0023-…` says what of it stands in the clear.
+//!
+//! Promises: every mismatch that is held has one row, written in the transaction that
+//! stored it; a row goes with its payload; an alert that was taken back is
+//! `withdrawn`, unless somebody had decided it.
+
+use super::{Store, StoreError, Tx, parse};
+use crate::clock::WallTime;
+use crate::protocol::alert::{Event, Mismatch};
+use crate::protocol::figures::bin_of;
+use crate::protocol::id::AgentId;
+
+/// From this amount on an alert is more serious, in fen.
+pub const SERIOUS_AMOUNT_FEN: u64 = 100_000;
+/// So many alerts of an older store are put on the list in one transaction.
+const FILL: i64 = 200;
+/// Once this is in `meta`, every alert from before there was a list is on it.
+const FILLED: &str = "alerts listed";
+
+/// One alert as the list has it.
+pub(super) struct Listed<'a> {
+    pub(super) arrival: i64,
+    pub(super) agent: &'a AgentId,
+    pub(super) received_at: WallTime,
+    pub(super) event: &'a Event,
+    pub(super) data: &'a Mismatch,
+}
+
+/// Seriousness by the amount alone.
+pub(super) fn serious_amount(data: &Mismatch) -> i64 {
+    i64::from(data.amount_fen >= SERIOUS_AMOUNT_FEN)
+}
+
+impl Store {
+    /// Puts a mismatch that was just stored on the list.
+    pub(super) async fn list_alert(&self, tx: &mut Tx<'_>, listed: &Listed<'_>) -> Result<(), StoreError> {
+        let Listed { arrival, agent, received_at, event, data } = listed;
+        let settlement = event.subject.as_ref().map(|s| self.mark_settlement(s)).unwrap_or_default();
+        sqlx::query(
+            "INSERT INTO alerts (id, arrival, agent, hospital, counter, cardholder, settlement, occurred_at, \
+             received_at, amount_fen, medical_type, score_bin, model, calibration, changed_at, \
+             seriousness, state) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $9, \
+             $15 + CASE WHEN EXISTS (SELECT 1 FROM alerts o WHERE o.cardholder = $6 \
+             AND o.state <> 'withdrawn') THEN 1 ELSE 0 END, \
+             CASE WHEN EXISTS (SELECT 1 FROM withdrawals w WHERE w.alert = $1 AND w.agent = $3) \
+             THEN 'withdrawn' ELSE 'open' END) ON CONFLICT DO NOTHING",
+        )
+        .bind(event.id.to_string())
+        .bind(arrival)
+        .bind(agent.as_str())
+        .bind(data.hospital.as_str())
+        .bind(data.counter.as_str())
+        .bind(self.mark(&data.cardholder))
+        .bind(settlement)
+        .bind(data.occurred_at.timestamp().as_millisecond())
+        .bind(received_at.as_millis())
+        .bind(i64::try_from(data.amount_fen).unwrap_or(i64::MAX))
+        .bind(data.medical_type.as_str())
+        .bind(score_bin(data))
+        .bind(data.comparison.model.to_string())
+        .bind(data.settings.calibration.to_string())
+        .bind(serious_amount(data))
+        .execute(&mut **tx)
+        .await?;
+        Ok(())
+    }
+
+    /// Puts the alerts of a store from before there was a list on it.
+    ///
+    /// # Errors
+    /// If the database fails; what is listed by then stays, and the next start goes on.
+    pub(super) async fn list_older_alerts(&self) -> Result<(), StoreError> {
+        let done: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM meta WHERE name = $1")
+            .bind(FILLED)
+            .fetch_one(&self.pool)
+            .await?;
+        if done > 0 {
+            return Ok(());
+        }
+        let mut after = i64::MIN;
+        while let Some(last) = self.list_some(after).await? {
+            after = last;
+        }
+        sqlx::query("INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING")
+            .bind(FILLED)
+            .bind(Vec::new())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Lists the next few after an arrival; the last one's, if there was any.
+    async fn list_some(&self, after: i64) -> Result<Option<i64>, StoreError> {
+        let rows: Vec<(i64, String, String, i64, Vec<u8>)> = sqlx::query_as(
+            "SELECT e.arrival, e.id, e.agent, e.received_at, p.sealed FROM events e \
+             JOIN payloads p ON p.event = e.id WHERE e.kind = 'mismatch' AND e.arrival > $1 \
+             ORDER BY e.arrival LIMIT $2",
+        )
+        .bind(after)
+        .bind(FILL)
+        .fetch_all(&self.pool)
+        .await?;
+        for (_, _, _, received_at, _) in &rows {
+            self.make_month(WallTime::from_millis(*received_at)).await?;
+        }
+        let mut tx = self.pool.begin().await?;
+        for (arrival, id, agent, received_at, sealed) in &rows {
+            let agent: AgentId = parse("events", agent)?;
+            let opened = self.key.open(&super::events::label(id), sealed);
+            let event = opened.ok().and_then(|bytes| Event::from_bytes(&bytes).ok());
+            let Some(event) = event else {
+                tracing::error!(alert = id, "a stored alert cannot be opened, and is on no list");
+                continue;
+            };
+            let crate::protocol::alert::Content::Mismatch(data) = &event.content else { continue };
+            let received_at = WallTime::from_millis(*received_at);
+            let listed = Listed { arrival: *arrival, agent: &agent, received_at, event: &event, data };
+            self.list_alert(&mut tx, &listed).await?;
+        }
+        tx.commit().await?;
+        Ok(rows.last().map(|(arrival, ..)| *arrival))
+    }
+}
+
+/// The bin of an alert's comparison score.
+pub(super) fn score_bin(data: &Mismatch) -> i64 {
+    i64::try_from(bin_of(data.comparison.score)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bureau::store::events::tests::{Bench, chain, withdrawal};
+    use crate::bureau::store::tests::on_both;
+    use crate::protocol::alert::Content;
+    use crate::protocol::id::Epoch;
+
+    /// What stands on the list, by arrival: id, seriousness, state.
+    async fn listed(store: &Store) -> Vec<(String, i64, String)> {
+        sqlx::query_as("SELECT id, seriousness, state FROM alerts ORDER BY arrival")
+            .fetch_all(&store.pool)
+            .await
+            .unwrap()
+    }
+
+    /// Three alerts of one cardholder, the second of a large amount.
+    fn three() -> Vec<Event> {
+        let mut events = chain(3, Epoch::new());
+        let Content::Mismatch(data) = &mut events[1].content else { panic!() };
+        data.amount_fen = SERIOUS_AMOUNT_FEN;
+        events
+    }
+
+    #[tokio::test]
+    async fn an_alert_is_listed_with_how_serious_it_is_and_goes_with_its_payload() {
+        on_both(async |store| {
+            let bench = Bench::new(store).await;
+            let events = three();
+            bench.put(&withdrawal(&events[2], 9), 1).await;
+            for event in &events {
+                bench.put(event, 2).await;
+            }
+            bench.put(&withdrawal(&events[0], 10), 3).await;
+            let found = listed(&bench.store).await;
+            let expected =
+                [(&events[0], 0, "withdrawn"), (&events[1], 2, "open"), (&events[2], 1, "withdrawn")];
+            let expected = expected.map(|(e, n, s)| (e.id.to_string(), n, s.to_owned()));
+            assert_eq!(found, expected);
+            let at = WallTime::from_millis;
+            bench.store.purge(crate::bureau::retention::Kind::OpenAlerts, at(9), at(9)).await.unwrap();
+            assert!(listed(&bench.store).await.is_empty());
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn alerts_from_before_there_was_a_list_are_put_on_it_once() {
+        on_both(async |store| {
+            let bench = Bench::new(store).await;
+            for event in three() {
+                bench.put(&event, 2).await;
+            }
+            let before = listed(&bench.store).await;
+            for sql in ["DELETE FROM alerts", "DELETE FROM meta WHERE name = 'alerts listed'"] {
+                sqlx::query(sql).execute(&bench.store.pool).await.unwrap();
+            }
+            bench.store.list_older_alerts().await.unwrap();
+            assert_eq!(listed(&bench.store).await, before);
+            sqlx::query("DELETE FROM alerts").execute(&bench.store.pool).await.unwrap();
+            bench.store.list_older_alerts().await.unwrap();
+            assert!(listed(&bench.store).await.is_empty());
+        })
+        .await;
+    }
+}
