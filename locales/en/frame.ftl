@@ -5,3 +5,5 @@ frame-other-language = 中文
 frame-sign-out = Sign out
 nav-overview = Overview
 nav-accounts = Accounts
+nav-abnormal = Two abnormalities
+nav-statistics = Statistics

@@ -5,3 +5,5 @@ frame-other-language = English
 frame-sign-out = 退出
 nav-overview = 概览
 nav-accounts = 账号
+nav-abnormal = 两个异常
+nav-statistics = 统计

@@ -14,7 +14,7 @@ use counterproof::bureau::handouts::Document;
 use counterproof::bureau::store::StageChange;
 use counterproof::bureau::{
     BureauError, accounts, agents, bundle, commission, enrol, exempt, handouts, hospitals, join, load_vision,
-    open_store, policies, rollouts, serve, signing_key,
+    open_store, policies, rollouts, serve, settled, signing_key,
 };
 use counterproof::clock::{Clock, SystemClock};
 use counterproof::crypto::Sha256;
@@ -146,6 +146,11 @@ enum Command {
     Hospitals {
         #[command(subcommand)]
         command: Hospitals,
+    },
+    /// Settlement statistics for what is unusual among cardholders.
+    Figures {
+        #[command(subcommand)]
+        command: Figures,
     },
     /// Erase every reference; it needs no key. The removal of the package does it.
     ///
@@ -387,6 +392,25 @@ enum Hospitals {
 }
 
 #[derive(Subcommand)]
+enum Figures {
+    /// Import a CSV file, whole or not at all; every bad line is named.
+    ///
+    /// UTF-8 with the header month,cardholder,hospital,medical_type,settlements,amount_fen: one
+    /// line for each month (2026-11), cardholder, hospital and medical type. A line of a later
+    /// file takes the place of an earlier one; the same file again changes nothing.
+    Import {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// The file.
+        #[arg(value_name = "FILE.csv")]
+        file: PathBuf,
+        #[command(flatten)]
+        by: By,
+    },
+}
+
+#[derive(Subcommand)]
 enum Agents {
     /// Put a box on record.
     Add {
@@ -589,6 +613,11 @@ async fn run(command: Command) -> Result<ExitCode, BureauError> {
         Command::Commission { command } => on_commissions(command).await?,
         Command::Rollout { command } => on_rollouts(command).await?,
         Command::Exempt { command } => on_exemptions(command).await?,
+        Command::Figures { command: Figures::Import { config, file, by } } => {
+            let config = Config::read(&config)?;
+            let store = open_store(&config).await?;
+            println!("{}", settled::import(&store, &config.retention, &file, &by.person()?).await?);
+        }
         Command::Accounts { command } => on_accounts(command).await?,
         Command::Hospitals { command } => on_hospitals(command).await?,
         Command::EraseReferences { config, by } => {

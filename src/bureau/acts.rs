@@ -29,7 +29,7 @@ impl Person {
         Ok(Self(name))
     }
 
-    /// The name.
+    /// As the record of acts names them.
     pub fn name(&self) -> &str {
         &self.0
     }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::BureauError;
+use super::figures::settings::FiguresConfig;
 use super::retention::Retention;
 use super::store::{Database, EXPECTED};
 use crate::crypto::keys::read_password;
@@ -42,6 +43,9 @@ pub struct Config {
     /// How long things are kept.
     #[serde(default)]
     pub retention: Retention,
+    /// What statistics are judged by.
+    #[serde(default)]
+    pub figures: FiguresConfig,
     /// With which models references are made.
     #[serde(default)]
     pub models: ModelsConfig,
@@ -218,6 +222,7 @@ impl Validate for Config {
     fn problems(&self) -> Vec<Problem> {
         let mut problems = self.retention.problems();
         problems.extend(self.store.problems());
+        problems.extend(self.figures.problems());
         if !self.console.listen.ip().is_loopback() {
             problems.push(Problem::new(
                 "console.listen",

@@ -9,7 +9,7 @@
 //! [`exempt`] keeps cardholders from being judged, [`hospitals`] says where boxes stand,
 //! [`bundle`] takes out what others
 //! check, [`commission`] says which boxes may raise alerts, [`acts`] says who did
-//! what;
+//! what, [`figures`] what all of it says together;
 //! [`watch`] sees that all gets on, [`metrics`] counts.
 
 pub mod accounts;
@@ -22,6 +22,7 @@ pub mod config;
 pub mod console;
 pub mod enrol;
 pub mod exempt;
+pub mod figures;
 pub mod handouts;
 pub mod hospitals;
 pub mod join;
@@ -31,6 +32,8 @@ pub mod rate;
 pub mod retention;
 pub mod rollouts;
 pub mod serve;
+pub mod settled;
+pub mod statistics;
 pub mod store;
 pub mod transforms;
 pub mod watch;

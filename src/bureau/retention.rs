@@ -42,6 +42,10 @@ pub struct Retention {
     pub documents_days: u32,
     /// The record of who did what at the bureau, and that of purges.
     pub acts_days: u32,
+    /// Counts of verdicts by day; nobody's in particular.
+    pub figures_days: u32,
+    /// Imported settlement statistics, from the end of their month.
+    pub settlement_figures_days: u32,
 }
 
 impl Default for Retention {
@@ -52,6 +56,8 @@ impl Default for Retention {
             audit_heads_days: 1095,
             documents_days: 30,
             acts_days: 1095,
+            figures_days: 1095,
+            settlement_figures_days: 400,
         }
     }
 }
@@ -81,6 +87,8 @@ impl Retention {
             Kind::AuditHeads => self.audit_heads_days,
             Kind::Documents => self.documents_days,
             Kind::Acts => self.acts_days,
+            Kind::Figures => self.figures_days,
+            Kind::SettlementFigures => self.settlement_figures_days,
         }
     }
 }
@@ -101,12 +109,24 @@ pub enum Kind {
     Documents,
     /// Who did what at the bureau.
     Acts,
+    /// Counts of verdicts by day.
+    Figures,
+    /// Imported settlement statistics of cardholders.
+    SettlementFigures,
 }
 
 impl Kind {
     /// Every kind there is.
-    pub const ALL: [Self; 6] =
-        [Self::References, Self::Exemptions, Self::OpenAlerts, Self::AuditHeads, Self::Documents, Self::Acts];
+    pub const ALL: [Self; 8] = [
+        Self::References,
+        Self::Exemptions,
+        Self::OpenAlerts,
+        Self::AuditHeads,
+        Self::Documents,
+        Self::Acts,
+        Self::Figures,
+        Self::SettlementFigures,
+    ];
 
     /// Its name, ceiling and floor.
     pub const fn limit(self) -> Limit {
@@ -117,6 +137,8 @@ impl Kind {
             Self::AuditHeads => policy::BUREAU_AUDIT_HEADS,
             Self::Documents => policy::BUREAU_DOCUMENTS,
             Self::Acts => policy::BUREAU_ACTS,
+            Self::Figures => policy::BUREAU_FIGURES,
+            Self::SettlementFigures => policy::BUREAU_SETTLEMENT_FIGURES,
         }
     }
 
@@ -133,6 +155,8 @@ impl Kind {
             Self::AuditHeads => "audit_heads",
             Self::Documents => "documents",
             Self::Acts => "acts",
+            Self::Figures => "figures",
+            Self::SettlementFigures => "settlement_figures",
         }
     }
 }

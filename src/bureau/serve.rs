@@ -95,7 +95,8 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), Bure
         start("join", listener, join::router(Arc::new(joins)));
     }
     let console_of =
-        Console::new(store.clone(), config.console, config.retention, clock.clone(), key.clone());
+        Console::new(store.clone(), config.console, config.retention, clock.clone(), key.clone())
+            .with_figures(config.figures);
     start("console", console, console::router(Arc::new(console_of)));
     let asking = tokio::spawn(watch.ask(store.clone()));
     let purging =

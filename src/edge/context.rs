@@ -397,8 +397,10 @@ impl Context {
 
     /// Tells that a verification ended, once its verdict is in the store.
     pub fn ended(&self, verification: VerificationId, outcome: Outcome) {
-        self.count(outcome);
+        // First for its counter: the bureau takes what is counted here and at no counter
+        // for something that ended without one.
         self.watch.places.ended(verification, outcome);
+        self.count(outcome);
         self.audit_waits.notify_one();
         info!(%verification, verdict = outcome.verdict(), reason = outcome.reason(), "verified");
     }

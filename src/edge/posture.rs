@@ -54,6 +54,8 @@ pub struct Reporter {
     client: reqwest::Client,
     signer: SigningKey,
     models: BTreeMap<String, Sha256>,
+    /// By which the bureau tells the counts of one run of the program from the next's.
+    run: uuid::Uuid,
     latest: Mutex<Latest>,
     papers: Papers,
 }
@@ -95,7 +97,8 @@ impl Reporter {
     ) -> Self {
         let config = &context.config;
         let papers = Papers::open(&config.agent.state, &config.bureau.public_key, &config.agent.name);
-        Self { papers, context, client, signer, models, latest: Mutex::default() }
+        let run = uuid::Uuid::now_v7();
+        Self { papers, context, client, signer, models, run, latest: Mutex::default() }
     }
 
     /// Runs until the agent stops.
@@ -358,6 +361,9 @@ impl Reporter {
             purges: c.watch.purges.all(),
             arrived: self.papers.arrived(),
             wanted: c.watch.wanted.told(),
+            run: Some(self.run),
+            // Before those by counter: what ends in between is then among the latter alone,
+            // and never counted for no counter as well (see `Context::ended`).
             verdicts: c.verdicts(),
             counters: c.watch.places.counts(),
             cameras: c.watch.cameras.states(),

@@ -122,16 +122,24 @@ pub const BUREAU_DOCUMENTS: Limit =
     bureau("documents_days", "无预警引用的文件", "documents that no alert names", 365);
 /// The bureau: who did what there.
 pub const BUREAU_ACTS: Limit = bureau("acts_days", "操作记录", "the record of who did what", 3650);
+/// The bureau: counts of verdicts by day, which are nobody's in particular.
+pub const BUREAU_FIGURES: Limit = bureau("figures_days", "按日统计", "counts of verdicts by day", 3650);
+/// The bureau: settlement statistics of cardholders that somebody imported, from
+/// the end of their month.
+pub const BUREAU_SETTLEMENT_FIGURES: Limit =
+    bureau("settlement_figures_days", "导入的结算统计", "imported settlement statistics", 1095);
 
 /// Every kind of data that the bureau keeps for a time. (Decided alerts and
 /// cases join with the desk that makes them.)
-pub const BUREAU_LIMITS: [Limit; 6] = [
+pub const BUREAU_LIMITS: [Limit; 8] = [
     BUREAU_REFERENCES,
     BUREAU_EXEMPTIONS,
     BUREAU_OPEN_ALERTS,
     BUREAU_AUDIT_HEADS,
     BUREAU_DOCUMENTS,
     BUREAU_ACTS,
+    BUREAU_FIGURES,
+    BUREAU_SETTLEMENT_FIGURES,
 ];
 
 const fn bureau(key: &'static str, zh: &'static str, en: &'static str, days: u64) -> Limit {

@@ -70,6 +70,9 @@ pub struct Posture {
     /// The version that it was told to run; older boxes leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wanted: Option<Told>,
+    /// Which run of the program this is; another one after each start. Older boxes leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<uuid::Uuid>,
     /// Verdicts since the start, by `verdict` or `verdict(reason)`.
     pub verdicts: VerdictCounts,
     /// The same by counter; older boxes leave it out.

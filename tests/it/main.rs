@@ -14,6 +14,7 @@ mod corpus;
 mod evidence;
 mod exempt;
 mod faults;
+mod figures;
 mod health;
 mod init;
 mod logs;

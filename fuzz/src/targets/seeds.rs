@@ -113,6 +113,7 @@ pub fn answers() -> Vec<Vec<u8>> {
         purges: Default::default(),
         arrived: Vec::new(),
         wanted: None,
+        run: Some(EPOCH.parse().unwrap()),
         verdicts: [("match".into(), 7)].into(),
         counters: Default::default(),
         cameras: [("w01".parse().unwrap(), CameraState::Covered)].into(),

@@ -6,8 +6,12 @@ use super::visitor::Visitor;
 use crate::http::language::Language;
 
 /// Where the navigation leads, its message, and who sees it.
-const PLACES: &[(&str, &str, Needs)] =
-    &[("/", "nav-overview", Needs::SignedIn), ("/accounts", "nav-accounts", route::ADMINISTER)];
+const PLACES: &[(&str, &str, Needs)] = &[
+    ("/", "nav-overview", Needs::SignedIn),
+    ("/abnormal", "nav-abnormal", route::REVIEW),
+    ("/statistics", "nav-statistics", Needs::SignedIn),
+    ("/accounts", "nav-accounts", route::ADMINISTER),
+];
 
 /// One entry of the navigation.
 pub(super) struct Place {

@@ -14,6 +14,7 @@
 
 #![allow(dead_code)]
 
+mod abnormal;
 mod accounts;
 mod failure;
 mod feed;
@@ -21,8 +22,12 @@ mod frame;
 mod messages;
 mod overview;
 mod overview_page;
+mod parts;
 mod route;
 mod sign_in;
+mod statistics;
+mod statistics_page;
+mod upload;
 mod visitor;
 mod words;
 
@@ -39,6 +44,7 @@ use axum::routing::get;
 use self::failure::Failure;
 use self::visitor::Visitor;
 use super::config::ConsoleConfig;
+use super::figures::settings::FiguresConfig;
 use super::retention::Retention;
 use super::store::{Act, SessionLimits, Store};
 use crate::clock::Clock;
@@ -59,6 +65,8 @@ pub struct Console {
     store: Arc<Store>,
     config: ConsoleConfig,
     retention: Retention,
+    /// What statistics are judged by.
+    figures: FiguresConfig,
     clock: Arc<dyn Clock>,
     /// Signs what supervisors order.
     key: Arc<SigningKey>,
@@ -73,7 +81,14 @@ impl Console {
         clock: Arc<dyn Clock>,
         key: Arc<SigningKey>,
     ) -> Self {
-        Self { store, config, retention, clock, key }
+        Self { store, config, retention, figures: FiguresConfig::default(), clock, key }
+    }
+
+    /// Judges statistics by this.
+    #[must_use]
+    pub fn with_figures(mut self, figures: FiguresConfig) -> Self {
+        self.figures = figures;
+        self
     }
 
     /// The cookie in which a session's secret stands. The prefix makes browsers refuse

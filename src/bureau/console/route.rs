@@ -9,7 +9,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use std::sync::Arc;
 
 use super::visitor::{self, Gate};
-use super::{Console, accounts, feed, overview, sign_in};
+use super::{Console, abnormal, accounts, feed, overview, sign_in, statistics};
 use crate::bureau::accounts::Role;
 
 /// Who may use a route.
@@ -65,10 +65,17 @@ impl Route {
 
 /// Every route of the console.
 pub(super) fn all() -> Vec<Route> {
-    [sign_in::routes(), overview::routes(), accounts::routes(), feed::routes()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        sign_in::routes(),
+        overview::routes(),
+        accounts::routes(),
+        feed::routes(),
+        statistics::routes(),
+        abnormal::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// The router of these routes, each behind its gate.

@@ -22,9 +22,11 @@ macro_rules! files {
 }
 
 files! {
+    "abnormal",
     "failure",
     "frame",
     "sign_in",
+    "statistics",
 }
 
 /// The sentences in one language.

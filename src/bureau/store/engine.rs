@@ -51,6 +51,7 @@ pub(super) const STEPS: &[Step] = &[
     (10, "alerts", include_str!("migrations/0010_alerts.sql")),
     (11, "accounts", include_str!("migrations/0011_accounts.sql")),
     (14, "boxes", include_str!("migrations/0014_boxes.sql")),
+    (15, "figures", include_str!("migrations/0015_figures.sql")),
 ];
 
 /// What the steps say for a file, and what stands for it on PostgreSQL.

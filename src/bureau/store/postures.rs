@@ -1,6 +1,6 @@
 //! The latest posture of each box, as it was signed.
 
-use super::{Store, StoreError, Tx, documents, handouts, heads, parse};
+use super::{Store, StoreError, Tx, documents, figures, handouts, heads, parse};
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 use crate::crypto::sign::Verified;
@@ -41,8 +41,8 @@ pub(super) async fn seen(tx: &mut Tx<'_>, agent: &AgentId, now: WallTime) -> Res
 }
 
 impl Store {
-    /// Keeps a posture in the place of the box's last one, and its
-    /// countersigned audit head in the history. A head that does not fit is
+    /// Keeps a posture in the place of the box's last one, its countersigned
+    /// audit head in the history, and counts what it adds to the day. A head that does not fit is
     /// kept like any other, and found. `None`, and nothing is kept, if the box
     /// is suspended.
     ///
@@ -59,6 +59,7 @@ impl Store {
         if !seen(&mut tx, &posture.agent, now).await? {
             return Ok(None);
         }
+        figures::count(&mut tx, posture, now).await?;
         sqlx::query(
             "INSERT INTO postures (agent, at, received_at, body, signature) VALUES ($1, $2, $3, $4, $5) \
              ON CONFLICT (agent) DO UPDATE SET at = excluded.at, received_at = excluded.received_at, \

@@ -51,6 +51,21 @@ const ACTS: [&str; 3] = [
     "DELETE FROM commissions WHERE signed_at < $1 AND number < \
      (SELECT MAX(number) FROM commissions newest WHERE newest.agent = commissions.agent)",
 ];
+/// A day goes when it is wholly before the cut-off; the marks of a run with its last posture.
+const FIGURES: [&str; 5] = [
+    "DELETE FROM day_counts WHERE day < (CAST($1 AS BIGINT) + 28800000) / 86400000",
+    "DELETE FROM day_working WHERE day < (CAST($1 AS BIGINT) + 28800000) / 86400000",
+    "DELETE FROM count_marks WHERE EXISTS (SELECT 1 FROM box_runs r \
+     WHERE r.agent = count_marks.agent AND r.run = count_marks.run AND r.last_at < $1)",
+    "DELETE FROM box_runs WHERE last_at < $1",
+    "DELETE FROM seen_counters WHERE named_at < $1",
+];
+const SETTLEMENT_FIGURES: [&str; 3] = [
+    "DELETE FROM settlement_figures WHERE month_ends < $1",
+    "DELETE FROM settlement_imports WHERE at < $1",
+    "DELETE FROM settlement_people WHERE CAST($1 AS BIGINT) IS NOT NULL \
+     AND cardholder NOT IN (SELECT cardholder FROM settlement_figures)",
+];
 
 /// The mark of the oldest of a kind.
 const fn oldest(kind: Kind) -> &'static str {
@@ -74,6 +89,16 @@ const fn oldest(kind: Kind) -> &'static str {
             "SELECT MIN(at) FROM (SELECT at FROM acts UNION ALL SELECT at FROM purges \
              UNION ALL SELECT signed_at FROM commissions WHERE number < \
              (SELECT MAX(number) FROM commissions newest WHERE newest.agent = commissions.agent)) AS held"
+        }
+        // The last moment of the oldest day.
+        Kind::Figures => {
+            "SELECT MIN(at) FROM (SELECT (MIN(day) + 1) * 86400000 - 28800001 AS at FROM day_counts \
+             UNION ALL SELECT (MIN(day) + 1) * 86400000 - 28800001 FROM day_working \
+             UNION ALL SELECT MIN(last_at) FROM box_runs UNION ALL SELECT MIN(named_at) FROM seen_counters) AS held"
+        }
+        Kind::SettlementFigures => {
+            "SELECT MIN(at) FROM (SELECT month_ends AS at FROM settlement_figures \
+             UNION ALL SELECT at FROM settlement_imports) AS held"
         }
     }
 }
@@ -110,6 +135,8 @@ pub(super) async fn run(
         Kind::AuditHeads => &AUDIT_HEADS,
         Kind::Documents => &DOCUMENTS,
         Kind::Acts => &ACTS,
+        Kind::Figures => &FIGURES,
+        Kind::SettlementFigures => &SETTLEMENT_FIGURES,
     };
     let mut tx = pool.begin().await?;
     let run = begin(&mut tx, kind, cutoff, now).await?;
