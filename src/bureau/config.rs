@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::BureauError;
 use super::figures::settings::FiguresConfig;
 use super::retention::Retention;
+use super::rights::RightsConfig;
 use super::store::{Database, EXPECTED};
 use crate::crypto::keys::read_password;
 use crate::crypto::tls::TlsFiles;
@@ -46,6 +47,9 @@ pub struct Config {
     /// What statistics are judged by.
     #[serde(default)]
     pub figures: FiguresConfig,
+    /// By when requests about people's own data are answered.
+    #[serde(default)]
+    pub rights: RightsConfig,
     /// With which models references are made.
     #[serde(default)]
     pub models: ModelsConfig,
@@ -242,6 +246,7 @@ impl Validate for Config {
             }
         }
         problems.extend(self.metrics.as_ref().and_then(Listen::problem));
+        problems.extend(self.rights.problem());
         if let Some(url) = self.join.as_ref().and_then(|j| j.url.as_ref())
             && (!url.starts_with("https://") || url.ends_with('/'))
         {

@@ -46,6 +46,8 @@ pub struct Retention {
     pub figures_days: u32,
     /// Imported settlement statistics, from the end of their month.
     pub settlement_figures_days: u32,
+    /// Requests of people about their own data, from their end.
+    pub rights_requests_days: u32,
 }
 
 impl Default for Retention {
@@ -58,6 +60,7 @@ impl Default for Retention {
             acts_days: 1095,
             figures_days: 1095,
             settlement_figures_days: 400,
+            rights_requests_days: 1095,
         }
     }
 }
@@ -89,6 +92,7 @@ impl Retention {
             Kind::Acts => self.acts_days,
             Kind::Figures => self.figures_days,
             Kind::SettlementFigures => self.settlement_figures_days,
+            Kind::RightsRequests => self.rights_requests_days,
         }
     }
 }
@@ -113,11 +117,13 @@ pub enum Kind {
     Figures,
     /// Imported settlement statistics of cardholders.
     SettlementFigures,
+    /// Requests of people about their own data, and receipts of erasures.
+    RightsRequests,
 }
 
 impl Kind {
     /// Every kind there is.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::References,
         Self::Exemptions,
         Self::OpenAlerts,
@@ -126,6 +132,7 @@ impl Kind {
         Self::Acts,
         Self::Figures,
         Self::SettlementFigures,
+        Self::RightsRequests,
     ];
 
     /// Its name, ceiling and floor.
@@ -139,6 +146,7 @@ impl Kind {
             Self::Acts => policy::BUREAU_ACTS,
             Self::Figures => policy::BUREAU_FIGURES,
             Self::SettlementFigures => policy::BUREAU_SETTLEMENT_FIGURES,
+            Self::RightsRequests => policy::BUREAU_RIGHTS,
         }
     }
 
@@ -157,6 +165,7 @@ impl Kind {
             Self::Acts => "acts",
             Self::Figures => "figures",
             Self::SettlementFigures => "settlement_figures",
+            Self::RightsRequests => "rights_requests",
         }
     }
 }

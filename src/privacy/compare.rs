@@ -14,7 +14,8 @@ use serde_json::Value;
 use super::policy::CaptureRegion;
 
 /// A side of the comparison.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Side {
     /// The box.
     Box,
@@ -23,7 +24,7 @@ pub enum Side {
 }
 
 /// A field that is not the same on both sides.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Difference {
     /// Its name, with dots.
     pub field: String,

@@ -129,9 +129,14 @@ pub const BUREAU_FIGURES: Limit = bureau("figures_days", "按日统计", "counts
 pub const BUREAU_SETTLEMENT_FIGURES: Limit =
     bureau("settlement_figures_days", "导入的结算统计", "imported settlement statistics", 1095);
 
+/// The bureau: requests of people about their own data, with the receipts of
+/// erasures, from their end.
+pub const BUREAU_RIGHTS: Limit =
+    bureau("rights_requests_days", "个人权利请求", "requests of people about their own data", 3650);
+
 /// Every kind of data that the bureau keeps for a time. (Decided alerts and
 /// cases join with the desk that makes them.)
-pub const BUREAU_LIMITS: [Limit; 8] = [
+pub const BUREAU_LIMITS: [Limit; 9] = [
     BUREAU_REFERENCES,
     BUREAU_EXEMPTIONS,
     BUREAU_OPEN_ALERTS,
@@ -140,6 +145,7 @@ pub const BUREAU_LIMITS: [Limit; 8] = [
     BUREAU_ACTS,
     BUREAU_FIGURES,
     BUREAU_SETTLEMENT_FIGURES,
+    BUREAU_RIGHTS,
 ];
 
 const fn bureau(key: &'static str, zh: &'static str, en: &'static str, days: u64) -> Limit {

@@ -220,6 +220,20 @@ impl Store {
         rows.into_iter().map(read).collect()
     }
 
+    /// When the newest head of each box was countersigned.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn newest_heads(&self) -> Result<BTreeMap<AgentId, WallTime>, StoreError> {
+        let rows: Vec<(String, i64)> =
+            sqlx::query_as("SELECT agent, MAX(received_at) FROM audit_heads GROUP BY agent")
+                .fetch_all(&self.pool)
+                .await?;
+        let read =
+            |(agent, at): (String, i64)| Ok((parse("audit_heads", &agent)?, WallTime::from_millis(at)));
+        rows.into_iter().map(read).collect()
+    }
+
     /// Every finding about audit heads, newest first.
     ///
     /// # Errors

@@ -40,6 +40,7 @@ mod policies;
 mod postures;
 mod purges;
 mod references;
+mod rights;
 mod rollouts;
 mod settled;
 
@@ -74,6 +75,7 @@ pub use place::{Database, EXPECTED, NoDatabase};
 pub use postures::{PostureKept, StoredPosture};
 pub use purges::PurgeReport;
 pub use references::{Addition, NewReference, StoredReference};
+pub use rights::{Erasure, HeldAlert, HeldReference, KeptBy, NewRequest, Receipt, Request, Stays};
 pub use rollouts::{NewRollout, Rollout, Stage, StageChange, Wanted};
 pub use settled::{Import, Imported, MonthSettled};
 

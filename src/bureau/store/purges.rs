@@ -41,15 +41,29 @@ const EXEMPTIONS: [&str; 1] = ["DELETE FROM exemptions WHERE until <= $1"];
 const AUDIT_HEADS: [&str; 2] =
     ["DELETE FROM audit_heads WHERE received_at < $1", "DELETE FROM audit_findings WHERE last_at < $1"];
 /// A document stays as long as an alert whose content is held names it.
-const DOCUMENTS: [&str; 1] = ["DELETE FROM documents WHERE named_at < $1 \
-     AND digest NOT IN (SELECT digest FROM named_documents)"];
-/// The evidence of purges ends with the record of acts, and so do orders to boxes
-/// that a newer one took the place of.
-const ACTS: [&str; 3] = [
+const DOCUMENTS: [&str; 2] = [
+    "DELETE FROM documents WHERE named_at < $1 AND digest NOT IN (SELECT digest FROM named_documents)",
+    "DELETE FROM handout_files WHERE added_at < $1 AND digest NOT IN (SELECT digest FROM handouts)",
+];
+/// The evidence of purges ends with the record of acts, and so do orders, documents
+/// handed out and roll-outs that a newer one took the place of, and codes for joining.
+const ACTS: [&str; 8] = [
     "DELETE FROM acts WHERE at < $1",
     "DELETE FROM purges WHERE at < $1",
     "DELETE FROM commissions WHERE signed_at < $1 AND number < \
      (SELECT MAX(number) FROM commissions newest WHERE newest.agent = commissions.agent)",
+    "DELETE FROM join_codes WHERE expires_at < $1",
+    "DELETE FROM handouts WHERE at < $1 AND number < (SELECT MAX(number) FROM handouts newest \
+     WHERE newest.agent = handouts.agent AND newest.kind = handouts.kind)",
+    "DELETE FROM rollouts WHERE made_at < $1 AND number < (SELECT MAX(number) FROM rollouts newest)",
+    // The cut-off is asked for in each, so that each takes one value.
+    "DELETE FROM rollout_stages WHERE $1 > 0 AND rollout NOT IN (SELECT number FROM rollouts)",
+    "DELETE FROM rollout_hospitals WHERE $1 > 0 AND rollout NOT IN (SELECT number FROM rollouts)",
+];
+const RIGHTS_REQUESTS: [&str; 2] = [
+    "DELETE FROM erasures WHERE request IN \
+     (SELECT id FROM rights_requests WHERE COALESCE(ended_at, due_at) < $1)",
+    "DELETE FROM rights_requests WHERE COALESCE(ended_at, due_at) < $1",
 ];
 /// A day goes when it is wholly before the cut-off; the marks of a run with its last posture.
 const FIGURES: [&str; 5] = [
@@ -87,6 +101,11 @@ const fn oldest(kind: Kind) -> &'static str {
         }
         Kind::Acts => {
             "SELECT MIN(at) FROM (SELECT at FROM acts UNION ALL SELECT at FROM purges \
+             UNION ALL SELECT expires_at FROM join_codes \
+             UNION ALL SELECT made_at FROM rollouts WHERE number < \
+             (SELECT MAX(number) FROM rollouts newest) \
+             UNION ALL SELECT at FROM handouts WHERE number < (SELECT MAX(number) FROM handouts newest \
+             WHERE newest.agent = handouts.agent AND newest.kind = handouts.kind) \
              UNION ALL SELECT signed_at FROM commissions WHERE number < \
              (SELECT MAX(number) FROM commissions newest WHERE newest.agent = commissions.agent)) AS held"
         }
@@ -100,6 +119,7 @@ const fn oldest(kind: Kind) -> &'static str {
             "SELECT MIN(at) FROM (SELECT month_ends AS at FROM settlement_figures \
              UNION ALL SELECT at FROM settlement_imports) AS held"
         }
+        Kind::RightsRequests => "SELECT MIN(COALESCE(ended_at, due_at)) FROM rights_requests",
     }
 }
 
@@ -137,6 +157,7 @@ pub(super) async fn run(
         Kind::Acts => &ACTS,
         Kind::Figures => &FIGURES,
         Kind::SettlementFigures => &SETTLEMENT_FIGURES,
+        Kind::RightsRequests => &RIGHTS_REQUESTS,
     };
     let mut tx = pool.begin().await?;
     let run = begin(&mut tx, kind, cutoff, now).await?;
