@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use super::api::{self, Api};
 use super::config::Config;
 use super::console::{self, Console};
-use super::join::{self, Joins};
+use super::join::{self, Codes, Joins};
 use super::rate::Limiter;
 use super::store::Store;
 use super::transforms::Transforms;
@@ -94,9 +94,11 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), Bure
     if let Some((listener, joins)) = joining.zip(joins) {
         start("join", listener, join::router(Arc::new(joins)));
     }
+    let codes = config.join.is_some().then(|| Codes::of(&config)).transpose()?;
     let console_of =
         Console::new(store.clone(), config.console, config.retention, clock.clone(), key.clone())
-            .with_figures(config.figures);
+            .with_figures(config.figures)
+            .with(codes, config.rights);
     start("console", console, console::router(Arc::new(console_of)));
     let asking = tokio::spawn(watch.ask(store.clone()));
     let purging =

@@ -10,6 +10,10 @@ const PLACES: &[(&str, &str, Needs)] = &[
     ("/", "nav-overview", Needs::SignedIn),
     ("/abnormal", "nav-abnormal", route::REVIEW),
     ("/statistics", "nav-statistics", Needs::SignedIn),
+    ("/boxes", "nav-boxes", super::boxes::BOXES),
+    ("/rollouts", "nav-rollouts", super::boxes::BOXES),
+    ("/privacy", "nav-privacy", super::privacy::READ),
+    ("/rights", "nav-rights", route::PRIVACY),
     ("/accounts", "nav-accounts", route::ADMINISTER),
 ];
 

@@ -16,14 +16,20 @@
 
 mod abnormal;
 mod accounts;
+mod boxes;
 mod failure;
 mod feed;
 mod frame;
 mod messages;
+mod one_box;
 mod overview;
 mod overview_page;
 mod parts;
+mod privacy;
+mod rights;
+mod rollouts;
 mod route;
+mod shown;
 mod sign_in;
 mod statistics;
 mod statistics_page;
@@ -45,7 +51,9 @@ use self::failure::Failure;
 use self::visitor::Visitor;
 use super::config::ConsoleConfig;
 use super::figures::settings::FiguresConfig;
+use super::join::Codes;
 use super::retention::Retention;
+use super::rights::RightsConfig;
 use super::store::{Act, SessionLimits, Store};
 use crate::clock::Clock;
 use crate::crypto::sign::SigningKey;
@@ -70,6 +78,9 @@ pub struct Console {
     clock: Arc<dyn Clock>,
     /// Signs what supervisors order.
     key: Arc<SigningKey>,
+    /// Makes codes by which boxes join, where they can.
+    codes: Option<Codes>,
+    rights: RightsConfig,
 }
 
 impl Console {
@@ -81,13 +92,21 @@ impl Console {
         clock: Arc<dyn Clock>,
         key: Arc<SigningKey>,
     ) -> Self {
-        Self { store, config, retention, figures: FiguresConfig::default(), clock, key }
+        let (figures, rights) = (FiguresConfig::default(), RightsConfig::default());
+        Self { store, config, retention, figures, clock, key, codes: None, rights }
     }
 
     /// Judges statistics by this.
     #[must_use]
     pub fn with_figures(mut self, figures: FiguresConfig) -> Self {
         self.figures = figures;
+        self
+    }
+
+    /// The same, with what makes codes for joining and the deadline of requests.
+    #[must_use]
+    pub fn with(mut self, codes: Option<Codes>, rights: RightsConfig) -> Self {
+        (self.codes, self.rights) = (codes, rights);
         self
     }
 

@@ -9,7 +9,9 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use std::sync::Arc;
 
 use super::visitor::{self, Gate};
-use super::{Console, abnormal, accounts, feed, overview, sign_in, statistics};
+use super::{
+    Console, abnormal, accounts, boxes, feed, one_box, overview, privacy, rights, rollouts, sign_in, statistics,
+};
 use crate::bureau::accounts::Role;
 
 /// Who may use a route.
@@ -72,6 +74,11 @@ pub(super) fn all() -> Vec<Route> {
         feed::routes(),
         statistics::routes(),
         abnormal::routes(),
+        boxes::routes(),
+        one_box::routes(),
+        rollouts::routes(),
+        privacy::routes(),
+        rights::routes(),
     ]
     .into_iter()
     .flatten()

@@ -27,6 +27,10 @@ files! {
     "frame",
     "sign_in",
     "statistics",
+    "boxes",
+    "rollouts",
+    "privacy",
+    "rights",
 }
 
 /// The sentences in one language.

@@ -113,6 +113,20 @@ impl Store {
         Ok(if done.rows_affected() == 1 { Kept::Stored } else { Kept::Held })
     }
 
+    /// The digests of the documents of a kind that are held, named last first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn document_digests(&self, kind: DocumentKind) -> Result<Vec<Sha256>, StoreError> {
+        let rows: Vec<String> = sqlx::query_scalar(
+            "SELECT digest FROM documents WHERE kind = $1 ORDER BY named_at DESC, digest LIMIT 50",
+        )
+        .bind(kind.as_str())
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|digest| super::parse("documents", digest)).collect()
+    }
+
     /// The exact bytes of a document.
     ///
     /// # Errors

@@ -171,3 +171,58 @@ impl Store {
         rows.into_iter().map(handed_out).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bureau::retention::Kind;
+    use crate::bureau::store::tests::{box_with_key, on_both};
+    use crate::protocol::commission::tests::key;
+    use crate::protocol::handout::Format;
+
+    const fn at(ms: i64) -> WallTime {
+        WallTime::from_millis(ms)
+    }
+
+    #[tokio::test]
+    async fn the_newest_of_each_kind_is_told_its_bytes_go_to_its_box_alone_and_older_ones_end() {
+        on_both(async |store| {
+            let (boxed, other) = (box_with_key("box-1").0, box_with_key("box-2").0);
+            store.add_agent(&boxed, at(0)).await.unwrap();
+            store.add_agent(&other, at(0)).await.unwrap();
+            let key = key();
+            let hand = async |number, kind, body: &[u8]| {
+                let handout = Handout {
+                    format: Format::V1,
+                    agent: boxed.name.clone(),
+                    kind,
+                    digest: Sha256::of(body),
+                    bytes: body.len() as u64,
+                    number,
+                    at: at(i64::try_from(number).unwrap()),
+                };
+                let signed = Signed::sign(&handout, &key).unwrap();
+                store.hand_out(&handout, &signed, body, "li").await.unwrap()
+            };
+            assert_eq!(hand(1, DocumentKind::Calibration, b"one").await, AgentChange::Done);
+            assert_eq!(hand(1, DocumentKind::Calibration, b"again").await, AgentChange::Refused);
+            assert_eq!(hand(2, DocumentKind::Policy, b"policy").await, AgentChange::Done);
+            assert_eq!(hand(3, DocumentKind::Calibration, b"two").await, AgentChange::Done);
+            assert_eq!(store.last_handout(&boxed.name).await.unwrap(), 3);
+            let told = store.handouts_to(&boxed.name).await.unwrap();
+            let read = |s: &Signed| s.read::<Handout>(&key.public(), &boxed.name).unwrap();
+            let numbers: Vec<u64> = told.iter().map(|s| read(s).number).collect();
+            assert_eq!(numbers, [2, 3]);
+            let body = async |name| store.handout_body(name, Sha256::of(b"two")).await.unwrap();
+            assert_eq!(
+                (body(&boxed.name).await.as_deref(), body(&other.name).await),
+                (Some(&b"two"[..]), None)
+            );
+            assert_eq!(store.purge(Kind::Acts, at(50), at(60)).await.unwrap().deleted, 1);
+            assert_eq!(store.purge(Kind::Documents, at(50), at(60)).await.unwrap().deleted, 1);
+            assert_eq!(store.handed_out(None).await.unwrap().len(), 2);
+            assert!(body(&boxed.name).await.is_some());
+        })
+        .await;
+    }
+}

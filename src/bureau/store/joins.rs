@@ -224,3 +224,70 @@ async fn enter(tx: &mut Tx<'_>, code: &Code, joining: &Joining, now: WallTime) -
     }
     super::agents::enter(tx, (&code.agent, &code.hospital), (&key, &certificate), now).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bureau::store::tests::{box_with_key, on_both};
+
+    const fn at(ms: i64) -> WallTime {
+        WallTime::from_millis(ms)
+    }
+
+    fn new(secret: &str, agent: &str, replaces: bool) -> NewCode {
+        NewCode {
+            secret: Sha256::of(secret.as_bytes()),
+            agent: agent.parse().unwrap(),
+            hospital: "H31010000001".parse().unwrap(),
+            replaces,
+            overlap: Duration::ZERO,
+            by: "li".into(),
+            expires_at: at(100),
+        }
+    }
+
+    fn with(name: &str) -> Joining {
+        let (new, _) = box_with_key(name);
+        Joining { public_key: new.public_key, certificate: new.certificate, certificate_until: Some(at(900)) }
+    }
+
+    #[tokio::test]
+    async fn a_code_is_good_for_one_box_until_its_time_is_over_and_a_newer_one_takes_its_place() {
+        on_both(async |store| {
+            let join = async |secret: &str, joining: &Joining, now| {
+                store.join(Sha256::of(secret.as_bytes()), joining, at(now)).await.unwrap().0
+            };
+            store.keep_code(&new("one", "box-1", false), at(1)).await.unwrap();
+            store.keep_code(&new("two", "box-1", false), at(2)).await.unwrap();
+            let boxed = with("box-1");
+            assert_eq!(join("one", &boxed, 3).await, Joined::NoCode, "a newer code was made");
+            assert_eq!(join("none", &boxed, 3).await, Joined::NoCode);
+            assert_eq!(join("two", &boxed, 100).await, Joined::NoCode, "its time is over");
+            assert_eq!(join("two", &boxed, 3).await, Joined::Done);
+            assert_eq!(join("two", &with("another"), 4).await, Joined::NoCode);
+            assert!(store.agent_by_certificate(boxed.certificate, at(4)).await.unwrap().is_some());
+            let held = store.code(Sha256::of(b"two")).await.unwrap().unwrap();
+            assert_eq!((held.used_at, held.certificate_until), (Some(at(3)), Some(at(900))));
+            assert!(!held.is_good(at(4)) && store.codes().await.unwrap() == [held]);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn new_keys_end_the_old_ones_and_what_is_taken_leaves_the_code_good() {
+        on_both(async |store| {
+            let (first, _) = box_with_key("box-1");
+            store.add_agent(&first, at(0)).await.unwrap();
+            store.keep_code(&new("again", "box-1", true), at(1)).await.unwrap();
+            let (secret, own) = (Sha256::of(b"again"), with("other"));
+            let same = Joining { public_key: first.public_key.clone(), ..with("other") };
+            assert_eq!(store.join(secret, &same, at(2)).await.unwrap().0, Joined::Taken);
+            assert!(store.agent_by_certificate(first.certificate, at(3)).await.unwrap().is_some());
+            assert_eq!(store.join(secret, &own, at(4)).await.unwrap().0, Joined::Done);
+            assert!(store.agent_by_certificate(first.certificate, at(5)).await.unwrap().is_none());
+            let held = store.agent_by_certificate(own.certificate, at(5)).await.unwrap().unwrap();
+            assert_eq!((held.name, held.transform.version), (first.name, 2));
+        })
+        .await;
+    }
+}

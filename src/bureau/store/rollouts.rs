@@ -221,3 +221,43 @@ impl Store {
         .transpose()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bureau::store::tests::on_both;
+
+    #[tokio::test]
+    async fn a_stage_tells_while_it_is_begun_and_the_newest_roll_out_counts() {
+        on_both(async |store| {
+            let at = WallTime::from_millis;
+            let hospital = |h: &str| -> HospitalId { h.parse().unwrap() };
+            let plan = async |version: &str, stages: &[&[&str]]| {
+                let stages = stages.iter().map(|s| s.iter().map(|h| hospital(h)).collect()).collect();
+                let (version, package) = (version.to_owned(), Sha256::of(b"deb"));
+                store
+                    .plan_rollout(&NewRollout { version, package, by: "li".into(), stages }, at(1))
+                    .await
+                    .unwrap()
+            };
+            assert_eq!(plan("1.0", &[&["H1", "H2"], &["H2"]]).await, None, "a hospital in two stages");
+            assert!(store.rollouts().await.unwrap().is_empty());
+            let first = plan("1.1", &[&["H1"], &["H2"]]).await.unwrap();
+            let wanted = async |h: &str| store.wanted_version(&hospital(h)).await.unwrap().map(|w| w.version);
+            assert_eq!(wanted("H1").await, None);
+            let change = async |stage, to| store.change_stage(stage, to, at(5)).await.unwrap();
+            assert_eq!(change((first, 1), StageChange::Begin).await, AgentChange::Done);
+            assert_eq!(change((first, 1), StageChange::Begin).await, AgentChange::Refused);
+            assert_eq!((wanted("H1").await.as_deref(), wanted("H2").await), (Some("1.1"), None));
+            let second = plan("1.2", &[&["H1"]]).await.unwrap();
+            change((second, 1), StageChange::Begin).await;
+            assert_eq!(wanted("H1").await.as_deref(), Some("1.2"));
+            assert_eq!(change((second, 1), StageChange::Stop).await, AgentChange::Done);
+            assert_eq!(wanted("H1").await.as_deref(), Some("1.1"));
+            assert_eq!(change((second, 9), StageChange::Stop).await, AgentChange::Refused);
+            let all = store.rollouts().await.unwrap();
+            assert_eq!((all[0].number, all[0].stages[0].tells(), all[1].stages.len()), (second, false, 2));
+        })
+        .await;
+    }
+}
