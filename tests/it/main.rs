@@ -19,6 +19,7 @@ mod health;
 mod init;
 mod logs;
 mod metrics;
+mod officers;
 mod opencv;
 mod policy;
 mod prepare;
