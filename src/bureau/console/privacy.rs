@@ -18,6 +18,8 @@ use super::{Console, page};
 use crate::bureau::accounts::Role;
 use crate::bureau::privacy::{self, Agreement, BoxPrivacy, FILING_AT, Filing, Overview};
 use crate::bureau::rights;
+use crate::http::language::Language;
+use crate::privacy::policy::{LIMITS, Limit};
 
 /// Who reads these pages.
 pub(super) const READ: Needs = Needs::Roles(&[Role::PrivacyOfficer, Role::Supervisor]);
@@ -44,7 +46,7 @@ struct Row {
     version: String,
 }
 
-struct Limit {
+struct Held {
     kind: String,
     days: u32,
     ceiling: u64,
@@ -58,7 +60,7 @@ struct Limit {
 struct PrivacyPage<'a> {
     frame: Frame<'a>,
     rows: Vec<Row>,
-    limits: Vec<Limit>,
+    limits: Vec<Held>,
     enrolled: i64,
     line: i64,
     filing: String,
@@ -106,6 +108,15 @@ fn row(visitor: &Visitor, of: &BoxPrivacy) -> Row {
     }
 }
 
+/// What a kind of data is, in the visitor's language.
+fn said(visitor: &Visitor, limit: &Limit) -> String {
+    match visitor.language {
+        Language::Chinese => limit.what.zh,
+        Language::English => limit.what.en,
+    }
+    .to_owned()
+}
+
 async fn look(console: &Console) -> Result<Overview, Failure> {
     let today = today(console.clock.now().wall);
     Ok(privacy::overview(&console.store, &console.retention, today).await?)
@@ -114,8 +125,8 @@ async fn look(console: &Console) -> Result<Overview, Failure> {
 async fn show(State(console): State<Arc<Console>>, visitor: Visitor) -> Result<Response, Failure> {
     let (overview, words) = (look(&console).await?, visitor.words());
     let (waiting, overdue) = rights::waiting(&console.store, console.clock.now().wall).await?;
-    let limits = overview.bureau.iter().map(|l| Limit {
-        kind: words.word("kind", l.kind.as_str()),
+    let limits = overview.bureau.iter().map(|l| Held {
+        kind: said(&visitor, &l.kind.limit()),
         days: l.days,
         ceiling: l.ceiling_days,
         at: moment_or_dash(l.last.as_ref().map(|p| p.at)),
@@ -195,7 +206,7 @@ async fn one(
     let kept = of.retention_s.iter().map(|(kind, limit)| {
         let last = of.purges.get(kind);
         Kept {
-            kind: words.word("kept", kind),
+            kind: LIMITS.iter().find(|l| l.key == kind).map_or_else(|| kind.clone(), |l| said(&visitor, l)),
             limit: span(*limit),
             at: moment_or_dash(last.map(|p| p.at)),
             deleted: last.map_or_else(dash, |p| p.deleted.to_string()),

@@ -266,6 +266,7 @@ struct Printed {
     alerts: Vec<String>,
     withdrawals: u64,
     proxies: u64,
+    settlement_figures: u64,
     stays: Vec<(String, String, String)>,
     signature: String,
 }
@@ -298,6 +299,7 @@ async fn receipt(
             alerts: r.erasure.alerts.iter().map(ToString::to_string).collect(),
             withdrawals: r.erasure.withdrawals,
             proxies: r.erasure.proxies,
+            settlement_figures: r.erasure.settlement_figures,
             stays: stays.collect(),
             signature: r.signature.to_string(),
             id: r.erasure.id,

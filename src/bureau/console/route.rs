@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use super::visitor::{self, Gate};
 use super::{
-    Console, abnormal, accounts, boxes, feed, one_box, overview, privacy, rights, rollouts, sign_in, statistics,
+    Console, abnormal, accounts, boxes, feed, one_box, overview, privacy, rights, rollouts, sign_in,
+    statistics,
 };
 use crate::bureau::accounts::Role;
 

@@ -67,6 +67,8 @@ pub struct Erasure {
     pub withdrawals: u64,
     /// How many declarations of proxies went.
     pub proxies: u64,
+    /// How many rows of imported settlement statistics went.
+    pub settlement_figures: u64,
     /// What stays, and why.
     pub stays: Vec<Stays>,
 }
@@ -143,6 +145,24 @@ impl Store {
             .collect()
     }
 
+    /// The imported settlement statistics of a cardholder: month, hospital, medical
+    /// type, settlements, amount in fen.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn settlement_figures_of(
+        &self,
+        mark: &str,
+    ) -> Result<Vec<(i64, String, String, i64, i64)>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT month, hospital, medical_type, settlements, amount_fen FROM settlement_figures \
+             WHERE cardholder = $1 ORDER BY month, hospital, medical_type",
+        )
+        .bind(mark)
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
     /// The acts about a mark or an alert, newest first.
     ///
     /// # Errors
@@ -196,6 +216,14 @@ impl Store {
             .execute(&mut *tx)
             .await?
             .rows_affected();
+        let mut settlement_figures = 0;
+        for sql in [
+            "DELETE FROM settlement_figures WHERE cardholder = $1",
+            "DELETE FROM settlement_people WHERE cardholder = $1",
+        ] {
+            let done = sqlx::query(sql).bind(&request.mark).execute(&mut *tx).await?;
+            settlement_figures += done.rows_affected();
+        }
         let erasure = Erasure {
             format: "counterproof.erasure.v1".into(),
             id: id.clone(),
@@ -207,6 +235,7 @@ impl Store {
             alerts,
             withdrawals,
             proxies,
+            settlement_figures,
             stays,
         };
         let document = serde_json::to_string(&erasure)
