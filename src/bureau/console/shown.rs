@@ -53,8 +53,8 @@ mod tests {
     #[test]
     fn times_are_chinas_and_days_begin_there() {
         let at = WallTime::from_millis(1_795_276_800_000);
-        assert_eq!(moment(at), "2026-11-21 16:00");
-        assert_eq!(today(at).to_string(), "2026-11-21");
+        assert_eq!(moment(at), "2026-11-22 00:00");
+        assert_eq!(today(at).to_string(), "2026-11-22");
         assert_eq!(day("2026-11-22").map(moment).as_deref(), Some("2026-11-22 00:00"));
         assert_eq!(day("22.11.2026"), None);
         assert_eq!([span(60), span(600), span(86_400), span(864_000)], ["60 s", "10 min", "24 h", "10 d"]);
