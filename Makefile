@@ -1,5 +1,5 @@
 # Daily work, by name. `make demo` and `make test` do all the set-up.
-.PHONY: demo test test-devices packages-devices canary canary-proof leaky faults fuzz deb deb-reproducible test-package test-arm64 setup packages models build fmt lint clean
+.PHONY: demo console test test-devices packages-devices canary canary-proof leaky faults fuzz deb deb-reproducible test-package test-arm64 setup packages models build fmt lint clean
 
 CARGO ?= cargo
 # The inference library must not report on the machine (src/vision/telemetry.rs).
@@ -9,9 +9,15 @@ CUTS ?= 200
 SECONDS ?= 600
 ARCH ?=
 VERSION ?=
+ALERTS ?= 20000
+FRESH ?=
 
 demo: setup build  ## six settlements through the real programs, checked
 	@target/release/examples/demo $(if $(KEEP),--keep)
+
+console: build  ## a console full of made-up alerts, on loopback; ALERTS=N of them, FRESH=1 anew
+	@$(if $(FRESH),rm -rf target/console)
+	@ALERTS=$(ALERTS) target/release/examples/console
 
 test: packages-devices models build  ## every test
 	$(CARGO) test --release --all-targets

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use counterproof::bench::queue::{self, QueueArgs};
 use counterproof::bureau::accounts::{AccountName, Role, Roles};
 use counterproof::bureau::acts::{self, Person};
 use counterproof::bureau::agents::Identity;
 use counterproof::bureau::commission::Signing;
 use counterproof::bureau::config::Config;
 use counterproof::bureau::handouts::Document;
+use counterproof::bureau::seed::{self, Amount};
 use counterproof::bureau::store::StageChange;
 use counterproof::bureau::{
     BureauError, accounts, agents, bundle, commission, enrol, exempt, handouts, hospitals, join, load_vision,
@@ -161,6 +163,24 @@ enum Command {
         config: PathBuf,
         #[command(flatten)]
         by: By,
+    },
+    /// Fill an empty store with made-up alerts, to look at and to measure with.
+    ///
+    /// A store that holds anything real is refused; one that was filled says on every page
+    /// of the console that it is made up.
+    Seed {
+        /// The bureau's configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        #[command(flatten)]
+        amount: Amount,
+        #[command(flatten)]
+        by: By,
+    },
+    /// Measure how long people and boxes wait for the bureau.
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
     },
     /// Who may sign in at the console.
     Accounts {
@@ -340,6 +360,12 @@ enum Exempt {
         #[command(flatten)]
         by: By,
     },
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// How long a reviewer waits for the list of alerts: its first page, and one 500 pages deep.
+    Queue(QueueArgs),
 }
 
 #[derive(Subcommand)]
@@ -619,6 +645,16 @@ async fn run(command: Command) -> Result<ExitCode, BureauError> {
             println!("{}", settled::import(&store, &config.retention, &file, &by.person()?).await?);
         }
         Command::Accounts { command } => on_accounts(command).await?,
+        Command::Seed { config, amount, by } => {
+            let config = Config::read(&config)?;
+            let (store, key) = (open_store(&config).await?, signing_key(&config)?);
+            let now = SystemClock.now().wall;
+            seed::fill(&store, &key, &by.person()?, amount, now, &mut io::stdout()).await?;
+        }
+        Command::Bench { what: Bench::Queue(args) } => {
+            let measured = queue::run(&args, &std::env::current_exe()?).await;
+            measured.map_err(|e| BureauError::Command(e.to_string()))?;
+        }
         Command::Hospitals { command } => on_hospitals(command).await?,
         Command::EraseReferences { config, by } => {
             let config = Config::read(&config)?;

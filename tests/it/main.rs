@@ -25,6 +25,7 @@ mod policy;
 mod prepare;
 mod proof;
 mod protect;
+mod queue;
 mod rtsp;
 mod supervision;
 mod support;

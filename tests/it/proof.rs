@@ -84,7 +84,7 @@ async fn audit_heads_are_countersigned_and_a_log_cut_short_is_found_told_and_sho
     assert_eq!(findings.len(), 2);
     assert!(findings.iter().all(|f| f["held"]["hash"] == json!(Sha256::of(b"nine"))), "{shown}");
     for (language, words) in [("zh-CN", "审计日志被截短"), ("en", "The audit log was cut short")] {
-        let page = bureau.console(&format!("/?lang={language}")).await.text().await.unwrap();
+        let page = bureau.console(&format!("/overview?lang={language}")).await.text().await.unwrap();
         assert!(page.contains(words), "{page}");
     }
 
@@ -370,9 +370,9 @@ async fn the_head_names_what_is_missing_and_what_expired_is_no_gap() {
     let listed = bureau.json("/alerts.json").await;
     let fourth = listed["alerts"].as_array().unwrap().iter().find(|a| a["id"] == *events[3].0).unwrap();
     assert_eq!(fourth["chain"], "expired");
-    for (language, words) in [("zh-CN", "前件已在终端过期"), ("en", "The one before expired on the box")]
+    for (language, words) in [("zh-CN", "前一条已在设备上到期"), ("en", "one before it expired on the box")]
     {
-        let page = bureau.console(&format!("/?lang={language}")).await.text().await.unwrap();
+        let page = bureau.console(&format!("/alerts?state=all&lang={language}")).await.text().await.unwrap();
         assert!(page.contains(words), "{page}");
     }
     let early = chain.expired(&events[0].0, 99, &events[0].1);

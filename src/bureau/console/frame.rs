@@ -6,8 +6,9 @@ use super::visitor::Visitor;
 use crate::http::language::Language;
 
 /// Where the navigation leads, its message, and who sees it.
-const PLACES: &[(&str, &str, Needs)] = &[
-    ("/", "nav-overview", Needs::SignedIn),
+pub(super) const PLACES: &[(&str, &str, Needs)] = &[
+    ("/alerts", "nav-queue", route::REVIEW),
+    ("/overview", "nav-overview", Needs::SignedIn),
     ("/abnormal", "nav-abnormal", route::REVIEW),
     ("/statistics", "nav-statistics", Needs::SignedIn),
     ("/boxes", "nav-boxes", super::boxes::BOXES),
@@ -108,6 +109,16 @@ impl<'v> Frame<'v> {
     /// The name of who is signed in.
     pub(super) fn person(&self) -> Option<&str> {
         self.visitor.person.as_ref().map(|p| p.display.as_str())
+    }
+
+    /// Whether what the bureau holds is made up.
+    pub(super) fn made_up(&self) -> bool {
+        self.visitor.made_up
+    }
+
+    /// Whether they work through alerts, and so have use for keys.
+    pub(super) fn reviews(&self) -> bool {
+        self.visitor.may(route::REVIEW)
     }
 
     /// What every form holds.

@@ -21,40 +21,14 @@ macro_rules! messages {
 }
 
 messages! {
-    title: "不一致预警", "Mismatch alerts";
+    title: "终端", "Boxes";
     subtitle: "医疗保障局 · counterproof", "Bureau · counterproof";
     other_language: "English", "中文";
-    reminder: "预警只说明当时窗口前的人与已登记特征不一致，不是结论。须由人工复核。",
-        "An alert says that the person seen did not fit the reference. It is not a finding; a person has to review it.";
-    alerts: "预警", "Alerts";
-    no_alerts: "没有预警。", "There are no alerts.";
     boxes: "终端", "Boxes";
     no_boxes: "尚未登记终端。用 counterproof-bureau agents add 登记。",
         "No box is on record. Add one with counterproof-bureau agents add.";
-    older: "更早的预警", "Older alerts";
-    newest: "最新的预警", "Newest alerts";
-    time: "结算时间", "Settled at";
     hospital: "医疗机构", "Hospital";
-    counter: "窗口", "Counter";
-    settlement: "结算号", "Settlement";
-    cardholder: "参保人", "Cardholder";
-    amount: "金额（元）", "Amount (yuan)";
-    score: "比对分 / 阈值", "Score / threshold";
-    probes: "现场特征", "Probes";
-    probes_unit: "个，历时", "over";
-    seconds: "秒", "s";
     state: "状态", "State";
-    open: "待复核", "Open";
-    withdrawn: "已撤销", "Withdrawn";
-    signature: "签名", "Signature";
-    signature_valid: "有效", "Valid";
-    signature_invalid: "无效", "Invalid";
-    chain: "序列", "Chain";
-    chain_ok: "连续", "Unbroken";
-    chain_gap: "前缺", "Gap before";
-    chain_expired: "前件已在终端过期", "The one before expired on the box";
-    chain_broken: "不符", "Misfit";
-    unreadable: "内容无法读取", "The content cannot be read";
     box_name: "终端", "Box";
     active: "在用", "Active";
     silent: "无消息", "Silent";

@@ -16,16 +16,21 @@
 
 mod abnormal;
 mod accounts;
+mod alerts_json;
 mod boxes;
 mod failure;
 mod feed;
 mod frame;
+mod home;
 mod messages;
 mod one_box;
 mod overview;
 mod overview_page;
 mod parts;
 mod privacy;
+mod queue;
+mod queue_asked;
+mod queue_page;
 mod rights;
 mod rollouts;
 mod route;
@@ -38,6 +43,7 @@ mod visitor;
 mod words;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use askama::Template;
 use axum::Router;
@@ -48,13 +54,14 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 
 use self::failure::Failure;
+use self::feed::Feed;
 use self::visitor::Visitor;
 use super::config::ConsoleConfig;
 use super::figures::settings::FiguresConfig;
 use super::join::Codes;
 use super::retention::Retention;
 use super::rights::RightsConfig;
-use super::store::{Act, SessionLimits, Store};
+use super::store::{Act, SessionLimits, Store, StoreError};
 use crate::clock::Clock;
 use crate::crypto::sign::SigningKey;
 use crate::http::loopback;
@@ -81,6 +88,10 @@ pub struct Console {
     /// Makes codes by which boxes join, where they can.
     codes: Option<Codes>,
     rights: RightsConfig,
+    /// Pages that are open.
+    feed: Feed,
+    /// Whether the store was found to be made up: then it stays so.
+    made_up: AtomicBool,
 }
 
 impl Console {
@@ -92,8 +103,9 @@ impl Console {
         clock: Arc<dyn Clock>,
         key: Arc<SigningKey>,
     ) -> Self {
+        let (feed, made_up) = (Feed::new(), AtomicBool::new(false));
         let (figures, rights) = (FiguresConfig::default(), RightsConfig::default());
-        Self { store, config, retention, figures, clock, key, codes: None, rights }
+        Self { store, config, retention, figures, clock, key, codes: None, rights, feed, made_up }
     }
 
     /// Judges statistics by this.
@@ -108,6 +120,24 @@ impl Console {
     pub fn with(mut self, codes: Option<Codes>, rights: RightsConfig) -> Self {
         (self.codes, self.rights) = (codes, rights);
         self
+    }
+
+    /// Tells open pages what happens; never ends by itself.
+    pub async fn keep_telling(&self) {
+        self.feed.keep_watching(&self.store, self.clock.as_ref()).await;
+    }
+
+    /// Lets every open page go.
+    pub fn end_streams(&self) {
+        self.feed.end();
+    }
+
+    /// Whether what the bureau holds is made up. It may become so while this runs.
+    async fn is_made_up(&self) -> Result<bool, StoreError> {
+        if !self.made_up.load(Ordering::Relaxed) && self.store.is_made_up().await? {
+            self.made_up.store(true, Ordering::Relaxed);
+        }
+        Ok(self.made_up.load(Ordering::Relaxed))
     }
 
     /// The cookie in which a session's secret stands. The prefix makes browsers refuse

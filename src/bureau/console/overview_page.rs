@@ -1,4 +1,4 @@
-//! The page: rows of text for the template, which escapes them.
+//! The list of boxes: rows of text for the template, which escapes them.
 
 use askama::Template;
 use jiff::Timestamp;
@@ -7,10 +7,9 @@ use jiff::tz::Offset;
 use super::messages::Messages;
 use super::overview::BoxView;
 use crate::bureau::retention::Retention;
-use crate::bureau::store::{AuditFinding, ChainState, StoredAlert};
+use crate::bureau::store::AuditFinding;
 use crate::clock::WallTime;
 use crate::http::language::Language;
-use crate::protocol::alert::{Content, Event, Mismatch};
 use crate::protocol::commission::{Mode, ShadowReason};
 use crate::protocol::countersign::HeadFinding;
 
@@ -22,7 +21,6 @@ pub(super) struct Context {
     pub(super) retention: Retention,
     pub(super) last_purge: Option<WallTime>,
     pub(super) now: WallTime,
-    pub(super) per_page: usize,
 }
 
 /// The page as the template sees it.
@@ -32,9 +30,7 @@ pub(super) struct Page {
     m: &'static Messages,
     lang: &'static str,
     other: &'static str,
-    alerts: Vec<AlertRow>,
     boxes: Vec<BoxRow>,
-    older: Option<i64>,
     references_days: u32,
     alerts_days: u32,
     last_purge: String,
@@ -44,29 +40,6 @@ pub(super) struct Page {
 struct Mark {
     text: &'static str,
     class: &'static str,
-}
-
-struct AlertRow {
-    id: String,
-    agent: String,
-    said: Option<Said>,
-    state: Mark,
-    signature: Mark,
-    chain: Mark,
-}
-
-/// What an alert that can be read says.
-struct Said {
-    time: String,
-    hospital: String,
-    counter: String,
-    settlement: String,
-    cardholder: String,
-    amount: String,
-    score: String,
-    threshold: String,
-    probes: u32,
-    span: String,
 }
 
 struct BoxRow {
@@ -87,21 +60,13 @@ struct BoxRow {
 }
 
 impl Page {
-    pub(super) fn new(
-        language: Language,
-        alerts: &[StoredAlert],
-        boxes: &[BoxView],
-        about: &Context,
-    ) -> Self {
+    pub(super) fn new(language: Language, boxes: &[BoxView], about: &Context) -> Self {
         let m = Messages::of(language);
-        let full = alerts.len() == about.per_page;
         Self {
             m,
             lang: language.tag(),
             other: language.other().tag(),
-            alerts: alerts.iter().map(|a| alert_row(m, a)).collect(),
             boxes: boxes.iter().map(|b| box_row(m, b, about.now)).collect(),
-            older: alerts.last().filter(|_| full).map(|a| a.arrival),
             references_days: about.retention.references_days,
             alerts_days: about.retention.open_alerts_days,
             last_purge: about.last_purge.map_or_else(|| m.never.to_owned(), wall),
@@ -115,46 +80,6 @@ fn beijing(t: Timestamp) -> String {
 
 fn wall(t: WallTime) -> String {
     Timestamp::from_millisecond(t.as_millis()).map_or_else(|_| t.to_string(), beijing)
-}
-
-fn said(m: &Messages, event: &Event) -> Option<Said> {
-    let Content::Mismatch(data) = &event.content else { return None };
-    let Mismatch { comparison, .. } = data.as_ref();
-    Some(Said {
-        time: beijing(data.occurred_at.timestamp()),
-        hospital: data.hospital.to_string(),
-        counter: data.counter.to_string(),
-        settlement: event.subject.as_ref()?.to_string(),
-        cardholder: data.cardholder.to_string(),
-        amount: format!("{}.{:02}", data.amount_fen / 100, data.amount_fen % 100),
-        score: format!("{:.3}", comparison.score),
-        threshold: format!("{:.3}", comparison.threshold),
-        probes: comparison.probes,
-        span: format!("{:.1}\u{a0}{}", comparison.span_ms as f64 / 1000.0, m.seconds),
-    })
-}
-
-fn alert_row(m: &'static Messages, alert: &StoredAlert) -> AlertRow {
-    AlertRow {
-        id: alert.id.to_string(),
-        agent: alert.agent.to_string(),
-        said: alert.event.as_ref().and_then(|e| said(m, e)),
-        state: match alert.withdrawn_at {
-            None => Mark { text: m.open, class: "watch" },
-            Some(_) => Mark { text: m.withdrawn, class: "quiet" },
-        },
-        signature: if alert.signature_valid {
-            Mark { text: m.signature_valid, class: "good" }
-        } else {
-            Mark { text: m.signature_invalid, class: "bad" }
-        },
-        chain: match alert.chain {
-            ChainState::Ok => Mark { text: m.chain_ok, class: "good" },
-            ChainState::Gap => Mark { text: m.chain_gap, class: "watch" },
-            ChainState::Expired => Mark { text: m.chain_expired, class: "watch" },
-            ChainState::Broken => Mark { text: m.chain_broken, class: "bad" },
-        },
-    }
 }
 
 fn finding(m: &Messages, f: &AuditFinding) -> String {

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use super::visitor::{self, Gate};
 use super::{
-    Console, abnormal, accounts, boxes, feed, one_box, overview, privacy, rights, rollouts, sign_in,
-    statistics,
+    Console, abnormal, accounts, alerts_json, boxes, feed, home, one_box, overview, privacy, queue, rights,
+    rollouts, sign_in, statistics,
 };
 use crate::bureau::accounts::Role;
 
@@ -43,6 +43,8 @@ pub(super) struct Route {
     pub(super) path: &'static str,
     /// Who may use it.
     pub(super) needs: Needs,
+    /// Whether open pages ask for it by themselves: that keeps no session alive.
+    by_itself: bool,
     handler: MethodRouter<Arc<Console>>,
 }
 
@@ -53,7 +55,7 @@ impl Route {
         needs: Needs,
         handler: H,
     ) -> Self {
-        Self { method: Method::GET, path, needs, handler: on(MethodFilter::GET, handler) }
+        Self { method: Method::GET, path, needs, by_itself: false, handler: on(MethodFilter::GET, handler) }
     }
 
     /// A form's address.
@@ -62,7 +64,12 @@ impl Route {
         needs: Needs,
         handler: H,
     ) -> Self {
-        Self { method: Method::POST, path, needs, handler: on(MethodFilter::POST, handler) }
+        Self { method: Method::POST, path, needs, by_itself: false, handler: on(MethodFilter::POST, handler) }
+    }
+
+    /// The same, asked for by open pages rather than by people.
+    pub(super) fn by_itself(self) -> Self {
+        Self { by_itself: true, ..self }
     }
 }
 
@@ -70,6 +77,9 @@ impl Route {
 pub(super) fn all() -> Vec<Route> {
     [
         sign_in::routes(),
+        home::routes(),
+        queue::routes(),
+        alerts_json::routes(),
         overview::routes(),
         accounts::routes(),
         feed::routes(),
@@ -88,8 +98,8 @@ pub(super) fn all() -> Vec<Route> {
 
 /// The router of these routes, each behind its gate.
 pub(super) fn router(console: &Arc<Console>, routes: Vec<Route>) -> Router<Arc<Console>> {
-    routes.into_iter().fold(Router::new(), |router, Route { path, needs, handler, .. }| {
-        let gate = Gate { console: Arc::clone(console), needs };
+    routes.into_iter().fold(Router::new(), |router, Route { path, needs, by_itself, handler, .. }| {
+        let gate = Gate { console: Arc::clone(console), needs, by_itself };
         router.route(path, handler.layer(from_fn_with_state(gate, visitor::admit)))
     })
 }

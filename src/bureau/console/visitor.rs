@@ -38,6 +38,8 @@ const MOST_FORM: usize = 256 * 1024;
 pub(super) struct Gate {
     pub(super) console: Arc<Console>,
     pub(super) needs: Needs,
+    /// Whether open pages ask by themselves: no session lasts longer for that.
+    pub(super) by_itself: bool,
 }
 
 /// Somebody who is signed in.
@@ -64,6 +66,8 @@ pub(super) struct Visitor {
     pub(super) csrf: String,
     /// The path that was asked for, with its query.
     pub(super) path: String,
+    /// Whether what the bureau holds is made up.
+    pub(super) made_up: bool,
 }
 
 impl Visitor {
@@ -124,7 +128,7 @@ fn csrf_of(secret: &str) -> String {
 /// The gate: finds out who asks, refuses whom the route does not name.
 pub(super) async fn admit(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     let (headers, uri) = (request.headers().clone(), request.uri().clone());
-    let (visitor, wants_page) = match visitor(&gate.console, &headers, &uri).await {
+    let (visitor, wants_page) = match visitor(&gate, &headers, &uri).await {
         Ok(found) => found,
         Err(failure) => return failure.into_response(),
     };
@@ -138,7 +142,8 @@ pub(super) async fn admit(State(gate): State<Gate>, mut request: Request, next: 
     failure::dress(answer, &visitor, wants_page)
 }
 
-async fn visitor(console: &Console, headers: &HeaderMap, uri: &Uri) -> Result<(Visitor, bool), Failure> {
+async fn visitor(gate: &Gate, headers: &HeaderMap, uri: &Uri) -> Result<(Visitor, bool), Failure> {
+    let console = &gate.console;
     let asked = uri.query().and_then(|q| {
         url::form_urlencoded::parse(q.as_bytes()).find_map(|(k, v)| (k == "lang").then(|| v.into_owned()))
     });
@@ -148,12 +153,12 @@ async fn visitor(console: &Console, headers: &HeaderMap, uri: &Uri) -> Result<(V
     if let Some(secret) = secret {
         let session = Sha256::of(secret.as_bytes());
         let now = console.clock.now().wall;
-        person = console.store.session(session, console.session_limits(), now).await?.map(|a| Person {
-            name: a.name,
-            display: a.display,
-            roles: a.roles,
-            session,
-        });
+        let limits = console.session_limits();
+        let account = match gate.by_itself {
+            true => console.store.glance(session, limits, now).await?,
+            false => console.store.session(session, limits, now).await?,
+        };
+        person = account.map(|a| Person { name: a.name, display: a.display, roles: a.roles, session });
     }
     let wants_page = headers
         .get(header::ACCEPT)
@@ -164,6 +169,7 @@ async fn visitor(console: &Console, headers: &HeaderMap, uri: &Uri) -> Result<(V
         person,
         language: language::of_request(chosen.as_deref(), headers),
         path: uri.path_and_query().map_or("/", |p| p.as_str()).to_owned(),
+        made_up: console.is_made_up().await?,
     };
     Ok((visitor, wants_page))
 }

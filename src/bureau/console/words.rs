@@ -25,6 +25,7 @@ files! {
     "abnormal",
     "failure",
     "frame",
+    "queue",
     "sign_in",
     "statistics",
     "boxes",

@@ -162,17 +162,7 @@ impl Store {
         now: WallTime,
     ) -> Result<Option<Account>, StoreError> {
         let at = now.as_millis();
-        let row = sqlx::query(
-            "SELECT a.name, a.display, a.roles, a.password, a.disabled, a.locked_until, s.last_at \
-             FROM sessions s JOIN accounts a ON a.name = s.account \
-             WHERE s.token = $1 AND s.expires_at > $2 AND s.last_at > $3 AND a.disabled = 0",
-        )
-        .bind(token.to_string())
-        .bind(at)
-        .bind(at.saturating_sub(limits.idle_ms))
-        .fetch_optional(&self.pool)
-        .await?;
-        let Some(row) = row else { return Ok(None) };
+        let Some(row) = self.session_row(token, limits, at).await? else { return Ok(None) };
         if row.try_get::<i64, _>("last_at")?.saturating_add(TOUCH_MS) <= at {
             sqlx::query("UPDATE sessions SET last_at = $1 WHERE token = $2")
                 .bind(at)
@@ -181,6 +171,38 @@ impl Store {
                 .await?;
         }
         read(&row).map(Some)
+    }
+
+    /// The same, without making the session last longer: what an open page asks by itself
+    /// is no sign that somebody sits before it.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn glance(
+        &self,
+        token: Sha256,
+        limits: SessionLimits,
+        now: WallTime,
+    ) -> Result<Option<Account>, StoreError> {
+        self.session_row(token, limits, now.as_millis()).await?.as_ref().map(read).transpose()
+    }
+
+    async fn session_row(
+        &self,
+        token: Sha256,
+        limits: SessionLimits,
+        at: i64,
+    ) -> Result<Option<DbRow>, StoreError> {
+        Ok(sqlx::query(
+            "SELECT a.name, a.display, a.roles, a.password, a.disabled, a.locked_until, s.last_at \
+             FROM sessions s JOIN accounts a ON a.name = s.account \
+             WHERE s.token = $1 AND s.expires_at > $2 AND s.last_at > $3 AND a.disabled = 0",
+        )
+        .bind(token.to_string())
+        .bind(at)
+        .bind(at.saturating_sub(limits.idle_ms))
+        .fetch_optional(&self.pool)
+        .await?)
     }
 
     /// Ends a session.

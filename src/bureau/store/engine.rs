@@ -52,6 +52,7 @@ pub(super) const STEPS: &[Step] = &[
     (11, "accounts", include_str!("migrations/0011_accounts.sql")),
     (14, "boxes", include_str!("migrations/0014_boxes.sql")),
     (15, "figures", include_str!("migrations/0015_figures.sql")),
+    (20, "queue", include_str!("migrations/0020_queue.sql")),
 ];
 
 /// What the steps say for a file, and what stands for it on PostgreSQL.

@@ -61,7 +61,7 @@ fn number(seq: u64, id: AlertId) -> Result<i64, StoreError> {
         .map_err(|_| StoreError::Content { label: format!("events/{id}"), what: "number too large".into() })
 }
 
-const fn kind(content: &Content) -> &'static str {
+pub(super) const fn kind(content: &Content) -> &'static str {
     match content {
         Content::Mismatch(_) => "mismatch",
         Content::Withdrawn(_) => "withdrawn",
@@ -130,17 +130,21 @@ impl Store {
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
-        let mut keys: BTreeMap<String, Vec<AgentKey>> = BTreeMap::new();
-        for row in &rows {
-            let agent: &str = row.try_get("agent")?;
-            if !keys.contains_key(agent) {
-                keys.insert(agent.to_owned(), self.agent_keys(&parse("events", agent)?).await?);
-            }
-        }
+        let keys = self.signing_keys(&rows).await?;
         rows.iter().map(|row| self.read_alert(row, &keys)).collect()
     }
 
-    fn read_alert(
+    /// The keys of the boxes that rows of alerts name.
+    pub(super) async fn signing_keys(
+        &self,
+        rows: &[DbRow],
+    ) -> Result<BTreeMap<String, Vec<AgentKey>>, StoreError> {
+        let agents: Result<BTreeSet<String>, _> = rows.iter().map(|row| row.try_get("agent")).collect();
+        self.keys_of(&agents?).await
+    }
+
+    /// Reads a row with an alert's number, id, box and times, its payload and signature.
+    pub(super) fn read_alert(
         &self,
         row: &DbRow,
         keys: &BTreeMap<String, Vec<AgentKey>>,

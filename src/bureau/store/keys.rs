@@ -1,7 +1,10 @@
 //! The keys and certificates that each box had, with the time they were in
 //! force; and the bureau's own public keys.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+use sqlx::AssertSqlSafe;
 
 use super::{AgentChange, Store, StoreError, Tx};
 use crate::clock::WallTime;
@@ -71,6 +74,39 @@ impl Store {
                 })
             })
             .collect()
+    }
+
+    /// The same of several boxes, by name, in one question.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub(super) async fn keys_of(
+        &self,
+        agents: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Vec<AgentKey>>, StoreError> {
+        let mut keys: BTreeMap<String, Vec<AgentKey>> = BTreeMap::new();
+        if agents.is_empty() {
+            return Ok(keys);
+        }
+        let places: Vec<String> = (1..=agents.len()).map(|n| format!("${n}")).collect();
+        let sql = format!(
+            "SELECT agent, public_key, since, until FROM agent_keys WHERE agent IN ({}) \
+             ORDER BY since DESC, until",
+            places.join(", ")
+        );
+        let mut query = sqlx::query_as::<_, (String, String, i64, Option<i64>)>(AssertSqlSafe(sql));
+        for agent in agents {
+            query = query.bind(agent.as_str());
+        }
+        for (agent, key, since, until) in query.fetch_all(&self.pool).await? {
+            let key = AgentKey {
+                public_key: read_key(&agent, &key)?,
+                since: WallTime::from_millis(since),
+                until: until.map(WallTime::from_millis),
+            };
+            keys.entry(agent).or_default().push(key);
+        }
+        Ok(keys)
     }
 
     /// Gives a box a new key and certificate; those before it, older ones too,

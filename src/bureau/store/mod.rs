@@ -40,9 +40,11 @@ mod place;
 mod policies;
 mod postures;
 mod purges;
+mod queue;
 mod references;
 mod requests;
 mod rollouts;
+mod seeding;
 mod settled;
 
 use std::io;
@@ -76,9 +78,14 @@ pub use keys::{AgentKey, NewKey};
 pub use place::{Database, EXPECTED, NoDatabase};
 pub use postures::{PostureKept, StoredPosture};
 pub use purges::PurgeReport;
+pub use queue::{
+    AlertChange, Assignee, QueueFilter, QueueFrom, QueueOrder, QueuePage, QueuePlace, QueueRow, QueueState,
+    StateCounts,
+};
 pub use references::{Addition, NewReference, StoredReference};
 pub use requests::{NewRequest, Request};
 pub use rollouts::{NewRollout, Rollout, Stage, StageChange, Wanted};
+pub use seeding::{MADE_UP, MadeDecision, MadeEvent};
 pub use settled::{Import, Imported, MonthSettled};
 
 const CANARY_LABEL: &str = "meta/canary";

@@ -1,0 +1,104 @@
+//! Alerts as JSON, by arrival, newest first: for programs that keep their own lists.
+//!
+//! It says whether each signature fits the stored bytes now, not whether it once did.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use super::Console;
+use super::failure::Failure;
+use super::route::{REVIEW, Route};
+use super::visitor::Visitor;
+use crate::bureau::store::{ChainState, StoredAlert};
+use crate::clock::WallTime;
+use crate::http::problem::Problem;
+use crate::protocol::alert::Event;
+use crate::protocol::id::{AgentId, AlertId};
+
+/// Alerts in a document that does not say how many.
+const USUAL: u32 = 100;
+/// Most alerts in one document.
+const MOST: u32 = 500;
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![Route::get("/alerts.json", REVIEW, alerts)]
+}
+
+/// What may stand behind the question mark.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    before: Option<i64>,
+    limit: Option<u32>,
+}
+
+/// Where an alert stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Standing {
+    Open,
+    Withdrawn,
+}
+
+impl Standing {
+    const fn of(alert: &StoredAlert) -> Self {
+        if alert.withdrawn_at.is_some() { Self::Withdrawn } else { Self::Open }
+    }
+}
+
+#[derive(Serialize)]
+struct AlertJson<'a> {
+    arrival: i64,
+    id: AlertId,
+    agent: &'a AgentId,
+    state: Standing,
+    received_at: WallTime,
+    withdrawn_at: Option<WallTime>,
+    signature: &'static str,
+    chain: ChainState,
+    event: Option<&'a Event>,
+}
+
+#[derive(Serialize)]
+struct AlertsJson<'a> {
+    alerts: Vec<AlertJson<'a>>,
+    /// Ask again with `?before=` this for older ones.
+    next: Option<i64>,
+}
+
+async fn alerts(
+    State(console): State<Arc<Console>>,
+    visitor: Visitor,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Result<Response, Failure> {
+    let Query(asked) = match asked {
+        Ok(asked) => asked,
+        Err(e) => return Ok(Problem::new(StatusCode::BAD_REQUEST, e.body_text()).into_response()),
+    };
+    console.note(&visitor, "look at alerts", "list of alerts", String::new()).await?;
+    let limit = asked.limit.unwrap_or(USUAL).clamp(1, MOST);
+    let alerts = console.store.alerts(asked.before.unwrap_or(i64::MAX), limit).await?;
+    let full = alerts.len() == limit as usize;
+    let next = alerts.last().filter(|_| full).map(|a| a.arrival);
+    let alerts = alerts
+        .iter()
+        .map(|a| AlertJson {
+            arrival: a.arrival,
+            id: a.id,
+            agent: &a.agent,
+            state: Standing::of(a),
+            received_at: a.received_at,
+            withdrawn_at: a.withdrawn_at,
+            signature: if a.signature_valid { "valid" } else { "invalid" },
+            chain: a.chain,
+            event: a.event.as_ref(),
+        })
+        .collect();
+    Ok(Json(AlertsJson { alerts, next }).into_response())
+}

@@ -1,0 +1,255 @@
+//! The queue as its templates see it: lines of text, which they escape.
+
+use askama::Template;
+use jiff::Timestamp;
+use jiff::tz::Offset;
+
+use super::frame::Frame;
+use super::queue_asked::{Asked, Band, MINE, NEWEST, NOBODY, SERIOUS};
+use super::visitor::Visitor;
+use crate::bureau::store::{ChainState, Hospital, QueueRow, QueueState};
+use crate::clock::WallTime;
+
+const DAY_MS: i64 = 24 * 3_600_000;
+/// From so many days before its limit on, an alert's age is marked.
+const SOON_DAYS: i64 = 14;
+/// Kinds of care that have a name here; provinces add others.
+const NAMED_KINDS: [&str; 12] = ["11", "12", "13", "14", "21", "22", "41", "51", "52", "91", "9901", "9902"];
+
+/// One state of alerts, as a link.
+pub(super) struct Tab {
+    pub(super) state: &'static str,
+    pub(super) n: i64,
+    pub(super) link: String,
+    pub(super) is_here: bool,
+}
+
+/// Where other pages are.
+pub(super) struct Links {
+    pub(super) top: Option<String>,
+    pub(super) before: Option<String>,
+    pub(super) after: Option<String>,
+}
+
+/// A word with its weight: `good`, `watch`, `bad` or `quiet`.
+struct Mark {
+    text: String,
+    class: &'static str,
+}
+
+/// One alert.
+pub(super) struct Line {
+    id: String,
+    arrival: i64,
+    settled: String,
+    settled_exactly: String,
+    hospital: String,
+    district: Option<String>,
+    counter: String,
+    amount: String,
+    kind: String,
+    band: String,
+    seriousness: Mark,
+    signature: Mark,
+    chain: Option<Mark>,
+    state: Mark,
+    decision: Option<String>,
+    assignee: Option<String>,
+    age: Mark,
+    /// What somebody who does not see the page is told when it changed.
+    said: String,
+}
+
+/// `2026-11-22 09:10` in China.
+fn minute(t: WallTime) -> String {
+    let time = Timestamp::from_millisecond(t.as_millis());
+    time.map_or_else(
+        |_| t.to_string(),
+        |t| Offset::constant(8).to_datetime(t).strftime("%Y-%m-%d %H:%M").to_string(),
+    )
+}
+
+/// Fen as yuan, in groups of three.
+fn yuan(fen: i64) -> String {
+    let whole = (fen / 100).to_string();
+    let mut grouped = String::new();
+    for (i, digit) in whole.chars().enumerate() {
+        if i > 0 && (whole.len() - i).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    format!("{grouped}.{:02}", fen % 100)
+}
+
+impl Line {
+    /// `limit` is how many days an open alert is kept.
+    pub(super) fn new(visitor: &Visitor, row: &QueueRow, now: WallTime, limit: u32) -> Self {
+        let words = visitor.words();
+        let mark = |text, class| Mark { text, class };
+        let settled = minute(row.occurred_at);
+        let state = mark(words.word("alert-state", row.state.as_str()), state_class(row.state));
+        let said = words.say_with("queue-said", &[("settled", &settled), ("state", &state.text)]);
+        let (name, district) = row.place.clone().unzip();
+        Self {
+            id: row.alert.id.to_string(),
+            arrival: row.alert.arrival,
+            settled_exactly: Timestamp::from_millisecond(row.occurred_at.as_millis())
+                .map(|t| t.to_string())
+                .unwrap_or_default(),
+            settled,
+            hospital: name.unwrap_or_else(|| row.hospital.clone()),
+            district: district.filter(|d| !d.is_empty()),
+            counter: row.counter.clone(),
+            amount: yuan(row.amount_fen),
+            kind: match NAMED_KINDS.contains(&row.medical_type.as_str()) {
+                true => words.word("medical-type", &row.medical_type),
+                false => row.medical_type.clone(),
+            },
+            band: words.word("queue-band", Band::of(row.score_bin).as_str()),
+            seriousness: match row.seriousness {
+                0 => mark(words.word("queue-serious", "ordinary"), "quiet"),
+                1 => mark(words.word("queue-serious", "raised"), "watch"),
+                _ => mark(words.word("queue-serious", "high"), "bad"),
+            },
+            signature: match row.alert.signature_valid {
+                true => mark(words.word("queue-signature", "valid"), "good"),
+                false => mark(words.word("queue-signature", "invalid"), "bad"),
+            },
+            chain: match row.alert.chain {
+                ChainState::Ok => None,
+                ChainState::Gap => Some(mark(words.word("queue-chain", "gap"), "watch")),
+                ChainState::Expired => Some(mark(words.word("queue-chain", "expired"), "watch")),
+                ChainState::Broken => Some(mark(words.word("queue-chain", "broken"), "bad")),
+            },
+            state,
+            decision: row.decision.as_deref().map(|d| words.word("alert-decision", d)),
+            assignee: row.assignee.clone(),
+            age: age(visitor, row, now, i64::from(limit)),
+            said,
+        }
+    }
+}
+
+const fn state_class(state: QueueState) -> &'static str {
+    match state {
+        QueueState::Open => "watch",
+        QueueState::Decided => "good",
+        QueueState::Withdrawn => "quiet",
+    }
+}
+
+/// How old an alert is, and how long it is still kept.
+fn age(visitor: &Visitor, row: &QueueRow, now: WallTime, limit: i64) -> Mark {
+    let days = (now.as_millis() - row.alert.received_at.as_millis()).max(0) / DAY_MS;
+    let words = visitor.words();
+    if row.state != QueueState::Open {
+        return Mark { text: words.count("queue-age", days), class: "" };
+    }
+    let left = (limit - days).max(0);
+    let text = words.say_with("queue-age-of", &[("days", &days.to_string()), ("limit", &limit.to_string())]);
+    Mark { text, class: if left <= SOON_DAYS { "overdue" } else { "" } }
+}
+
+/// An entry of a list to choose from.
+struct Choice {
+    value: String,
+    label: String,
+    is_chosen: bool,
+}
+
+/// The page.
+#[derive(Template)]
+#[template(path = "console/queue.html")]
+pub(super) struct QueuePageOf<'a> {
+    frame: Frame<'a>,
+    asked: Asked,
+    tabs: Vec<Tab>,
+    lines: Vec<Line>,
+    links: Links,
+    newest: i64,
+    /// The address of the new alerts' count and rows, but for the moment.
+    fresh: String,
+    rows: String,
+    top: String,
+    hospitals: Vec<Choice>,
+    districts: Vec<Choice>,
+    bands: Vec<Choice>,
+    orders: Vec<Choice>,
+    assignees: Vec<Choice>,
+}
+
+impl<'a> QueuePageOf<'a> {
+    pub(super) fn new(
+        visitor: &'a Visitor,
+        asked: Asked,
+        tabs: Vec<Tab>,
+        lines: Vec<Line>,
+        links: Links,
+        hospitals: Vec<Hospital>,
+        newest: i64,
+    ) -> Self {
+        let words = visitor.words();
+        let choice = |value: &str, label: String, chosen: &str| Choice {
+            is_chosen: value == chosen.trim(),
+            value: value.to_owned(),
+            label,
+        };
+        let mut districts: Vec<&str> = hospitals.iter().map(|h| h.district.as_str()).collect();
+        districts.retain(|d| !d.is_empty());
+        districts.dedup();
+        let order = if asked.order.is_empty() { SERIOUS } else { asked.order.as_str() };
+        Self {
+            frame: Frame::new(visitor, "queue-title"),
+            newest,
+            fresh: asked.link("/alerts/fresh", &[]),
+            rows: asked.link("/alerts/rows", &[]),
+            top: asked.link("/alerts", &[]),
+            districts: districts.into_iter().map(|d| choice(d, d.to_owned(), &asked.district)).collect(),
+            hospitals: hospitals
+                .iter()
+                .map(|h| choice(h.code.as_str(), format!("{} · {}", h.name, h.code), &asked.hospital))
+                .collect(),
+            bands: Band::ALL
+                .map(|b| choice(b.as_str(), words.word("queue-band", b.as_str()), &asked.score))
+                .into(),
+            orders: [SERIOUS, NEWEST].map(|o| choice(o, words.word("queue-order", o), order)).into(),
+            assignees: [MINE, NOBODY]
+                .map(|a| choice(a, words.word("queue-assignee", a), &asked.assignee))
+                .into(),
+            asked,
+            tabs,
+            lines,
+            links,
+        }
+    }
+}
+
+/// Lines alone, for a page that is open.
+#[derive(Template)]
+#[template(path = "console/queue_lines.html")]
+pub(super) struct LinesPage<'a> {
+    frame: Frame<'a>,
+    lines: Vec<Line>,
+    newest: i64,
+}
+
+impl<'a> LinesPage<'a> {
+    pub(super) fn new(visitor: &'a Visitor, lines: Vec<Line>, newest: i64) -> Self {
+        Self { frame: Frame::new(visitor, "queue-title"), lines, newest }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_and_moments_are_written_as_people_read_them() {
+        for (fen, text) in [(0, "0.00"), (5, "0.05"), (41_250, "412.50"), (123_456_789, "1,234,567.89")] {
+            assert_eq!(yuan(fen), text);
+        }
+        let at: Timestamp = "2026-11-22T01:10:15Z".parse().unwrap();
+        assert_eq!(minute(WallTime::from_millis(at.as_millisecond())), "2026-11-22 09:10");
+    }
+}

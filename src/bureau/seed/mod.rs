@@ -1,0 +1,192 @@
+//! `counterproof-bureau seed`: fills a store with made-up alerts, to look at and to
+//! measure with.
+//!
+//! Promises: every alert is signed by the key of its made-up box, stands in that box's
+//! chain and bears the bureau's receipt, so that everything that checks them can; a
+//! store that holds anything real is refused; a store that was filled says on every
+//! page that it is made up. What it does not do: imitate how often anything happens.
+//! The shares in it are invented, and say nothing about a city.
+
+mod alerts;
+mod chance;
+mod city;
+mod papers;
+
+use std::io::Write;
+use std::time::Instant;
+
+use self::alerts::{Made, Maker, Scores};
+use self::chance::Chance;
+use self::city::City;
+use self::papers::{CALIBRATION, NOTICE};
+use super::BureauError;
+use super::acts::{self, Person};
+use super::store::{AgentChange, NewAgent, Store};
+use crate::clock::WallTime;
+use crate::crypto::Sha256;
+use crate::crypto::sign::SigningKey;
+use crate::protocol::alert::Settings;
+use crate::protocol::document::DocumentKind;
+
+pub use alerts::DESK;
+
+/// Alerts in one transaction.
+const AT_ONCE: usize = 2_000;
+/// Most alerts at a time.
+const MOST: u32 = 10_000_000;
+
+/// How much is made up.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Amount {
+    /// How many alerts.
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub alerts: u32,
+    /// Another number makes other alerts.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+}
+
+/// Fills the store; progress goes to `told`.
+///
+/// # Errors
+/// If it holds anything real, was filled before, or fails.
+pub async fn fill(
+    store: &Store,
+    key: &SigningKey,
+    by: &Person,
+    amount: Amount,
+    now: WallTime,
+    told: &mut impl Write,
+) -> Result<(), BureauError> {
+    let refused = |what: String| BureauError::Command(what);
+    if !(1..=MOST).contains(&amount.alerts) {
+        return Err(refused(format!("--alerts: found {}; allowed: 1 to {MOST}", amount.alerts)));
+    }
+    if let Some(real) = store.holds_real().await? {
+        return Err(refused(format!("the store holds {real}: made-up alerts go into an empty one")));
+    }
+    if store.newest_arrival().await? > 0 {
+        return Err(refused("the store was filled before: name an empty one".into()));
+    }
+    // First of all: a store that is half filled is made up too.
+    store.mark_made_up().await?;
+    let what = format!("{} alerts, seed {}", amount.alerts, amount.seed);
+    acts::note(store, by, "seed", "made-up alerts", what).await?;
+    store.note_bureau_key(&key.public(), now).await?;
+    let mut chance = Chance::new(amount.seed);
+    let city = City::new(&mut chance)?;
+    put_city(store, &city, now).await?;
+    let policy = papers::policy();
+    let documents = [
+        (DocumentKind::Policy, policy.as_slice()),
+        (DocumentKind::Notice, NOTICE.as_bytes()),
+        (DocumentKind::Calibration, CALIBRATION.as_bytes()),
+    ];
+    store.put_made_documents(&documents, now).await?;
+    let [policy, notice, calibration] = documents.map(|(_, body)| Sha256::of(body));
+    let agent_version = env!("CARGO_PKG_VERSION").to_owned();
+    let settings = Settings { agent_version, policy, notice, calibration };
+    let scores = Scores::read(CALIBRATION)?;
+    let made = Made { city: &city, scores: &scores, settings: &settings, bureau: key, now };
+    put_alerts(store, Maker::new(made, amount.alerts, chance), told).await
+}
+
+async fn put_city(store: &Store, city: &City, now: WallTime) -> Result<(), BureauError> {
+    store.keep_hospitals(&city.hospitals).await?;
+    let since = WallTime::from_millis(now.as_millis() - (alerts::DAYS + 1) * 24 * 3_600_000);
+    for (_, made) in &city.boxes {
+        let new = NewAgent {
+            name: made.name.clone(),
+            hospital: made.hospital.clone(),
+            public_key: made.key.public(),
+            // Of no certificate at all: nobody can connect as this box.
+            certificate: Sha256::of(made.key.public().to_base64().as_bytes()),
+        };
+        if store.add_agent(&new, since).await? == AgentChange::Refused {
+            return Err(BureauError::Command(format!("the box {} is on record already", made.name)));
+        }
+    }
+    Ok(())
+}
+
+async fn put_alerts(store: &Store, mut maker: Maker<'_>, told: &mut impl Write) -> Result<(), BureauError> {
+    let begun = Instant::now();
+    let mut done = 0;
+    loop {
+        let events = maker.next(AT_ONCE)?;
+        if events.is_empty() {
+            break;
+        }
+        store.insert_made(&events).await?;
+        done += events.len();
+        if done % (5 * AT_ONCE) < AT_ONCE {
+            writeln!(told, "{done} events in {:.1} s", begun.elapsed().as_secs_f64())?;
+        }
+    }
+    store.gather_statistics().await?;
+    writeln!(told, "{done} events in {:.1} s; all of it is made up", begun.elapsed().as_secs_f64())?;
+    Ok(())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::bureau::store::tests::{box_with_key, on_both};
+    use crate::bureau::store::{QueueFilter, QueueFrom, QueueOrder};
+
+    /// When it was filled.
+    pub(in crate::bureau) const FILLED_AT: i64 = 1_795_000_000_000;
+
+    /// A store with so many made-up alerts.
+    pub(in crate::bureau) async fn filled(store: &Store, alerts: u32) {
+        let key = SigningKey::from_pkcs8(&SigningKey::generate_pkcs8().unwrap()).unwrap();
+        let by = Person::of(Some("test".into())).unwrap();
+        let now = WallTime::from_millis(FILLED_AT);
+        let amount = Amount { alerts, seed: 3 };
+        fill(store, &key, &by, amount, now, &mut std::io::sink()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_store_is_filled_with_alerts_that_can_be_checked_and_says_that_they_are_made_up() {
+        on_both(async |store| {
+            assert!(!store.is_made_up().await.unwrap());
+            filled(&store, 600).await;
+            assert!(store.is_made_up().await.unwrap());
+            let filter = QueueFilter::default();
+            let page = store.queue_page(&filter, QueueOrder::Serious, QueueFrom::Start, 600).await.unwrap();
+            assert_eq!(page.rows.len(), 600);
+            assert!(page.rows.iter().all(|r| r.alert.signature_valid && r.place.is_some()));
+            let seriousness = |n| page.rows.iter().filter(|r| r.seriousness == n).count();
+            assert!((0..=2).all(|n| seriousness(n) > 0));
+            let counts = store.queue_counts(&filter).await.unwrap();
+            assert_eq!(counts.open + counts.decided + counts.withdrawn, 600);
+            assert!(counts.open > 200 && counts.decided > 100 && counts.withdrawn > 2, "{counts:?}");
+            let one = &page.rows[0].alert;
+            let settings = match &one.event.as_ref().unwrap().content {
+                crate::protocol::alert::Content::Mismatch(data) => data.settings.clone(),
+                _ => panic!(),
+            };
+            for digest in [settings.policy, settings.notice, settings.calibration] {
+                assert!(store.document(digest).await.unwrap().is_some());
+            }
+            // An event that comes afterwards gets a number of its own.
+            assert!(store.agents().await.unwrap().iter().all(|a| a.gaps == 0 && a.broken == 0));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_store_with_anything_real_in_it_is_refused() {
+        on_both(async |store| {
+            let (new, key) = box_with_key("box-1");
+            store.add_agent(&new, WallTime::from_millis(0)).await.unwrap();
+            let by = Person::of(Some("test".into())).unwrap();
+            let amount = Amount { alerts: 1, seed: 1 };
+            let now = WallTime::from_millis(1_795_000_000_000);
+            let refused = fill(&store, &key, &by, amount, now, &mut std::io::sink()).await.unwrap_err();
+            assert!(refused.to_string().contains("1 boxes on record"), "{refused}");
+            assert!(!store.is_made_up().await.unwrap());
+        })
+        .await;
+    }
+}
