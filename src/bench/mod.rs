@@ -15,6 +15,7 @@ pub mod counters;
 pub mod drawn;
 pub mod histogram;
 pub mod hospital;
+pub mod ingest;
 pub mod linkability;
 pub mod linkage;
 pub mod list;
@@ -179,6 +180,9 @@ pub enum BenchError {
     /// A sample does not do what it must.
     #[error("the samples: {0}: run models/fetch")]
     Sample(String),
+    /// A server, a connection or an answer.
+    #[error("nothing could be measured: {0}")]
+    Unmeasured(std::io::Error),
     /// Standard output was closed.
     #[error("writing the result: {0}")]
     Output(#[from] std::io::Error),

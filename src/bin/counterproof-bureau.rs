@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use counterproof::bench::ingest::{self, IngestArgs};
 use counterproof::bench::queue::{self, QueueArgs};
 use counterproof::bureau::accounts::{AccountName, Role, Roles};
 use counterproof::bureau::acts::{self, Person};
@@ -13,10 +14,10 @@ use counterproof::bureau::commission::Signing;
 use counterproof::bureau::config::Config;
 use counterproof::bureau::handouts::Document;
 use counterproof::bureau::seed::{self, Amount};
-use counterproof::bureau::store::StageChange;
+use counterproof::bureau::store::{NewAgent, StageChange};
 use counterproof::bureau::{
-    BureauError, accounts, agents, bundle, commission, enrol, exempt, handouts, hospitals, join, load_vision,
-    open_store, policies, rollouts, serve, settled, signing_key,
+    BureauError, accounts, agents, bundle, commission, enrol, exempt, fill, handouts, hospitals, join,
+    load_vision, open_store, policies, rollouts, serve, settled, signing_key,
 };
 use counterproof::clock::{Clock, SystemClock};
 use counterproof::crypto::Sha256;
@@ -366,6 +367,8 @@ enum Exempt {
 enum Bench {
     /// How long a reviewer waits for the list of alerts: its first page, and one 500 pages deep.
     Queue(QueueArgs),
+    /// How many alerts are stored in a second, and how many references handed out.
+    Ingest(IngestArgs),
 }
 
 #[derive(Subcommand)]
@@ -655,6 +658,10 @@ async fn run(command: Command) -> Result<ExitCode, BureauError> {
             let measured = queue::run(&args, &std::env::current_exe()?).await;
             measured.map_err(|e| BureauError::Command(e.to_string()))?;
         }
+        Command::Bench { what: Bench::Ingest(args) } => {
+            let measured = ingest::run(&args, &std::env::current_exe()?, on_record).await;
+            measured.map_err(|e| BureauError::Command(e.to_string()))?;
+        }
         Command::Hospitals { command } => on_hospitals(command).await?,
         Command::EraseReferences { config, by } => {
             let config = Config::read(&config)?;
@@ -752,6 +759,22 @@ async fn on_exemptions(command: Exempt) -> Result<(), BureauError> {
             print(json, &listed, || exempt::table(&listed))
         }
     }
+}
+
+/// Puts the boxes that are measured with on record.
+async fn on_record(wanted: &ingest::Wanted) -> Result<(), BureauError> {
+    let mut config = Config::read(&wanted.config)?;
+    if let Some(database) = &wanted.database {
+        config.store.set(database.clone());
+    }
+    let mut boxes = Vec::new();
+    for one in &wanted.boxes {
+        let public_key = one.key.public();
+        let Identity { certificate, .. } = Identity::read(&public_key.to_base64(), &one.files.certificate)?;
+        let (name, hospital) = (one.name.clone(), one.hospital.clone());
+        boxes.push(NewAgent { name, hospital, public_key, certificate });
+    }
+    fill::fill(&config, &boxes, &wanted.cardholders).await
 }
 
 async fn on_accounts(command: Accounts) -> Result<(), BureauError> {

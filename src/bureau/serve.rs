@@ -14,9 +14,10 @@ use axum::Router;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
-use super::api::{self, Api};
+use super::api::{self, Api, Callers};
 use super::config::Config;
 use super::console::{self, Console};
+use super::ingest::Ingest;
 use super::join::{self, Codes, Joins};
 use super::rate::Limiter;
 use super::store::Store;
@@ -74,6 +75,8 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), Bure
 
     let api = Api {
         store: store.clone(),
+        ingest: Ingest::start(store.clone()),
+        callers: Callers::default(),
         clock: clock.clone(),
         limiter: Limiter::new(config.references.per_agent_per_minute),
         transforms: Transforms::default(),

@@ -16,6 +16,7 @@ mod exempt;
 mod faults;
 mod figures;
 mod health;
+mod ingest;
 mod init;
 mod logs;
 mod metrics;

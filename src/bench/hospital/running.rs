@@ -22,13 +22,22 @@ impl Running {
     /// # Errors
     /// If it ends or is not ready in time, with its log.
     pub fn start(program: &Path, arguments: &[&str], log: PathBuf, ready: &Path) -> io::Result<Self> {
+        let mut command = Command::new(program);
+        command.args(arguments).env("RUST_LOG", "info,counterproof=debug,ort=warn").stdin(Stdio::null());
+        Self::of(command, log, ready)
+    }
+
+    /// The same, of a command that says where the program is, what it is told and how
+    /// much it logs.
+    ///
+    /// # Errors
+    /// If it ends or is not ready in time, with its log.
+    pub fn of(mut command: Command, log: PathBuf, ready: &Path) -> io::Result<Self> {
         let _ = fs::remove_file(ready);
         let out = fs::OpenOptions::new().create(true).append(true).open(&log)?;
-        let mut child = Command::new(program)
-            .args(arguments)
+        let program = PathBuf::from(command.get_program());
+        let mut child = command
             .args(["--ready-file".as_ref(), ready.as_os_str()])
-            .env("RUST_LOG", "info,counterproof=debug,ort=warn")
-            .stdin(Stdio::null())
             .stdout(out.try_clone()?)
             .stderr(out)
             .spawn()?;

@@ -7,54 +7,77 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use super::callers::{Heard, Known};
 use super::{
-    Api, Body, Caller, Signed, refused, replaced, respond, stands_in, suspended, unavailable, unprocessable,
-    verify,
+    Api, Body, Caller, Signed, later, refused, replaced, respond, stands_in, suspended, unavailable,
+    unprocessable, verify_with,
 };
 use crate::bureau::store::{Agent, ChainState, Insertion};
 use crate::bureau::{metrics, rollouts};
 use crate::crypto::Sha256;
 use crate::http::problem::Problem;
-use crate::protocol::alert::{Content, Event, EventError};
+use crate::protocol::alert::{Content, Event, EventError, Link};
 use crate::protocol::countersign::{Receipt, Received};
 use crate::protocol::head::Stored;
 
 pub(super) async fn receive(
     State(api): State<Arc<Api>>,
-    Caller(agent): Caller,
+    heard: Heard,
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, Response> {
-    let signed = verify(&api, &headers, &body, &agent).await?;
-    let event = read(&signed, &agent).map_err(respond)?;
-    let received = Received {
-        agent: &agent.name,
-        epoch: event.chain.epoch,
-        seq: event.chain.seq,
-        digest: Sha256::of(signed.verified.bytes()),
-    };
+    let mut heard = heard;
+    loop {
+        let first = attempt(&api, &heard.known, &headers, &body).await;
+        if let Ok(Some(answer)) = first {
+            return Ok(answer);
+        }
+        heard = match (heard.anew(&api).await?, first) {
+            (Some(anew), _) => anew,
+            (None, Err(refusal)) => return Err(refusal),
+            // Its record changed once more, under a request that just read it.
+            (None, Ok(_)) => {
+                let detail = "the box's record is being changed; nothing was stored: try again";
+                return Err(later(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail), 1));
+            }
+        };
+    }
+}
+
+/// Stores an event of a box as it is known; nothing if its record is another by now.
+async fn attempt(
+    api: &Api,
+    known: &Known,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Option<Response>, Response> {
+    let agent = &known.agent;
+    let signed = verify_with(&known.keys, headers, body, agent).map_err(respond)?;
+    let event = read(&signed, agent).map_err(respond)?;
+    let (id, link) = (event.id, event.chain);
+    let digest = Sha256::of(signed.verified.bytes());
+    let received = Received { agent: &agent.name, epoch: link.epoch, seq: link.seq, digest };
     let receipt = Receipt::new(received, api.clock.now().wall, &api.key);
-    let inserted = api.store.insert_event(&agent.name, &signed.verified, &event, &receipt).await;
+    let incoming = api.store.incoming(agent, &signed.verified, event, &receipt).map_err(unavailable)?;
     let conflict = |detail: String| {
-        tracing::warn!(agent = %agent.name, event = %event.id, detail, "an event was refused");
+        tracing::warn!(agent = %agent.name, event = %id, detail, "an event was refused");
         respond(Problem::new(StatusCode::CONFLICT, detail))
     };
-    match inserted.map_err(unavailable)? {
+    match api.ingest.put(incoming).await.map_err(unavailable)? {
         Insertion::Stored(chain) => {
             metrics::stored(chain);
-            let (epoch, seq) = (event.chain.epoch, event.chain.seq);
-            tracing::info!(agent = %agent.name, event = %event.id, %epoch, seq, ?chain, "event stored");
+            let Link { epoch, seq, .. } = link;
+            tracing::info!(agent = %agent.name, event = %id, %epoch, seq, ?chain, "event stored");
             let stored = Stored { gap: chain == ChainState::Gap };
-            Ok((StatusCode::CREATED, Json(stored)).into_response())
+            Ok(Some((StatusCode::CREATED, Json(stored)).into_response()))
         }
-        Insertion::Duplicate => Ok(StatusCode::OK.into_response()),
-        Insertion::OtherBytes => {
-            Err(conflict(format!("the id {} was used before, for other bytes", event.id)))
-        }
-        Insertion::Suspended => Err(suspended(&agent)),
+        Insertion::Duplicate => Ok(Some(StatusCode::OK.into_response())),
+        Insertion::Stale => Ok(None),
+        Insertion::OtherBytes => Err(conflict(format!("the id {id} was used before, for other bytes"))),
+        Insertion::Suspended => Err(suspended(agent)),
         Insertion::PlaceTaken(holder) => Err(conflict(format!(
             "number {} of epoch {} is event {holder}: a box that lost its state begins a new epoch",
-            event.chain.seq, event.chain.epoch
+            link.seq, link.epoch
         ))),
     }
 }

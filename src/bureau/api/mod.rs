@@ -25,17 +25,19 @@
 //! before is kept and countersigned like any other, for a countersignature says
 //! only that it was shown; it becomes a finding, and the box is told.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Duration;
 
 mod alerts;
+mod callers;
 mod documents;
 mod postures;
 mod references;
 mod transform;
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Extension, FromRequest, FromRequestParts, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::from_fn_with_state;
@@ -44,6 +46,7 @@ use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde::Serialize;
 
+use super::ingest::Ingest;
 use super::rate::Limiter;
 use super::store::{Agent, AgentKey, Store, StoreError};
 use super::transforms::Transforms;
@@ -52,12 +55,12 @@ use crate::clock::{Clock, WallTime};
 use crate::crypto::sign::{Signature, SignatureError, SigningKey, Unverified, Verified};
 use crate::http::problem::Problem;
 use crate::http::request::{self, Routes};
-use crate::http::server::PeerCertificate;
 use crate::protocol::id::HospitalId;
 use crate::protocol::{
     ALERTS_PATH, HEAD_PATH, POLICY_PATH, POSTURE_PATH, SIGNATURE_HEADER, TRANSFORM_PATH, alert, document,
 };
 
+pub use callers::Callers;
 pub use postures::MAX_POSTURE_BYTES;
 
 /// As logs and metrics name them.
@@ -85,6 +88,10 @@ pub struct Api {
     pub store: Arc<Store>,
     /// The time of receipt.
     pub clock: Arc<dyn Clock>,
+    /// The way of events into it.
+    pub ingest: Ingest,
+    /// Who called lately.
+    pub callers: Callers,
     /// Who may fetch how often.
     pub limiter: Limiter,
     /// Under what references leave.
@@ -128,21 +135,8 @@ impl FromRequestParts<Arc<Api>> for Caller {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Response> {
-        let peer = Extension::<Option<PeerCertificate>>::from_request_parts(parts, api).await;
-        let Ok(Extension(Some(PeerCertificate(certificate)))) = peer else {
-            return Err(forbidden("no certificate was shown: connect with the box's own".into()));
-        };
-        match api.store.agent_by_certificate(certificate, api.clock.now().wall).await.map_err(unavailable)? {
-            Some(agent) if agent.suspended => Err(suspended(&agent)),
-            Some(agent) => Ok(Self(agent)),
-            None => {
-                tracing::warn!(%certificate, "an unknown certificate called");
-                Err(forbidden(format!(
-                    "no box is on record with the certificate of SHA-256 {certificate}, or it was replaced: \
-                     `counterproof-bureau agents add` or `agents rotate` puts one on record"
-                )))
-            }
-        }
+        let certificate = callers::shown(parts, api).await?;
+        callers::on_record(api, certificate, api.clock.now().wall).await.map(Self)
     }
 }
 
@@ -188,8 +182,8 @@ fn later(problem: Problem, seconds: u64) -> Response {
     response
 }
 
-pub(super) fn unavailable(error: StoreError) -> Response {
-    tracing::error!(%error, "the store failed");
+pub(super) fn unavailable(error: impl Borrow<StoreError>) -> Response {
+    tracing::error!(error = %error.borrow(), "the store failed");
     let detail = "the bureau's store failed; nothing was stored: try again later";
     later(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail), 30)
 }
@@ -231,8 +225,18 @@ async fn verify<'a>(
     bytes: &'a [u8],
     agent: &Agent,
 ) -> Result<Signed<'a>, Response> {
-    let bad_header =
-        |detail: String| respond(Problem::new(StatusCode::BAD_REQUEST, detail).about(SIGNATURE_HEADER));
+    let keys = api.store.agent_keys(&agent.name).await.map_err(unavailable)?;
+    verify_with(&keys, headers, bytes, agent).map_err(respond)
+}
+
+/// The same, with the keys at hand.
+fn verify_with<'a>(
+    keys: &[AgentKey],
+    headers: &HeaderMap,
+    bytes: &'a [u8],
+    agent: &Agent,
+) -> Result<Signed<'a>, Problem> {
+    let bad_header = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail).about(SIGNATURE_HEADER);
     let value = headers.get(SIGNATURE_HEADER).ok_or_else(|| {
         bad_header(format!("the header {SIGNATURE_HEADER} is missing: alg=ed25519,key=…,sig=… over the body"))
     })?;
@@ -241,15 +245,14 @@ async fn verify<'a>(
         .map_err(|_| bad_header("the header is not ASCII".into()))?
         .parse()
         .map_err(|e: SignatureError| bad_header(e.to_string()))?;
-    let keys = api.store.agent_keys(&agent.name).await.map_err(unavailable)?;
-    let named = keys.into_iter().find(|k| k.public_key.id() == *signature.key());
-    let public = named.as_ref().map_or(&agent.public_key, |k| &k.public_key);
+    let named = keys.iter().find(|k| k.public_key.id() == *signature.key());
+    let public = named.map_or(&agent.public_key, |k| &k.public_key);
     let checked = Unverified::new(bytes, signature).verify(public);
     match (checked, named) {
-        (Ok(verified), Some(key)) => Ok(Signed { verified, key }),
+        (Ok(verified), Some(key)) => Ok(Signed { verified, key: key.clone() }),
         (checked, _) => {
             let why = checked.err().map_or_else(|| "no key is on record".to_owned(), |e| e.to_string());
-            Err(respond(refused(agent, why)))
+            Err(refused(agent, why))
         }
     }
 }

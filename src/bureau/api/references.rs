@@ -9,7 +9,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::{Api, Caller, later, not_stored, unavailable};
+use super::callers::Heard;
+use super::{Api, later, not_stored, unavailable};
 use crate::bureau::store::StoredReference;
 use crate::bureau::transforms::Transforms;
 use crate::crypto::transform::TransformKey;
@@ -27,7 +28,7 @@ pub(super) struct ForSettlement {
 
 pub(super) async fn give(
     State(api): State<Arc<Api>>,
-    Caller(agent): Caller,
+    heard: Heard,
     cardholder: Result<Path<CardholderId>, PathRejection>,
     query: Result<Query<ForSettlement>, QueryRejection>,
 ) -> Result<Response, Response> {
@@ -39,18 +40,30 @@ pub(super) async fn give(
         let what = e.body_text();
         bad("settlement", format!("{what}: name the settlement as ?settlement=…"))
     })?;
-    if let Err(wait) = api.limiter.admit(&agent.name, api.clock.now().boot) {
-        tracing::warn!(agent = %agent.name, "a box fetches references faster than it may");
+    if let Err(wait) = api.limiter.admit(&heard.known.agent.name, api.clock.now().boot) {
+        tracing::warn!(agent = %heard.known.agent.name, "a box fetches references faster than it may");
         let detail = "this box fetches more references in a minute than it may: \
                       wait, or raise references.per_agent_per_minute at the bureau";
         return Err(later(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail), wait));
     }
-    let found = api.store.references(&cardholder, api.clock.now().wall).await.map_err(unavailable)?;
+    let mut heard = heard;
+    let found = loop {
+        let now = api.clock.now().wall;
+        let found = api.store.references_for(&heard.known.agent, &cardholder, now).await;
+        if let Some(found) = found.map_err(unavailable)? {
+            break found;
+        }
+        let Some(anew) = heard.anew(&api).await? else {
+            let detail = "the box's record is being changed: try again";
+            return Err(later(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail), 1));
+        };
+        heard = anew;
+    };
     if found.is_empty() {
         let detail = "no reference is enrolled for this cardholder";
         return Err(Problem::new(StatusCode::NOT_FOUND, detail).about("cardholder").into_response());
     }
-    let key = api.store.transform_key(&agent).map_err(unavailable)?;
+    let key = api.store.transform_key(&heard.known.agent).map_err(unavailable)?;
     Ok(not_stored(protect(cardholder, &found, &key, &api.transforms)))
 }
 

@@ -51,6 +51,13 @@ pub struct TransformIssue {
     issue: String,
 }
 
+impl TransformIssue {
+    /// How often one was issued, and the issue's own id.
+    pub(super) fn parts(&self) -> (u32, &str) {
+        (self.version, &self.issue)
+    }
+}
+
 /// A box on record, with what its chain looks like.
 #[derive(Debug, Clone)]
 pub struct AgentSummary {
@@ -175,6 +182,19 @@ impl Store {
             .execute(&self.pool)
             .await?;
         Ok(AgentChange::of(done.rows_affected()))
+    }
+
+    /// When a certificate's time ends, if that is known.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn certificate_end(&self, certificate: Sha256) -> Result<Option<WallTime>, StoreError> {
+        let until: Option<Option<i64>> =
+            sqlx::query_scalar("SELECT until FROM agent_certificates WHERE certificate = $1")
+                .bind(certificate.to_string())
+                .fetch_optional(&self.pool)
+                .await?;
+        Ok(until.flatten().map(WallTime::from_millis))
     }
 
     /// The box that shows the certificate with this digest, if that is in

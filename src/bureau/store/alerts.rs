@@ -5,9 +5,14 @@
 //! stored it; a row goes with its payload; an alert that was taken back is
 //! `withdrawn`, unless somebody had decided it.
 
+use std::collections::BTreeSet;
+
+use sqlx::Row;
+
+use super::rows::{bind_all, made, portions, rows};
 use super::{Store, StoreError, Tx, parse};
 use crate::clock::WallTime;
-use crate::protocol::alert::{Event, Mismatch};
+use crate::protocol::alert::{Content, Event, Mismatch};
 use crate::protocol::figures::bin_of;
 use crate::protocol::id::AgentId;
 
@@ -27,43 +32,53 @@ pub(super) struct Listed<'a> {
     pub(super) data: &'a Mismatch,
 }
 
-/// Seriousness by the amount alone.
-pub(super) fn serious_amount(data: &Mismatch) -> i64 {
-    i64::from(data.amount_fen >= SERIOUS_AMOUNT_FEN)
-}
-
 impl Store {
-    /// Puts a mismatch that was just stored on the list.
-    pub(super) async fn list_alert(&self, tx: &mut Tx<'_>, listed: &Listed<'_>) -> Result<(), StoreError> {
-        let Listed { arrival, agent, received_at, event, data } = listed;
-        let settlement = event.subject.as_ref().map(|s| self.mark_settlement(s)).unwrap_or_default();
-        sqlx::query(
-            "INSERT INTO alerts (id, arrival, agent, hospital, counter, cardholder, settlement, occurred_at, \
-             received_at, amount_fen, medical_type, score_bin, model, calibration, changed_at, \
-             seriousness, state) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $9, \
-             $15 + CASE WHEN EXISTS (SELECT 1 FROM alerts o WHERE o.cardholder = $6 \
-             AND o.state <> 'withdrawn') THEN 1 ELSE 0 END, \
-             CASE WHEN EXISTS (SELECT 1 FROM withdrawals w WHERE w.alert = $1 AND w.agent = $3) \
-             THEN 'withdrawn' ELSE 'open' END) ON CONFLICT DO NOTHING",
-        )
-        .bind(event.id.to_string())
-        .bind(arrival)
-        .bind(agent.as_str())
-        .bind(data.hospital.as_str())
-        .bind(data.counter.as_str())
-        .bind(self.mark(&data.cardholder))
-        .bind(settlement)
-        .bind(data.occurred_at.timestamp().as_millisecond())
-        .bind(received_at.as_millis())
-        .bind(i64::try_from(data.amount_fen).unwrap_or(i64::MAX))
-        .bind(data.medical_type.as_str())
-        .bind(score_bin(data))
-        .bind(data.comparison.model.to_string())
-        .bind(data.settings.calibration.to_string())
-        .bind(serious_amount(data))
-        .execute(&mut **tx)
-        .await?;
+    /// Puts mismatches that were just stored on the list, in the order of arrival.
+    /// Boxes that two processes hear at the same moment do not see each other's alerts
+    /// of one cardholder: neither is more serious for the other then.
+    pub(super) async fn list_alerts(&self, tx: &mut Tx<'_>, all: &[Listed<'_>]) -> Result<(), StoreError> {
+        let marks: Vec<String> = all.iter().map(|one| self.mark(&one.data.cardholder)).collect();
+        let mut seen = seen_before(tx, &marks).await?;
+        let withdrawn = withdrawn_before(tx, all).await?;
+        let mut ready = Vec::with_capacity(all.len());
+        for (one, mark) in all.iter().zip(marks) {
+            let amount = i64::from(one.data.amount_fen >= SERIOUS_AMOUNT_FEN);
+            let seriousness = amount + i64::from(seen.contains(&mark));
+            let is_back = withdrawn.contains(&(one.event.id.to_string(), one.agent.to_string()));
+            if !is_back {
+                seen.insert(mark.clone());
+            }
+            ready.push((one, mark, seriousness, if is_back { "withdrawn" } else { "open" }));
+        }
+        for portion in portions(&ready) {
+            let head = "INSERT INTO alerts (id, arrival, agent, hospital, counter, cardholder, settlement, \
+                        occurred_at, received_at, amount_fen, medical_type, score_bin, seriousness, model, \
+                        calibration, state, changed_at) VALUES";
+            let mut query = sqlx::query(made(rows(head, 17, portion.len(), "ON CONFLICT DO NOTHING")));
+            for (one, mark, seriousness, state) in portion {
+                let Listed { arrival, agent, received_at, event, data } = one;
+                let settlement = event.subject.as_ref().map(|s| self.mark_settlement(s)).unwrap_or_default();
+                query = query
+                    .bind(event.id.to_string())
+                    .bind(*arrival)
+                    .bind(agent.as_str())
+                    .bind(data.hospital.as_str())
+                    .bind(data.counter.as_str())
+                    .bind(mark)
+                    .bind(settlement)
+                    .bind(data.occurred_at.timestamp().as_millisecond())
+                    .bind(received_at.as_millis())
+                    .bind(i64::try_from(data.amount_fen).unwrap_or(i64::MAX))
+                    .bind(data.medical_type.as_str())
+                    .bind(score_bin(data))
+                    .bind(*seriousness)
+                    .bind(data.comparison.model.to_string())
+                    .bind(data.settings.calibration.to_string())
+                    .bind(*state)
+                    .bind(received_at.as_millis());
+            }
+            query.execute(&mut **tx).await?;
+        }
         Ok(())
     }
 
@@ -105,7 +120,7 @@ impl Store {
         for (_, _, _, received_at, _) in &rows {
             self.make_month(WallTime::from_millis(*received_at)).await?;
         }
-        let mut tx = self.pool.begin().await?;
+        let mut events = Vec::with_capacity(rows.len());
         for (arrival, id, agent, received_at, sealed) in &rows {
             let agent: AgentId = parse("events", agent)?;
             let opened = self.key.open(&super::events::label(id), sealed);
@@ -114,14 +129,49 @@ impl Store {
                 tracing::error!(alert = id, "a stored alert cannot be opened, and is on no list");
                 continue;
             };
-            let crate::protocol::alert::Content::Mismatch(data) = &event.content else { continue };
-            let received_at = WallTime::from_millis(*received_at);
-            let listed = Listed { arrival: *arrival, agent: &agent, received_at, event: &event, data };
-            self.list_alert(&mut tx, &listed).await?;
+            events.push((*arrival, agent, WallTime::from_millis(*received_at), event));
         }
+        let listed = events.iter().filter_map(|(arrival, agent, received_at, event)| {
+            let Content::Mismatch(data) = &event.content else { return None };
+            Some(Listed { arrival: *arrival, agent, received_at: *received_at, event, data })
+        });
+        let mut tx = self.pool.begin().await?;
+        self.list_alerts(&mut tx, &listed.collect::<Vec<_>>()).await?;
         tx.commit().await?;
         Ok(rows.last().map(|(arrival, ..)| *arrival))
     }
+}
+
+/// The cardholders, by mark, of whom an alert is held that was not taken back.
+async fn seen_before(tx: &mut Tx<'_>, marks: &[String]) -> Result<BTreeSet<String>, StoreError> {
+    let mut seen = BTreeSet::new();
+    for portion in portions(marks) {
+        // One row is enough of each, however many there are.
+        let head = "SELECT c.column1 AS mark FROM (VALUES";
+        let tail = ") AS c WHERE EXISTS (SELECT 1 FROM alerts o WHERE o.cardholder = c.column1 \
+                    AND o.state <> 'withdrawn')";
+        let query = sqlx::query(made(rows(head, 1, portion.len(), tail)));
+        for row in bind_all(query, portion.iter().map(String::as_str)).fetch_all(&mut **tx).await? {
+            seen.insert(row.try_get("mark")?);
+        }
+    }
+    Ok(seen)
+}
+
+/// Which of these alerts were taken back before they came: alert and box.
+async fn withdrawn_before(
+    tx: &mut Tx<'_>,
+    all: &[Listed<'_>],
+) -> Result<BTreeSet<(String, String)>, StoreError> {
+    let mut found = BTreeSet::new();
+    for portion in portions(all) {
+        let sql = rows("SELECT alert, agent FROM withdrawals WHERE alert IN (VALUES", 1, portion.len(), ")");
+        let query = bind_all(sqlx::query(made(sql)), portion.iter().map(|one| one.event.id.to_string()));
+        for row in query.fetch_all(&mut **tx).await? {
+            found.insert((row.try_get("alert")?, row.try_get("agent")?));
+        }
+    }
+    Ok(found)
 }
 
 /// The bin of an alert's comparison score.
@@ -134,7 +184,6 @@ mod tests {
     use super::*;
     use crate::bureau::store::events::tests::{Bench, chain, withdrawal};
     use crate::bureau::store::tests::on_both;
-    use crate::protocol::alert::Content;
     use crate::protocol::id::Epoch;
 
     /// What stands on the list, by arrival: id, seriousness, state.

@@ -93,36 +93,3 @@ pub(super) async fn at_place(
     }
     Ok(None)
 }
-
-/// A place in a box's chain.
-#[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
-    pub(super) agent: &'a AgentId,
-    pub(super) epoch: Epoch,
-    pub(super) seq: i64,
-}
-
-/// An event that came before what stands at this place now has its
-/// predecessor, or the word that it expired. An event that is held counts for
-/// more than such a word.
-pub(super) async fn settle_successor(
-    tx: &mut Tx<'_>,
-    place: Place<'_>,
-    digest: Sha256,
-    fits: ChainState,
-) -> Result<(), StoreError> {
-    let is_held = fits == ChainState::Ok;
-    sqlx::query(
-        "UPDATE events SET chain = CASE WHEN previous = $1 THEN $2 ELSE 'broken' END \
-         WHERE agent = $3 AND epoch = $4 AND seq = $5 AND ($6 OR chain = 'gap')",
-    )
-    .bind(digest.to_string())
-    .bind(fits.as_str())
-    .bind(place.agent.as_str())
-    .bind(place.epoch.to_string())
-    .bind(place.seq.saturating_add(1))
-    .bind(is_held)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}

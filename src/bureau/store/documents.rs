@@ -160,7 +160,9 @@ mod tests {
         let verified = Unverified::new(&bytes, key.sign(&bytes)).verify(&key.public()).unwrap();
         let (epoch, digest) = (event.chain.epoch, Sha256::of(&bytes));
         let receipt = Receipt::new(Received { agent, epoch, seq: 1, digest }, at(ms), key);
-        store.insert_event(agent, &verified, &event, &receipt).await.unwrap();
+        let agent = store.agent(agent).await.unwrap().unwrap();
+        let incoming = store.incoming(&agent, &verified, event, &receipt).unwrap();
+        store.insert_events(&[incoming]).await.unwrap();
     }
 
     #[tokio::test]

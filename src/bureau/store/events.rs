@@ -7,14 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::Row;
 
-use super::alerts::Listed;
-use super::chain::{ChainState, Place, at_place, settle_successor};
-use super::{AgentKey, DbRow, Store, StoreError, Tx, parse};
+use super::chain::ChainState;
+use super::{AgentKey, DbRow, Store, StoreError, parse};
 use crate::clock::WallTime;
-use crate::crypto::Sha256;
-use crate::crypto::sign::{Signature, Unverified, Verified};
+use crate::crypto::sign::{Signature, Unverified};
 use crate::protocol::alert::{Content, Event};
-use crate::protocol::countersign::Receipt;
 use crate::protocol::id::{AgentId, AlertId};
 
 /// What became of an event that was handed in.
@@ -30,6 +27,9 @@ pub enum Insertion {
     PlaceTaken(AlertId),
     /// The box is suspended: nothing of it is stored.
     Suspended,
+    /// The box's record has changed since its caller was looked up: nothing is stored,
+    /// and the caller has to be looked up anew.
+    Stale,
 }
 
 /// An alert as it is held.
@@ -56,7 +56,7 @@ pub(super) fn label(id: &str) -> String {
     format!("payloads/{id}")
 }
 
-fn number(seq: u64, id: AlertId) -> Result<i64, StoreError> {
+pub(super) fn number(seq: u64, id: AlertId) -> Result<i64, StoreError> {
     i64::try_from(seq)
         .map_err(|_| StoreError::Content { label: format!("events/{id}"), what: "number too large".into() })
 }
@@ -70,49 +70,6 @@ pub(super) const fn kind(content: &Content) -> &'static str {
 }
 
 impl Store {
-    /// Stores an event of `agent`, once, with the bureau's receipt; answers
-    /// after the commit.
-    ///
-    /// # Errors
-    /// If the database fails; nothing is stored then.
-    pub async fn insert_event(
-        &self,
-        agent: &AgentId,
-        verified: &Verified<'_>,
-        event: &Event,
-        receipt: &Receipt,
-    ) -> Result<Insertion, StoreError> {
-        let digest = Sha256::of(verified.bytes());
-        self.make_month(receipt.received_at).await?;
-        let mut tx = self.pool.begin().await?;
-        if !super::postures::seen(&mut tx, agent, receipt.received_at).await? {
-            return Ok(Insertion::Suspended);
-        }
-        if let Some(refusal) = seen_before(&mut tx, agent, event, digest).await? {
-            return Ok(refusal);
-        }
-        let before = event.chain.seq.saturating_sub(1);
-        let chain = ChainState::of(&event.chain, at_place(&mut tx, agent, event.chain.epoch, before).await?);
-        let arrival = insert_link(&mut tx, agent, event, digest, chain, receipt.received_at).await?;
-        let id = event.id.to_string();
-        sqlx::query("INSERT INTO payloads (event, sealed, signature, receipt) VALUES ($1, $2, $3, $4)")
-            .bind(&id)
-            .bind(self.seal(&label(&id), verified.bytes())?)
-            .bind(verified.signature().to_string())
-            .bind(receipt.signature.to_string())
-            .execute(&mut *tx)
-            .await?;
-        insert_content(&mut tx, agent, event, receipt.received_at).await?;
-        if let Content::Mismatch(data) = &event.content {
-            let listed = Listed { arrival, agent, received_at: receipt.received_at, event, data };
-            self.list_alert(&mut tx, &listed).await?;
-        }
-        let place = Place { agent, epoch: event.chain.epoch, seq: number(event.chain.seq, event.id)? };
-        settle_successor(&mut tx, place, digest, ChainState::Ok).await?;
-        tx.commit().await?;
-        Ok(Insertion::Stored(chain))
-    }
-
     /// The alerts that arrived before number `before`, newest first.
     ///
     /// # Errors
@@ -179,124 +136,17 @@ impl Store {
     }
 }
 
-async fn seen_before(
-    tx: &mut Tx<'_>,
-    agent: &AgentId,
-    event: &Event,
-    digest: Sha256,
-) -> Result<Option<Insertion>, StoreError> {
-    let same_id: Option<(String, String)> = sqlx::query_as("SELECT agent, digest FROM events WHERE id = $1")
-        .bind(event.id.to_string())
-        .fetch_optional(&mut **tx)
-        .await?;
-    if let Some((held_agent, held)) = same_id {
-        let same = held_agent == agent.as_str() && held == digest.to_string();
-        return Ok(Some(if same { Insertion::Duplicate } else { Insertion::OtherBytes }));
-    }
-    let same_place: Option<String> =
-        sqlx::query_scalar("SELECT id FROM events WHERE agent = $1 AND epoch = $2 AND seq = $3")
-            .bind(agent.as_str())
-            .bind(event.chain.epoch.to_string())
-            .bind(number(event.chain.seq, event.id)?)
-            .fetch_optional(&mut **tx)
-            .await?;
-    same_place.map(|id| parse("events", &id).map(Insertion::PlaceTaken)).transpose()
-}
-
-/// What an event says beyond its place: which alert it takes back, which place
-/// stays empty, which documents it names.
-async fn insert_content(
-    tx: &mut Tx<'_>,
-    agent: &AgentId,
-    event: &Event,
-    now: WallTime,
-) -> Result<(), StoreError> {
-    let id = event.id.to_string();
-    match &event.content {
-        Content::Withdrawn(w) => {
-            sqlx::query("INSERT INTO withdrawals (event, agent, alert) VALUES ($1, $2, $3)")
-                .bind(&id)
-                .bind(agent.as_str())
-                .bind(w.alert.to_string())
-                .execute(&mut **tx)
-                .await?;
-            sqlx::query(
-                "UPDATE alerts SET state = 'withdrawn', changed_at = $1 \
-                 WHERE id = $2 AND agent = $3 AND state = 'open'",
-            )
-            .bind(now.as_millis())
-            .bind(w.alert.to_string())
-            .bind(agent.as_str())
-            .execute(&mut **tx)
-            .await?;
-        }
-        Content::Expired(e) => {
-            let seq = number(e.seq, event.id)?;
-            sqlx::query(
-                "INSERT INTO expirations (event, agent, epoch, seq, alert, digest) \
-                 VALUES ($1, $2, $3, $4, $5, $6)",
-            )
-            .bind(&id)
-            .bind(agent.as_str())
-            .bind(event.chain.epoch.to_string())
-            .bind(seq)
-            .bind(e.alert.to_string())
-            .bind(e.digest.to_string())
-            .execute(&mut **tx)
-            .await?;
-            let place = Place { agent, epoch: event.chain.epoch, seq };
-            settle_successor(tx, place, e.digest, ChainState::Expired).await?;
-        }
-        Content::Mismatch(data) => {
-            let named = &data.settings;
-            for digest in BTreeSet::from([named.policy, named.notice, named.calibration]) {
-                sqlx::query("INSERT INTO named_documents (event, digest) VALUES ($1, $2)")
-                    .bind(&id)
-                    .bind(digest.to_string())
-                    .execute(&mut **tx)
-                    .await?;
-            }
-        }
-    }
-    Ok(())
-}
-
-async fn insert_link(
-    tx: &mut Tx<'_>,
-    agent: &AgentId,
-    event: &Event,
-    digest: Sha256,
-    chain: ChainState,
-    now: WallTime,
-) -> Result<i64, StoreError> {
-    let arrival = sqlx::query_scalar(
-        "INSERT INTO events (id, agent, epoch, seq, digest, previous, kind, chain, received_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING arrival",
-    )
-    .bind(event.id.to_string())
-    .bind(agent.as_str())
-    .bind(event.chain.epoch.to_string())
-    .bind(number(event.chain.seq, event.id)?)
-    .bind(digest.to_string())
-    .bind(event.chain.previous.map(|p| p.to_string()))
-    .bind(kind(&event.content))
-    .bind(chain.as_str())
-    .bind(now.as_millis())
-    .fetch_one(&mut **tx)
-    .await?;
-    Ok(arrival)
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use crate::bureau::retention::Kind;
     use crate::bureau::store::agents::tests::box_with_key;
     use crate::bureau::store::tests::on_both;
+    use crate::crypto::Sha256;
     use crate::crypto::sign::SigningKey;
     use crate::protocol::alert::tests::example;
     use crate::protocol::alert::{Expired, Head, WithdrawalReason, Withdrawn};
-    use crate::protocol::countersign::Received;
+    use crate::protocol::countersign::{Receipt, Received};
     use crate::protocol::id::Epoch;
 
     pub(in crate::bureau::store) struct Bench {
@@ -322,7 +172,9 @@ pub(super) mod tests {
                 digest: Sha256::of(&bytes),
             };
             let receipt = Receipt::new(received, WallTime::from_millis(at), &self.key);
-            self.store.insert_event(&self.agent, &verified, event, &receipt).await.unwrap()
+            let agent = self.store.agent(&self.agent).await.unwrap().unwrap();
+            let incoming = self.store.incoming(&agent, &verified, event.clone(), &receipt).unwrap();
+            self.store.insert_events(&[incoming]).await.unwrap().remove(0)
         }
 
         async fn head(&self) -> Option<Head> {

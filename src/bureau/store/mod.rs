@@ -18,6 +18,7 @@ mod accounts;
 mod acts;
 mod agents;
 mod alerts;
+mod batch;
 mod chain;
 mod commissions;
 mod decided;
@@ -44,6 +45,7 @@ mod queue;
 mod references;
 mod requests;
 mod rollouts;
+mod rows;
 mod seeding;
 mod settled;
 
@@ -61,6 +63,7 @@ pub use accounts::{Account, NewAccount, SessionLimits};
 pub use acts::Act;
 pub use agents::{Agent, AgentChange, AgentSummary, NewAgent, TransformIssue};
 pub use alerts::SERIOUS_AMOUNT_FEN;
+pub use batch::Incoming;
 pub use chain::ChainState;
 pub use decided::{AlertState, Per};
 pub use documents::Kept;
@@ -157,6 +160,17 @@ pub enum StoreError {
     /// The database failed.
     #[error("the store failed: {0}: look at the disk, and at the file's owner or the server's log")]
     Database(#[from] sqlx::Error),
+}
+
+impl StoreError {
+    /// Whether another process stood in the way, and trying again helps: a deadlock, a
+    /// lock that was not had in time, an id that was stored meanwhile.
+    pub fn is_collision(&self) -> bool {
+        const CODES: [&str; 6] = ["40P01", "40001", "55P03", "23505", "5", "517"];
+        let Self::Database(error) = self else { return false };
+        let code = error.as_database_error().and_then(|e| e.code());
+        code.is_some_and(|code| CODES.contains(&code.as_ref()))
+    }
 }
 
 /// The open store.

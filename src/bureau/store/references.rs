@@ -4,7 +4,9 @@
 //! A fetch writes nothing: that a cardholder was looked up leaves no trace. While
 //! a cardholder is exempt, a fetch finds nothing, as if nobody had enrolled them.
 
-use super::{Store, StoreError, parse};
+use sqlx::Row;
+
+use super::{Agent, DbRow, Store, StoreError, parse};
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 use crate::protocol::id::CardholderId;
@@ -139,7 +141,7 @@ impl Store {
         cardholder: &CardholderId,
         now: WallTime,
     ) -> Result<Vec<StoredReference>, StoreError> {
-        let rows: Vec<(String, String, i64, Vec<u8>)> = sqlx::query_as(
+        let rows = sqlx::query(
             "SELECT id, model, preprocessing, sealed FROM enrolments WHERE cardholder = $1 \
              AND NOT EXISTS (SELECT 1 FROM exemptions WHERE exemptions.cardholder = $1 AND until > $2) \
              ORDER BY enrolled_at, id",
@@ -148,22 +150,58 @@ impl Store {
         .bind(now.as_millis())
         .fetch_all(&self.pool)
         .await?;
-        rows.into_iter()
-            .map(|(id, model, preprocessing, sealed)| {
-                let label = label(&id);
-                let content = |what: &str| StoreError::Content { label: label.clone(), what: what.into() };
-                let plain = self
-                    .key
-                    .open(&label, &sealed)
-                    .map_err(|source| StoreError::Seal { label: label.clone(), source })?;
-                let text = std::str::from_utf8(&plain).map_err(|_| content("not text"))?;
-                Ok(StoredReference {
-                    model: parse(&label, &model)?,
-                    preprocessing: u32::try_from(preprocessing).map_err(|_| content("not a version"))?,
-                    template: Template::from_base64(text).map_err(|e| content(&e.to_string()))?,
-                })
-            })
-            .collect()
+        rows.iter().map(|row| self.read_reference(row)).collect()
+    }
+
+    /// The same for a box, if its record is still the one that the caller has; nothing
+    /// if it was suspended or anything of it was replaced. One question for both.
+    ///
+    /// # Errors
+    /// If the database fails, or a row cannot be opened.
+    pub async fn references_for(
+        &self,
+        agent: &Agent,
+        cardholder: &CardholderId,
+        now: WallTime,
+    ) -> Result<Option<Vec<StoredReference>>, StoreError> {
+        let (version, issue) = agent.transform.parts();
+        let rows = sqlx::query(
+            "SELECT e.id, e.model, e.preprocessing, e.sealed FROM agents a \
+             LEFT JOIN enrolments e ON e.cardholder = $1 \
+             AND NOT EXISTS (SELECT 1 FROM exemptions x WHERE x.cardholder = $1 AND x.until > $2) \
+             WHERE a.name = $3 AND a.suspended = FALSE AND a.public_key = $4 AND a.certificate = $5 \
+             AND a.transform_version = $6 AND a.transform_issue = $7 ORDER BY e.enrolled_at, e.id",
+        )
+        .bind(cardholder.as_str())
+        .bind(now.as_millis())
+        .bind(agent.name.as_str())
+        .bind(agent.public_key.to_base64())
+        .bind(agent.certificate.to_string())
+        .bind(i64::from(version))
+        .bind(issue)
+        .fetch_all(&self.pool)
+        .await?;
+        let Some(first) = rows.first() else { return Ok(None) };
+        if first.try_get::<Option<&str>, _>("id")?.is_none() {
+            return Ok(Some(Vec::new()));
+        }
+        rows.iter().map(|row| self.read_reference(row)).collect::<Result<_, _>>().map(Some)
+    }
+
+    fn read_reference(&self, row: &DbRow) -> Result<StoredReference, StoreError> {
+        let label = label(row.try_get("id")?);
+        let content = |what: &str| StoreError::Content { label: label.clone(), what: what.into() };
+        let plain = self
+            .key
+            .open(&label, row.try_get("sealed")?)
+            .map_err(|source| StoreError::Seal { label: label.clone(), source })?;
+        let text = std::str::from_utf8(&plain).map_err(|_| content("not text"))?;
+        Ok(StoredReference {
+            model: parse(&label, row.try_get("model")?)?,
+            preprocessing: u32::try_from(row.try_get::<i64, _>("preprocessing")?)
+                .map_err(|_| content("not a version"))?,
+            template: Template::from_base64(text).map_err(|e| content(&e.to_string()))?,
+        })
     }
 }
 
