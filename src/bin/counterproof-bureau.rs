@@ -16,8 +16,8 @@ use counterproof::bureau::handouts::Document;
 use counterproof::bureau::seed::{self, Amount};
 use counterproof::bureau::store::{NewAgent, StageChange};
 use counterproof::bureau::{
-    BureauError, accounts, agents, bundle, commission, enrol, exempt, fill, handouts, hospitals, join,
-    load_vision, open_store, policies, rollouts, serve, settled, signing_key,
+    BureauError, accounts, agents, api, bundle, commission, console, enrol, exempt, fill, handouts,
+    hospitals, join, load_vision, open_store, policies, rollouts, serve, settled, signing_key,
 };
 use counterproof::clock::{Clock, SystemClock};
 use counterproof::crypto::Sha256;
@@ -97,6 +97,8 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
+    /// Print what machines may ask, as OpenAPI: what boxes say, and the console's JSON documents.
+    Openapi,
     /// Print the public key that boxes pin.
     ShowKey {
         /// The bureau's configuration.
@@ -622,6 +624,7 @@ async fn run(command: Command) -> Result<ExitCode, BureauError> {
                 "add the text of boxes-ca.pem to the file of server.tls.ca, and name boxes-ca.key as join.authority_key"
             );
         }
+        Command::Openapi => print!("{}", console::describe(api::openapi::document()).to_text()),
         Command::ShowKey { config } => {
             println!("{}", signing_key(&Config::read(&config)?)?.public().to_base64());
         }

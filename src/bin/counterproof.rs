@@ -12,7 +12,7 @@ use counterproof::bench::{self, BenchArgs, EvaluateArgs};
 use counterproof::crypto::keys::{make_keys, replace_root_key};
 use counterproof::crypto::sign::PublicKey;
 use counterproof::crypto::tls::install_provider;
-use counterproof::edge::{agent, aim, check, init, inspect, join, policy, watched};
+use counterproof::edge::{agent, aim, check, init, inspect, join, openapi, policy, watched};
 use counterproof::protocol::bundle::{self, check::Pinned};
 use counterproof::protocol::id::CounterId;
 use counterproof::vision::telemetry;
@@ -140,6 +140,8 @@ enum Command {
         #[command(subcommand)]
         command: Commission,
     },
+    /// Print what a HIS may say to a box, as OpenAPI.
+    Openapi,
     /// Check or read the audit log of a state folder.
     #[command(subcommand)]
     Audit(Audit),
@@ -262,6 +264,10 @@ fn main() -> ExitCode {
         Command::Commission { command: Commission::Report { config, json } } => watched::report(&config)
             .map_err(|e| e.to_string())
             .and_then(|report| print(json, &report, || report.page())),
+        Command::Openapi => {
+            print!("{}", openapi::document().to_text());
+            Ok(())
+        }
         Command::Audit(command) => run_audit(command),
         Command::VerifyBundle { file, bureau_key, agent_key, json } => {
             verify_bundle(&file, bureau_key.as_deref(), agent_key.as_deref(), json)

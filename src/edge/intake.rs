@@ -44,7 +44,7 @@ use super::metrics;
 use super::store::Store;
 
 /// As logs and metrics name them.
-const ROUTES: Routes = Routes(&["/v1/settlements", "/v1/settlements/{id}", "/healthz", "/readyz"]);
+pub(super) const ROUTES: Routes = Routes(&["/v1/settlements", "/v1/settlements/{id}", "/healthz", "/readyz"]);
 
 /// Settlements that may wait for the journal at a time: the last of 32 waits
 /// about a second on a disk that takes 30 ms for a sync, and no window settles 32

@@ -33,6 +33,7 @@ mod leak;
 mod light;
 mod marks;
 pub mod metrics;
+pub mod openapi;
 pub mod opened;
 pub mod outbox;
 pub mod papers;

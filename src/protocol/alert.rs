@@ -17,7 +17,7 @@ use crate::crypto::Sha256;
 pub const MAX_BYTES: usize = 4096;
 
 /// An event as it travels.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
     /// `1.0`.
@@ -27,6 +27,7 @@ pub struct Event {
     /// The box, as `/agents/NAME`.
     pub source: Source,
     /// When it was signed, by the box's clock.
+    #[schema(value_type = String, format = DateTime)]
     pub time: jiff::Timestamp,
     /// The settlement it is about; absent where an event expired, for nothing
     /// of its settlement may outlive it.
@@ -42,7 +43,7 @@ pub struct Event {
 }
 
 /// Type and data of an event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "type", content = "data")]
 pub enum Content {
     /// Somebody was seen well at the counter who is neither cardholder nor proxy.
@@ -57,7 +58,7 @@ pub enum Content {
 }
 
 /// The only version of CloudEvents spoken here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub enum SpecVersion {
     /// CloudEvents 1.0.
     #[serde(rename = "1.0")]
@@ -65,7 +66,7 @@ pub enum SpecVersion {
 }
 
 /// The only content type of the data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub enum JsonType {
     /// JSON.
     #[serde(rename = "application/json")]
@@ -73,8 +74,9 @@ pub enum JsonType {
 }
 
 /// The box that speaks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schema(value_type = String, pattern = "^/agents/[A-Za-z0-9.:_-]{1,64}$")]
 pub struct Source(pub AgentId);
 
 impl TryFrom<String> for Source {
@@ -93,7 +95,7 @@ impl From<Source> for String {
 }
 
 /// The place of an event among all events of its box.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Link {
     /// The box's life between two re-imagings.
@@ -106,7 +108,7 @@ pub struct Link {
 }
 
 /// The head of a box's chain, as one of the two ends knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
     /// The epoch of the last event held.
@@ -116,7 +118,7 @@ pub struct Head {
 }
 
 /// What the bureau is told about a mismatch.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mismatch {
     /// Where the box stands.
@@ -144,7 +146,7 @@ pub struct Mismatch {
 }
 
 /// What was compared with what result.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Comparison {
     /// SHA-256 of the recognizer's file.
@@ -168,7 +170,7 @@ pub struct Comparison {
 }
 
 /// How well the face was seen, as means over its probes.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QualitySummary {
     /// Pixels between the eyes.
@@ -198,7 +200,7 @@ fn finite_if_any<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<f32>, 
 }
 
 /// Digests of what was in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Version of the agent.
@@ -212,7 +214,7 @@ pub struct Settings {
 }
 
 /// A mismatch that no longer stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Withdrawn {
     /// The event that is withdrawn.
@@ -223,7 +225,7 @@ pub struct Withdrawn {
 
 /// An event that the box no longer holds: its place and digest, so that the
 /// gap in the chain is explained, and nothing of what it said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Expired {
     /// The event that expired.
@@ -235,7 +237,7 @@ pub struct Expired {
 }
 
 /// Why an alert was withdrawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WithdrawalReason {
     /// The HIS cancelled the settlement.

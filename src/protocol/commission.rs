@@ -121,7 +121,7 @@ pub struct Revoke {
 }
 
 /// An order with a signature that nobody has checked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Commission {
     /// The exact text that was signed: the order as JSON.
@@ -307,7 +307,7 @@ impl<'de> Deserialize<'de> for Mode {
 }
 
 /// How a box stands, as its posture tells it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Standing {
     /// Whether it raises alerts.

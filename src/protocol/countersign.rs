@@ -22,7 +22,7 @@ use crate::crypto::Sha256;
 use crate::crypto::sign::{PublicKey, Signature, SignatureError, SigningKey, Unverified};
 
 /// The only form of a countersigned head spoken here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub enum HeadFormat {
     /// Version 1.
     #[serde(rename = "counterproof.countersigned-head.v1")]
@@ -31,7 +31,7 @@ pub enum HeadFormat {
 
 /// A box's audit head as the bureau received it, signed by the bureau. Not
 /// verified: [`Countersigned::verify`] does that.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Countersigned {
     /// Which form.
@@ -149,7 +149,7 @@ impl Receipt {
 }
 
 /// What the bureau noticed when it compared a head with those it had seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadFinding {
     /// In one epoch, the number of the last record fell: records were removed.
@@ -170,7 +170,7 @@ impl HeadFinding {
 
 /// The answer to `POST /v1/posture`. Unknown fields are read over, so that a
 /// bureau may say more than an older box asks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct PostureAnswer {
     /// The posture's audit head, countersigned.
     pub countersigned: Countersigned,

@@ -48,7 +48,7 @@ impl Word for Handout {
 }
 
 /// A document that has arrived on a box.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Arrived {
     /// What it is.

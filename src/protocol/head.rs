@@ -15,7 +15,7 @@ use crate::crypto::sign::PublicKey;
 pub const MAX_RANGES: usize = 1000;
 
 /// Numbers that are not held, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Range {
     /// The first.
@@ -26,7 +26,7 @@ pub struct Range {
 
 /// `GET /v1/head`. Unknown fields are read over, so that a bureau may say more
 /// than an older box asks.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HeadAnswer {
     /// The last event up to which nothing is missing; nothing if the first is.
     pub head: Option<Head>,
@@ -53,7 +53,7 @@ pub struct HeadAnswer {
 }
 
 /// 201 to `POST /v1/alerts`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Stored {
     /// Whether the event before it is not held: then the box asks for the head.
     /// A connection that broke and was made anew between two events goes

@@ -84,10 +84,11 @@ impl std::str::FromStr for JoinCode {
 }
 
 /// `POST /v1/join`, signed with the box's signing key.
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize, Serialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JoinRequest {
     /// The code's secret.
+    #[schema(value_type = String)]
     pub secret: Zeroizing<String>,
     /// With which the box's alerts will be signed.
     pub public_key: PublicKey,
@@ -98,7 +99,7 @@ pub struct JoinRequest {
 }
 
 /// With what a box will connect.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Tls {
     /// A key without a certificate: the public point of an ECDSA P-256 key, 65
@@ -109,7 +110,7 @@ pub enum Tls {
 }
 
 /// 200: the box is on record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct JoinAnswer {
     /// Its name at the bureau.
     pub agent: AgentId,

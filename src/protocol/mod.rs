@@ -19,6 +19,7 @@ pub mod policy;
 pub mod posture;
 pub mod reference;
 pub mod rollout;
+mod schema;
 pub mod settlement;
 pub mod signed;
 pub mod transform;

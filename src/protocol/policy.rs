@@ -15,7 +15,7 @@ pub const MAX_BYTES: usize = 64 * 1024;
 
 /// A policy with its digest: what `counterproof policy show --json` prints and
 /// `GET /v1/policy` answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct PolicyDocument {
     /// SHA-256 of [`PolicyDocument::canonical`].
     pub digest: Sha256,

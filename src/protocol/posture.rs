@@ -39,7 +39,7 @@ words! {
 }
 
 /// `POST /v1/posture`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Posture {
     /// Which box.
@@ -72,11 +72,14 @@ pub struct Posture {
     pub wanted: Option<Told>,
     /// Which run of the program this is; another one after each start. Older boxes leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "uuid")]
     pub run: Option<uuid::Uuid>,
     /// Verdicts since the start, by `verdict` or `verdict(reason)`.
+    #[schema(value_type = BTreeMap<String, u64>)]
     pub verdicts: VerdictCounts,
     /// The same by counter; older boxes leave it out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, u64>>)]
     pub counters: BTreeMap<CounterId, VerdictCounts>,
     /// How the counters' cameras fare; older boxes leave it out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -118,7 +121,7 @@ impl Posture {
 }
 
 /// When a limit was last carried out, and what came of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LastPurge {
     /// When, by the box's clock.
@@ -133,7 +136,7 @@ pub struct LastPurge {
 }
 
 /// The last record of a box's audit log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuditHead {
     /// The box's life between two re-imagings.

@@ -134,7 +134,7 @@ impl Protected {
 }
 
 /// The answer to `GET /v1/references/{cardholder}`.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReferenceSet {
     /// Whose.
@@ -146,7 +146,7 @@ pub struct ReferenceSet {
 }
 
 /// One reference as it travels. Made from a [`Protected`] only.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReferenceOnWire {
     /// SHA-256 of the model that made it.
@@ -154,6 +154,7 @@ pub struct ReferenceOnWire {
     /// Version of alignment and preparation that made it.
     preprocessing: u32,
     /// The protected embedding, as base64.
+    #[schema(value_type = String)]
     embedding: Zeroizing<String>,
 }
 

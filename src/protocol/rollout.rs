@@ -55,7 +55,7 @@ pub fn is_version(text: &str) -> bool {
 }
 
 /// The version that a box was told to run, as it tells it back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Told {
     /// The version.

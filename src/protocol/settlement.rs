@@ -13,7 +13,7 @@ pub const MAX_PROXIES: usize = 8;
 pub const MAX_AMOUNT_FEN: u64 = 100_000_000_000;
 
 /// "This card is being settled at this counter": `POST /v1/settlements`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settlement {
     /// The HIS's number of it; the same number again is the same settlement.
@@ -41,7 +41,7 @@ pub struct Settlement {
 }
 
 /// How a card is settled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Channel {
     /// Handed over at a counter with a camera.
@@ -60,7 +60,7 @@ impl Channel {
 }
 
 /// The answer to a settlement: 202 when new, 200 when repeated.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Accepted {
     /// The check that was begun.

@@ -22,7 +22,7 @@ pub trait Word: Serialize + DeserializeOwned {
 }
 
 /// A document with a signature that nobody has checked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Signed {
     /// The exact text that was signed.

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use crate::crypto::transform::{ALGORITHM, TransformError, TransformKey};
 
 /// The answer to `GET /v1/transform`.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TransformGrant {
     /// How the key becomes a matrix; this version knows [`ALGORITHM`].
@@ -15,6 +15,7 @@ pub struct TransformGrant {
     /// transform made a reference is told by its id.
     version: u32,
     /// The key, as base64.
+    #[schema(value_type = String)]
     key: Zeroizing<String>,
 }
 

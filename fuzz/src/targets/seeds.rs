@@ -293,7 +293,7 @@ pub fn keys() -> Vec<Vec<u8>> {
 fn certificate() -> Option<String> {
     let key = rcgen::KeyPair::try_from(pkcs8().as_slice()).ok()?;
     let certificate = rcgen::CertificateParams::new(vec!["box-1".into()]).ok()?.self_signed(&key).ok()?;
-    Some(certificate.pem() + &key.serialize_pem())
+    Some(format!("{}{}", certificate.pem(), key.serialize_pem()))
 }
 
 /// Settings without comments: a fuzzer need not learn to write those.

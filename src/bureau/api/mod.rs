@@ -32,6 +32,7 @@ use std::time::Duration;
 mod alerts;
 mod callers;
 mod documents;
+pub mod openapi;
 mod postures;
 mod references;
 mod transform;

@@ -17,6 +17,7 @@ use super::route::{REVIEW, Route};
 use super::visitor::Visitor;
 use crate::bureau::store::{ChainState, StoredAlert};
 use crate::clock::WallTime;
+use crate::http::openapi::{Need, Operation};
 use crate::http::problem::Problem;
 use crate::protocol::alert::Event;
 use crate::protocol::id::{AgentId, AlertId};
@@ -30,6 +31,15 @@ pub(super) fn routes() -> Vec<Route> {
     vec![Route::get("/alerts.json", REVIEW, alerts)]
 }
 
+/// The document for machines.
+pub(super) fn operation() -> Operation {
+    Operation::new("get", "/alerts.json", "Alerts, newest first.")
+        .query::<i64>("before", Need::Optional)
+        .query::<u32>("limit", Need::Optional)
+        .answers::<AlertsJson<'_>>(200, "At most `limit` of them.")
+        .refuses(&[400, 401, 403, 503])
+}
+
 /// What may stand behind the question mark.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,7 +49,8 @@ struct Asked {
 }
 
 /// Where an alert stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = AlertState)]
 #[serde(rename_all = "snake_case")]
 enum Standing {
     Open,
@@ -52,7 +63,7 @@ impl Standing {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct AlertJson<'a> {
     arrival: i64,
     id: AlertId,
@@ -65,7 +76,7 @@ struct AlertJson<'a> {
     event: Option<&'a Event>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct AlertsJson<'a> {
     alerts: Vec<AlertJson<'a>>,
     /// Ask again with `?before=` this for older ones.

@@ -24,6 +24,7 @@ mod frame;
 mod home;
 mod messages;
 mod one_box;
+mod openapi;
 mod overview;
 mod overview_page;
 mod parts;
@@ -48,7 +49,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use askama::Template;
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
@@ -65,11 +66,13 @@ use super::store::{Act, SessionLimits, Store, StoreError};
 use crate::clock::Clock;
 use crate::crypto::sign::SigningKey;
 use crate::http::loopback;
+use crate::http::openapi::OpenApi;
 use crate::http::problem::Problem;
 use crate::http::request::{self, Routes};
 
 const STYLE: &str =
     concat!(include_str!("../../../templates/colours.css"), include_str!("../../../templates/console.css"));
+const ICON: &str = include_str!("../../../templates/icon.svg");
 const SCRIPT: &str = include_str!("../../../templates/console.js");
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
@@ -169,6 +172,16 @@ impl Console {
     }
 }
 
+/// What can be opened, by its route's path; tests look at every page.
+pub fn places() -> Vec<&'static str> {
+    route::all().iter().filter(|r| r.method == Method::GET).map(|r| r.path).collect()
+}
+
+/// Adds the console's documents for machines.
+pub fn describe(document: OpenApi) -> OpenApi {
+    openapi::operations().into_iter().fold(document, OpenApi::with)
+}
+
 /// A page as an answer.
 fn page(visitor: &Visitor, page: &impl Template) -> Result<Response, Failure> {
     let language =
@@ -181,13 +194,14 @@ pub fn router(console: Arc<Console>) -> Router {
     let table = route::all();
     // Leaked once at the start: the table is made of parts, and logs name routes for ever.
     let paths: Vec<&'static str> =
-        table.iter().map(|r| r.path).chain(["/console.css", "/console.js"]).collect();
+        table.iter().map(|r| r.path).chain(["/console.css", "/console.js", "/icon.svg"]).collect();
     let paths = Routes(Vec::leak(paths));
     let file =
         |kind: &'static str, text: &'static str| get(async move || ([(header::CONTENT_TYPE, kind)], text));
     route::router(&console, table)
         .route("/console.css", file("text/css; charset=utf-8", STYLE))
         .route("/console.js", file("text/javascript; charset=utf-8", SCRIPT))
+        .route("/icon.svg", file("image/svg+xml", ICON))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing here; the first page is /"))
         .with_state(console)
         .layer(from_fn(guard))

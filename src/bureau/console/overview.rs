@@ -17,6 +17,7 @@ use super::visitor::Visitor;
 use crate::bureau::store::{AuditFinding, Store, StoreError};
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
+use crate::http::openapi::Operation;
 use crate::http::problem::Problem;
 use crate::protocol::id::{AgentId, HospitalId};
 use crate::protocol::posture::Posture;
@@ -26,6 +27,13 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/overview", Needs::SignedIn, show),
         Route::get("/agents.json", Needs::SignedIn, agents_json),
     ]
+}
+
+/// The document for machines.
+pub(super) fn operation() -> Operation {
+    Operation::new("get", "/agents.json", "Boxes, with their last postures.")
+        .answers::<AgentsJson>(200, "All of them.")
+        .refuses(&[401, 403, 503])
 }
 
 fn failed(error: StoreError) -> Response {
@@ -55,7 +63,7 @@ async fn show(State(console): State<Arc<Console>>, visitor: Visitor) -> Result<R
 }
 
 /// A box with its last posture.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct BoxView {
     pub(super) name: AgentId,
     pub(super) hospital: HospitalId,
@@ -107,7 +115,7 @@ async fn boxes(store: &Store) -> Result<Vec<BoxView>, StoreError> {
     Ok(views.collect())
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct AgentsJson {
     agents: Vec<BoxView>,
 }

@@ -10,7 +10,7 @@ use crate::protocol::alert::Link;
 use crate::protocol::id::{AgentId, Epoch};
 
 /// How an event fits the one before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ChainState {
     /// It names the digest of the event held before it, or is the first.

@@ -20,7 +20,7 @@ const MOST_EPOCHS: i64 = 32;
 const HOUR_MS: i64 = 3_600_000;
 
 /// A head that does not fit those that a box showed before.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct AuditFinding {
     /// Whose log.
     pub agent: AgentId,

@@ -4,6 +4,7 @@ pub mod bureau;
 pub mod canary;
 pub mod faults;
 pub mod prometheus;
+pub mod schema;
 pub mod unit;
 
 pub use counterproof::bench::hospital::{self, pki};

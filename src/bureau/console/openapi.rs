@@ -1,0 +1,26 @@
+//! The console's JSON documents, as OpenAPI.
+
+use super::{alerts_json, overview};
+use crate::http::openapi::Operation;
+
+/// Every document that machines may read with a session of the console.
+pub(super) fn operations() -> Vec<Operation> {
+    vec![alerts_json::operation(), overview::operation()]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::{describe, route};
+    use crate::http::openapi::OpenApi;
+
+    #[test]
+    fn every_json_document_is_described_and_no_other() {
+        let document = describe(OpenApi::new("", ""));
+        let described: BTreeSet<&str> = document.paths().collect();
+        let routes = route::all();
+        assert_eq!(described, routes.iter().map(|r| r.path).filter(|p| p.ends_with(".json")).collect());
+        assert_eq!(document.clashes(), [""; 0]);
+    }
+}

@@ -1,0 +1,40 @@
+//! What a HIS may say to a box, as OpenAPI: `counterproof openapi`.
+
+use crate::http::openapi::{OpenApi, Operation};
+use crate::protocol::settlement::{Accepted, Settlement};
+
+/// The intake's operations.
+pub fn document() -> OpenApi {
+    let about = "On loopback or the hospital's network, with `Authorization: Bearer` and the box's token. \
+                 No answer tells a verdict, and nothing waits for one.";
+    let settle = Operation::new("post", "/v1/settlements", "A card is being settled at a counter.")
+        .takes::<Settlement>("application/json")
+        .answers::<Accepted>(202, "Accepted, after the journal's commit.")
+        .answers::<Accepted>(200, "The same settlement was accepted before.")
+        .refuses(&[400, 401, 404, 409, 413, 415, 422, 503]);
+    let cancel = Operation::new("delete", "/v1/settlements/{id}", "A settlement was cancelled.")
+        .answers_plainly(204, "Stopped, withdrawn, or remembered.", "")
+        .refuses(&[401, 422, 503]);
+    let alive = Operation::new("get", "/healthz", "Whether every part of the program gets on.")
+        .answers_plainly(200, "It does.", "text/plain")
+        .refuses(&[503]);
+    let ready = Operation::new("get", "/readyz", "Whether the box can verify now.")
+        .answers_plainly(200, "It can.", "text/plain")
+        .refuses(&[503]);
+    let empty = OpenApi::new("counterproof: settlements", about);
+    [settle, cancel, alive, ready].into_iter().fold(empty, OpenApi::with)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_route_is_described_and_no_other() {
+        let document = document();
+        let described: BTreeSet<&str> = document.paths().collect();
+        assert_eq!(described, super::super::intake::ROUTES.0.iter().copied().collect());
+        assert_eq!(document.clashes(), [""; 0]);
+    }
+}
