@@ -1,5 +1,5 @@
 # Daily work, by name. `make demo` and `make test` do all the set-up.
-.PHONY: demo console test test-devices packages-devices canary canary-proof leaky faults fuzz deb deb-reproducible test-package test-arm64 setup packages models build fmt lint clean
+.PHONY: demo console openapi axe looks pictures test test-devices packages-devices canary canary-proof leaky faults fuzz deb deb-reproducible test-package test-arm64 setup packages models build fmt lint clean
 
 CARGO ?= cargo
 # The inference library must not report on the machine (src/vision/telemetry.rs).
@@ -8,6 +8,7 @@ KEEP ?=
 CUTS ?= 200
 SECONDS ?= 600
 ARCH ?=
+LOOKS ?= $(CURDIR)/target/looks
 VERSION ?=
 ALERTS ?= 20000
 FRESH ?=
@@ -19,7 +20,20 @@ console: build  ## a console full of made-up alerts, on loopback; ALERTS=N of th
 	@$(if $(FRESH),rm -rf target/console)
 	@ALERTS=$(ALERTS) target/release/examples/console
 
-test: packages-devices models build  ## every test
+openapi: build  ## what machines may ask, from the code into openapi/
+	@target/release/counterproof-bureau openapi > openapi/bureau.json
+	@target/release/counterproof openapi > openapi/agent.json
+
+axe:  ## what pages are checked with, by hash; instant when it is there
+	@scripts/axe
+
+looks: packages axe build  ## a picture of every page in LOOKS, and what axe-core says of it
+	COUNTERPROOF_LOOKS=$(LOOKS) $(CARGO) test --release --test it -- browser::looks
+
+pictures: packages axe build  ## the README's pictures, from the running program on made-up data
+	COUNTERPROOF_PICTURES=$(CURDIR)/docs/pictures $(CARGO) test --release --test it -- browser::pictures
+
+test: packages-devices axe models build  ## every test
 	$(CARGO) test --release --all-targets
 	$(CARGO) test --release --doc
 
