@@ -16,7 +16,7 @@ async fn pictures(language: &'static str) {
     std::fs::create_dir_all(&into).unwrap();
     let browser = Chromium::open(&bureau.console_url(""), Look { language, ..Look::default() }).await;
     browser.sign_in("everything", PASSWORD).await;
-    for (name, path) in [("queue", "/")] {
+    for (name, path) in [("queue", "/alerts")] {
         browser.go(path).await;
         let picture = browser.picture("webp").await;
         assert!(picture.starts_with(b"RIFF") && picture.len() < MOST, "{name}: {} bytes", picture.len());

@@ -22,7 +22,7 @@ async fn somebody_signs_in_reads_in_either_language_and_signs_out() {
     assert_eq!(browser.ask("return document.querySelector('#name').value").await, "li");
     browser.fill("#password", PASSWORD).await;
     browser.turn_page(browser.press("\u{e007}")).await;
-    assert_eq!(browser.path().await, "/");
+    assert!(!browser.path().await.starts_with("/sign-in"));
 
     browser.go("/sign-in").await;
     browser.follow(".who form button").await;
@@ -44,6 +44,6 @@ async fn signing_in_needs_no_script() {
     bureau.add_account("li", &["reviewer"]);
     let browser = Chromium::open(&bureau.console_url(""), Look { scripts: false, ..Look::default() }).await;
     browser.sign_in("li", PASSWORD).await;
-    assert_eq!(browser.path().await, "/");
+    assert!(!browser.path().await.starts_with("/sign-in"));
     browser.close().await;
 }
