@@ -117,8 +117,8 @@ enum Place {
 /// `program` is the server.
 ///
 /// # Errors
-/// If something cannot be started, an event is refused, or the store does not hold in
-/// the end what was acknowledged.
+/// If something cannot be started, or a request is answered otherwise than expected.
+/// What the store holds in the end is not counted here; `tests/it/ingest.rs` does that.
 pub async fn run<E: std::fmt::Display>(
     args: &IngestArgs,
     program: &Path,
