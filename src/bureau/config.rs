@@ -16,6 +16,7 @@ use super::retention::Retention;
 use super::rights::RightsConfig;
 use super::store::{Database, EXPECTED};
 use crate::crypto::keys::read_password;
+use super::review::ReviewConfig;
 use crate::crypto::tls::TlsFiles;
 use crate::http::metrics::Listen;
 use crate::settings::{self, Problem, SettingsError, Validate};
@@ -53,6 +54,9 @@ pub struct Config {
     /// With which models references are made.
     #[serde(default)]
     pub models: ModelsConfig,
+    /// When answers about alerts are due.
+    #[serde(default)]
+    pub review: ReviewConfig,
 }
 
 /// `[server]`
@@ -245,6 +249,7 @@ impl Validate for Config {
                 problems.push(Problem::new(key, found, format!("1 to {most}"), advice));
             }
         }
+        problems.extend(self.review.problems());
         problems.extend(self.metrics.as_ref().and_then(Listen::problem));
         problems.extend(self.rights.problem());
         if let Some(url) = self.join.as_ref().and_then(|j| j.url.as_ref())

@@ -7,7 +7,7 @@
 //! [`api`] is the boxes' side, [`console`] the people's, [`accounts`] who they are, [`store`] what both
 //! stand on; [`retention`] empties it, [`enrol`] fills it with references,
 //! [`exempt`] keeps cardholders from being judged, [`hospitals`] says where boxes stand,
-//! [`bundle`] takes out what others
+//! [`review`] is what people do with alerts, [`bundle`] takes out what others
 //! check, [`commission`] says which boxes may raise alerts, [`acts`] says who did
 //! what, [`figures`] what all of it says together;
 //! [`watch`] sees that all gets on, [`metrics`] counts.
@@ -35,6 +35,7 @@ pub mod rate;
 pub mod retention;
 pub mod rights;
 pub mod rollouts;
+pub mod review;
 pub mod seed;
 pub mod serve;
 pub mod settled;

@@ -36,6 +36,8 @@ pub struct Retention {
     pub references_days: u32,
     /// Alerts and withdrawals, from receipt.
     pub open_alerts_days: u32,
+    /// Alerts that somebody decided, and what belongs to them, from the decision.
+    pub decided_alerts_days: u32,
     /// Countersigned audit heads, from receipt, and findings about them.
     pub audit_heads_days: u32,
     /// Documents that no alert names, from when a posture last named them.
@@ -55,6 +57,7 @@ impl Default for Retention {
         Self {
             references_days: 3650,
             open_alerts_days: 180,
+            decided_alerts_days: 730,
             audit_heads_days: 1095,
             documents_days: 30,
             acts_days: 1095,
@@ -85,8 +88,9 @@ impl Retention {
         match kind {
             Kind::References => self.references_days,
             // Each has an end of its own, and nothing of it is kept longer.
-            Kind::Exemptions => 0,
+            Kind::Exemptions | Kind::DeclaredProxies => 0,
             Kind::OpenAlerts => self.open_alerts_days,
+            Kind::DecidedAlerts => self.decided_alerts_days,
             Kind::AuditHeads => self.audit_heads_days,
             Kind::Documents => self.documents_days,
             Kind::Acts => self.acts_days,
@@ -107,6 +111,10 @@ pub enum Kind {
     Exemptions,
     /// Alerts that nobody has decided, withdrawals, and words of expiry.
     OpenAlerts,
+    /// Alerts that somebody decided, and what belongs to them.
+    DecidedAlerts,
+    /// Declarations of proxies that are over.
+    DeclaredProxies,
     /// Countersigned audit heads and what did not fit them.
     AuditHeads,
     /// Documents that no alert names.
@@ -123,10 +131,12 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind there is.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::References,
         Self::Exemptions,
         Self::OpenAlerts,
+        Self::DecidedAlerts,
+        Self::DeclaredProxies,
         Self::AuditHeads,
         Self::Documents,
         Self::Acts,
@@ -141,6 +151,8 @@ impl Kind {
             Self::References => policy::BUREAU_REFERENCES,
             Self::Exemptions => policy::BUREAU_EXEMPTIONS,
             Self::OpenAlerts => policy::BUREAU_OPEN_ALERTS,
+            Self::DecidedAlerts => policy::BUREAU_DECIDED_ALERTS,
+            Self::DeclaredProxies => policy::BUREAU_PROXIES,
             Self::AuditHeads => policy::BUREAU_AUDIT_HEADS,
             Self::Documents => policy::BUREAU_DOCUMENTS,
             Self::Acts => policy::BUREAU_ACTS,
@@ -160,6 +172,8 @@ impl Kind {
             Self::References => "references",
             Self::Exemptions => "exemptions",
             Self::OpenAlerts => "open_alerts",
+            Self::DecidedAlerts => "decided_alerts",
+            Self::DeclaredProxies => "declared_proxies",
             Self::AuditHeads => "audit_heads",
             Self::Documents => "documents",
             Self::Acts => "acts",

@@ -25,6 +25,49 @@ pub struct CalibrationFile {
     /// What was found on the people that it was made with.
     #[serde(default)]
     pub expected: Option<Expected>,
+    /// Who they were.
+    #[serde(default)]
+    pub data: Option<Data>,
+    /// How well it did on them.
+    #[serde(default)]
+    pub measured: Option<Measured>,
+}
+
+/// The people that a calibration was made with.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Data {
+    /// What the collection is called.
+    pub name: String,
+    /// How many people.
+    pub people: u64,
+}
+
+/// How well a calibration did on people that it was not tuned on.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Measured {
+    /// Settlements of cardholders that would have raised an alert.
+    pub false_alerts: Share,
+    /// Where the verdicts' boundaries lie.
+    #[serde(default)]
+    pub boundaries: Vec<Boundary>,
+}
+
+/// A share of settlements.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+pub struct Share {
+    /// So many.
+    pub events: u64,
+    /// Of so many.
+    pub of: u64,
+    /// 95 % interval of the share, 0 to 1, in which a person counts once.
+    pub ci95: [f64; 2],
+}
+
+/// A boundary between two verdicts.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+pub struct Boundary {
+    /// The comparison score, -1 to 1.
+    pub score: f64,
 }
 
 impl CalibrationFile {

@@ -114,6 +114,15 @@ pub const EXEMPTION_YEARS: i32 = 2;
 /// The bureau: alerts that nobody has decided, withdrawals, words of expiry.
 pub const BUREAU_OPEN_ALERTS: Limit =
     bureau("open_alerts_days", "未决预警", "alerts that nobody has decided", 365);
+/// The bureau: alerts that somebody decided, with letters, statements and history, from
+/// the decision. An administrative offence that harms somebody's life, health or money can
+/// be punished for five years (行政处罚法 art. 36); nothing is needed longer than that,
+/// unless a case runs.
+pub const BUREAU_DECIDED_ALERTS: Limit =
+    bureau("decided_alerts_days", "已决预警及其材料", "decided alerts and what belongs to them", 1826);
+/// The bureau: declarations of proxies, from the end that each has.
+pub const BUREAU_PROXIES: Limit =
+    bureau("declared_proxies", "已到期的代办申报", "declarations of proxies that are over", 0);
 /// The bureau: countersigned audit heads, and what did not fit them.
 pub const BUREAU_AUDIT_HEADS: Limit =
     bureau("audit_heads_days", "会签的审计链头", "countersigned audit heads", 3650);
@@ -134,12 +143,13 @@ pub const BUREAU_SETTLEMENT_FIGURES: Limit =
 pub const BUREAU_RIGHTS: Limit =
     bureau("rights_requests_days", "个人权利请求", "requests of people about their own data", 3650);
 
-/// Every kind of data that the bureau keeps for a time. (Decided alerts and
-/// cases join with the desk that makes them.)
-pub const BUREAU_LIMITS: [Limit; 9] = [
+/// Every kind of data that the bureau keeps for a time.
+pub const BUREAU_LIMITS: [Limit; 11] = [
     BUREAU_REFERENCES,
     BUREAU_EXEMPTIONS,
     BUREAU_OPEN_ALERTS,
+    BUREAU_DECIDED_ALERTS,
+    BUREAU_PROXIES,
     BUREAU_AUDIT_HEADS,
     BUREAU_DOCUMENTS,
     BUREAU_ACTS,

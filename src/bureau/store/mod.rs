@@ -45,6 +45,7 @@ mod queue;
 mod references;
 mod requests;
 mod rollouts;
+mod review;
 mod rows;
 mod seeding;
 mod settled;
@@ -88,6 +89,10 @@ pub use queue::{
 pub use references::{Addition, NewReference, StoredReference};
 pub use requests::{NewRequest, Request};
 pub use rollouts::{NewRollout, Rollout, Stage, StageChange, Wanted};
+pub use review::{
+    Answer, BlindAnswer, BlindCheck, BlindState, DeclaredProxy, Letter, LetterText, Listing, Neighbour, NewLetter, NewProxy, NewStep,
+    ProxyAddition, StepText, TakenStep,
+};
 pub use seeding::{MADE_UP, MadeDecision, MadeEvent};
 pub use settled::{Import, Imported, MonthSettled};
 

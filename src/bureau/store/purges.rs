@@ -1,5 +1,6 @@
 //! Deletion by cut-off, and the evidence of it.
 
+use super::review::{DECIDED_ALERTS, DECLARED_PROXIES, OLDEST_DECIDED, OLDEST_OPEN, OPEN_MISMATCHES};
 use super::{Pool, Store, StoreError, Tx};
 use crate::bureau::retention::Kind;
 use crate::clock::WallTime;
@@ -24,8 +25,7 @@ pub struct PurgeReport {
 /// never looks open again; what it takes back must be an alert of the same box,
 /// so that no two events hold each other for ever.
 const OPEN_ALERTS: [&str; 4] = [
-    "DELETE FROM payloads WHERE event IN \
-     (SELECT id FROM events WHERE kind = 'mismatch' AND received_at < $1)",
+    OPEN_MISMATCHES,
     "DELETE FROM withdrawals WHERE event IN (SELECT id FROM events WHERE received_at < $1) \
      AND NOT EXISTS (SELECT 1 FROM payloads p JOIN events e ON e.id = p.event \
      WHERE e.id = withdrawals.alert AND e.agent = withdrawals.agent AND e.kind = 'mismatch')",
@@ -87,11 +87,9 @@ const fn oldest(kind: Kind) -> &'static str {
         Kind::References => "SELECT MIN(enrolled_at) FROM enrolments",
         Kind::Exemptions => "SELECT MIN(until) FROM exemptions",
         // A withdrawal stays as long as its alert; then the alert's age is what counts.
-        Kind::OpenAlerts => {
-            "SELECT MIN(received_at) FROM events WHERE id IN (SELECT event FROM payloads) AND id NOT IN \
-             (SELECT w.event FROM withdrawals w JOIN events e ON e.id = w.alert AND e.agent = w.agent \
-             WHERE e.kind = 'mismatch' AND e.id IN (SELECT event FROM payloads))"
-        }
+        Kind::OpenAlerts => OLDEST_OPEN,
+        Kind::DecidedAlerts => OLDEST_DECIDED,
+        Kind::DeclaredProxies => "SELECT MIN(until) FROM declared_proxies",
         Kind::AuditHeads => {
             "SELECT MIN(at) FROM (SELECT received_at AS at FROM audit_heads \
              UNION ALL SELECT last_at FROM audit_findings) AS held"
@@ -152,6 +150,8 @@ pub(super) async fn run(
         Kind::References => &REFERENCES,
         Kind::Exemptions => &EXEMPTIONS,
         Kind::OpenAlerts => &OPEN_ALERTS,
+        Kind::DecidedAlerts => &DECIDED_ALERTS,
+        Kind::DeclaredProxies => &DECLARED_PROXIES,
         Kind::AuditHeads => &AUDIT_HEADS,
         Kind::Documents => &DOCUMENTS,
         Kind::Acts => &ACTS,
