@@ -45,6 +45,22 @@ pub async fn export(
     Ok(check(&file, &Pinned { bureau: Some(key.public()), agent: None }))
 }
 
+/// The bundle of an alert, to be handed out; nothing if no such alert is held. Whoever asks
+/// for it writes that down first.
+///
+/// # Errors
+/// If it is no mismatch, or the store fails.
+pub async fn file(
+    store: &Store,
+    key: &SigningKey,
+    event: AlertId,
+    now: WallTime,
+) -> Result<Option<Vec<u8>>, BureauError> {
+    let Some(evidence) = store.evidence(event).await? else { return Ok(None) };
+    let bundle = gather(store, key, evidence, now).await?;
+    bundle.to_file(key).map(Some).map_err(|e| BureauError::Command(e.to_string()))
+}
+
 fn write_new(path: &Path, bytes: &[u8]) -> Result<(), BureauError> {
     use std::os::unix::fs::OpenOptionsExt;
     let open = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);

@@ -101,6 +101,7 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), Bure
     let console_of =
         Console::new(store.clone(), config.console, config.retention, clock.clone(), key.clone())
             .with_figures(config.figures)
+            .with_review(config.review)
             .with(codes, config.rights);
     let console_of = Arc::new(console_of);
     start("console", console, console::router(Arc::clone(&console_of)));

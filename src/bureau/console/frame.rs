@@ -8,6 +8,7 @@ use crate::http::language::Language;
 /// Where the navigation leads, its message, and who sees it.
 pub(super) const PLACES: &[(&str, &str, Needs)] = &[
     ("/alerts", "nav-queue", route::REVIEW),
+    ("/blind", "nav-blind", route::SUPERVISE),
     ("/overview", "nav-overview", Needs::SignedIn),
     ("/abnormal", "nav-abnormal", route::REVIEW),
     ("/statistics", "nav-statistics", Needs::SignedIn),

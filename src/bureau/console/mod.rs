@@ -16,6 +16,7 @@
 
 mod abnormal;
 mod accounts;
+mod alert;
 mod alerts_json;
 mod boxes;
 mod failure;
@@ -61,6 +62,7 @@ use super::config::ConsoleConfig;
 use super::figures::settings::FiguresConfig;
 use super::join::Codes;
 use super::retention::Retention;
+use super::review::ReviewConfig;
 use super::rights::RightsConfig;
 use super::store::{Act, SessionLimits, Store, StoreError};
 use crate::clock::Clock;
@@ -85,6 +87,8 @@ pub struct Console {
     retention: Retention,
     /// What statistics are judged by.
     figures: FiguresConfig,
+    /// When answers about alerts are due.
+    review: ReviewConfig,
     clock: Arc<dyn Clock>,
     /// Signs what supervisors order.
     key: Arc<SigningKey>,
@@ -108,13 +112,21 @@ impl Console {
     ) -> Self {
         let (feed, made_up) = (Feed::new(), AtomicBool::new(false));
         let (figures, rights) = (FiguresConfig::default(), RightsConfig::default());
-        Self { store, config, retention, figures, clock, key, codes: None, rights, feed, made_up }
+        let review = ReviewConfig::default();
+        Self { store, config, retention, figures, review, clock, key, codes: None, rights, feed, made_up }
     }
 
     /// Judges statistics by this.
     #[must_use]
     pub fn with_figures(mut self, figures: FiguresConfig) -> Self {
         self.figures = figures;
+        self
+    }
+
+    /// With these times for answers about alerts.
+    #[must_use]
+    pub fn with_review(mut self, review: ReviewConfig) -> Self {
+        self.review = review;
         self
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::visitor::{self, Gate};
 use super::{
-    Console, abnormal, accounts, alerts_json, boxes, feed, home, one_box, overview, privacy, queue, rights,
+    Console, abnormal, accounts, alert, alerts_json, boxes, feed, home, one_box, overview, privacy, queue, rights,
     rollouts, sign_in, statistics,
 };
 use crate::bureau::accounts::Role;
@@ -79,6 +79,7 @@ pub(super) fn all() -> Vec<Route> {
         sign_in::routes(),
         home::routes(),
         queue::routes(),
+        alert::routes(),
         alerts_json::routes(),
         overview::routes(),
         accounts::routes(),

@@ -23,8 +23,11 @@ macro_rules! files {
 
 files! {
     "abnormal",
+    "alert",
+    "blind",
     "failure",
     "frame",
+    "letter",
     "queue",
     "sign_in",
     "statistics",

@@ -1,0 +1,196 @@
+//! What was compared, in words that somebody who is no engineer understands, with a
+//! picture of where the score lies.
+
+use super::super::failure::Failure;
+use super::super::visitor::Visitor;
+use super::super::words::Words;
+use super::super::Console;
+use super::Opened;
+use super::parts::{beijing, moment, yuan};
+use crate::bureau::review::rarity::{Boundaries, Honest, Rarity};
+use crate::commissioning::report::CalibrationFile;
+use crate::protocol::alert::{Comparison, Content, Event, Mismatch, QualitySummary};
+use crate::protocol::figures::Expected;
+use crate::protocol::id::CardholderId;
+use crate::svg::Told;
+use crate::svg::chart::Spread;
+
+/// What an alert that can be read says.
+pub(super) struct Facts {
+    pub(super) compared: Vec<String>,
+    pub(super) quality: Vec<String>,
+    /// The picture; empty without figures of a calibration.
+    pub(super) plot: String,
+    /// Names and values.
+    pub(super) rows: Vec<(String, String)>,
+}
+
+/// Whose card was settled.
+pub(super) fn cardholder(event: &Event) -> Option<&CardholderId> {
+    match &event.content {
+        Content::Mismatch(data) => Some(&data.cardholder),
+        Content::Withdrawn(_) | Content::Expired(_) => None,
+    }
+}
+
+/// What the alert says; nothing if its bytes cannot be read.
+pub(super) async fn of(
+    console: &Console,
+    visitor: &Visitor,
+    opened: &Opened,
+) -> Result<Option<Facts>, Failure> {
+    let Some(event) = &opened.alert.event else { return Ok(None) };
+    let Content::Mismatch(data) = &event.content else { return Ok(None) };
+    let words = visitor.words();
+    let document = console.store.document(data.settings.calibration).await?;
+    let calibration = document.as_deref().and_then(|bytes| CalibrationFile::read(bytes).ok());
+    let expected = calibration.as_ref().and_then(|c| c.expected.as_ref());
+    let boundaries = Boundaries::of(data.comparison.threshold, calibration.as_ref());
+    let plot = expected.map(|e| picture(words, &data.comparison, e, boundaries)).unwrap_or_default();
+    let receipt = console.store.evidence(opened.alert.id).await?.and_then(|e| e.alert.receipt);
+    Ok(Some(Facts {
+        compared: compared(words, data, calibration.as_ref(), boundaries),
+        quality: quality(words, &data.quality),
+        plot,
+        rows: rows(words, opened, event, data, receipt.is_some()),
+    }))
+}
+
+fn number(value: f64) -> String {
+    format!("{value:.2}")
+}
+
+fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    if percent > 0.0 && percent < 0.1 { "< 0.1".to_owned() } else { format!("{percent:.1}") }
+}
+
+fn compared(
+    words: &Words,
+    data: &Mismatch,
+    calibration: Option<&CalibrationFile>,
+    boundaries: Boundaries,
+) -> Vec<String> {
+    let c = &data.comparison;
+    let (views, seconds) = (c.probes.to_string(), format!("{:.1}", c.span_ms as f64 / 1000.0));
+    let (score, limit) = (number(f64::from(c.score)), number(boundaries.mismatch));
+    let mut out = vec![
+        words.say_with("alert-views", &[("views", &views), ("seconds", &seconds)]),
+        words.say_with("alert-score", &[("score", &score), ("limit", &limit)]),
+    ];
+    if c.faces > 1 {
+        out.push(words.count("alert-faces", i64::from(c.faces)));
+    }
+    let proxies = i64::from(data.proxies_compared);
+    out.push(if proxies == 0 { words.say("alert-no-proxies") } else { words.count("alert-proxies", proxies) });
+    let Some(calibration) = calibration else {
+        out.push(words.say("alert-no-calibration"));
+        return out;
+    };
+    let Some(expected) = &calibration.expected else {
+        out.push(words.say("alert-no-figures"));
+        return out;
+    };
+    out.extend(rarity(words, &Rarity::of(c.score, expected), calibration));
+    if let Some(data) = &calibration.data {
+        let people = data.people.to_string();
+        out.push(words.say_with("alert-made-with", &[("name", &data.name), ("people", &people)]));
+    }
+    out
+}
+
+fn rarity(words: &Words, rarity: &Rarity, calibration: &CalibrationFile) -> Vec<String> {
+    let settlements = rarity.settlements.to_string();
+    let below = number(rarity.below);
+    let mut out = Vec::new();
+    match rarity.honest {
+        Honest::OnceIn(n) => out.push(words.say_with(
+            "alert-honest-some",
+            &[("below", &below), ("n", &n.to_string()), ("settlements", &settlements)],
+        )),
+        Honest::None { lowest } => {
+            let lowest = number(lowest);
+            out.push(words.say_with("alert-honest-none", &[("settlements", &settlements), ("lowest", &lowest)]));
+        }
+    }
+    if let Some(measured) = &calibration.measured {
+        let share = measured.false_alerts;
+        let most = percent(share.ci95[1]);
+        let (events, of) = (share.events.to_string(), share.of.to_string());
+        out.push(words.say_with("alert-false-alerts", &[("events", &events), ("of", &of), ("most", &most)]));
+    }
+    let strangers = percent(rarity.strangers);
+    out.push(words.say_with("alert-strangers", &[("below", &below), ("share", &strangers)]));
+    out
+}
+
+fn picture(words: &Words, c: &Comparison, expected: &Expected, boundaries: Boundaries) -> String {
+    let score = f64::from(c.score);
+    let label = |id: &str, value: f64| words.say_with(id, &[("value", &number(value))]);
+    let here = label("alert-plot-here", score);
+    let mismatch = label("alert-plot-mismatch", boundaries.mismatch);
+    let matched = boundaries.matched.map(|m| (label("alert-plot-match", m), m));
+    let mut marks = vec![(here.as_str(), score), (mismatch.as_str(), boundaries.mismatch)];
+    marks.extend(matched.as_ref().map(|(text, value)| (text.as_str(), *value)));
+    let (genuine, impostor) = (words.say("alert-plot-genuine"), words.say("alert-plot-impostor"));
+    let (title, description) = (words.say("alert-plot-title"), marks.iter().map(|m| m.0).collect::<Vec<_>>());
+    let description = words.say_with("alert-plot-description", &[("marks", &description.join("; "))]);
+    Spread {
+        told: Told { id: "score", title: &title, description: &description },
+        axis: (-1.0, 1.0),
+        distributions: &[(&genuine, expected.genuine.by_bin()), (&impostor, expected.impostor.by_bin())],
+        marks: &marks,
+    }
+    .draw()
+}
+
+/// How well the face was seen, each measure in a word. Where a word begins was set by
+/// hand: from twice the least that a probe needs on, it is good.
+fn quality(words: &Words, q: &QualitySummary) -> Vec<String> {
+    let graded = |good: bool, fair: bool| match (good, fair) {
+        (true, _) => "good",
+        (false, true) => "fair",
+        (false, false) => "poor",
+    };
+    let line = |id: &str, grade: &str, value: String| {
+        words.say_with(id, &[("grade", &words.word("alert-grade", grade)), ("value", &value)])
+    };
+    vec![
+        line(
+            "alert-quality-size",
+            graded(q.inter_eye_px >= 40.0, q.inter_eye_px >= 28.0),
+            format!("{:.0}", q.inter_eye_px),
+        ),
+        line("alert-quality-turn", graded(q.yaw <= 0.2, q.yaw <= 0.35), format!("{:.2}", q.yaw)),
+        line("alert-quality-sharp", graded(q.sharpness >= 60.0, q.sharpness >= 24.0), format!("{:.0}", q.sharpness)),
+        line("alert-quality-face", graded(q.detection >= 0.9, q.detection >= 0.8), format!("{:.2}", q.detection)),
+    ]
+}
+
+fn rows(
+    words: &Words,
+    opened: &Opened,
+    event: &Event,
+    data: &Mismatch,
+    has_receipt: bool,
+) -> Vec<(String, String)> {
+    let row = |id: &str, value: String| (words.say(id), value);
+    let settlement = event.subject.as_ref().map(ToString::to_string).unwrap_or_default();
+    let receipt = if has_receipt { "alert-receipt-given" } else { "alert-receipt-none" };
+    let received = moment(opened.alert.received_at);
+    vec![
+        row("alert-cardholder", data.cardholder.to_string()),
+        row("alert-settlement", settlement),
+        row("alert-occurred", beijing(data.occurred_at.timestamp())),
+        row("alert-hospital", data.hospital.to_string()),
+        row("alert-counter", data.counter.to_string()),
+        row("alert-amount", words.say_with("alert-yuan", &[("value", &yuan(data.amount_fen))])),
+        row("alert-medical-type", data.medical_type.to_string()),
+        row(
+            "alert-clock",
+            words.say_with("alert-seconds", &[("value", &format!("{:.1}", data.clock_error_ms as f64 / 1000.0))]),
+        ),
+        row("alert-box", opened.alert.agent.to_string()),
+        row("alert-received", words.say_with(receipt, &[("value", &received)])),
+    ]
+}

@@ -1,0 +1,126 @@
+//! Small parts of the page: words with their weight, lines of lists.
+
+use jiff::Timestamp;
+use jiff::tz::Offset;
+
+use super::super::visitor::Visitor;
+use crate::bureau::review::State;
+use crate::bureau::store::{ChainState, Neighbour, StoredAlert, TakenStep};
+use crate::clock::WallTime;
+use crate::protocol::id::AlertId;
+
+/// A word with its weight: `good`, `watch`, `bad` or `quiet`.
+pub(super) struct Mark {
+    pub(super) text: String,
+    pub(super) class: &'static str,
+}
+
+/// Something that was checked, how it came out, and what to do.
+pub(super) struct Advised {
+    pub(super) name: String,
+    pub(super) mark: Mark,
+    pub(super) advice: String,
+}
+
+/// Another alert, as a line.
+pub(super) struct NeighbourRow {
+    pub(super) id: String,
+    pub(super) at: String,
+    pub(super) hospital: String,
+    pub(super) counter: String,
+    pub(super) amount: String,
+    pub(super) state: Mark,
+}
+
+/// A step of the history, as a line.
+pub(super) struct StepRow {
+    pub(super) at: String,
+    pub(super) by: String,
+    pub(super) what: String,
+    pub(super) note: String,
+    /// Who appealed, and when.
+    pub(super) person: String,
+}
+
+/// A moment in China's time, to the second.
+pub(super) fn beijing(t: Timestamp) -> String {
+    t.to_zoned(Offset::constant(8).to_time_zone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// The same.
+pub(super) fn moment(t: WallTime) -> String {
+    Timestamp::from_millisecond(t.as_millis()).map_or_else(|_| t.to_string(), beijing)
+}
+
+/// The day in China.
+pub(super) fn day(t: WallTime) -> String {
+    moment(t).chars().take(10).collect()
+}
+
+/// Fen as yuan.
+pub(super) fn yuan(fen: u64) -> String {
+    format!("{}.{:02}", fen / 100, fen % 100)
+}
+
+pub(super) fn state(visitor: &Visitor, state: State) -> Mark {
+    let words = visitor.words();
+    match state {
+        State::Open => Mark { text: words.word("review-state", "open"), class: "watch" },
+        State::Withdrawn => Mark { text: words.word("review-state", "withdrawn"), class: "quiet" },
+        State::Decided(d) => Mark { text: words.word("review-decision", d.as_str()), class: "good" },
+    }
+}
+
+pub(super) fn checks(visitor: &Visitor, alert: &StoredAlert) -> Vec<Advised> {
+    let words = visitor.words();
+    let advised = |name: &str, prefix: &str, word: &str, class: &'static str| Advised {
+        name: words.say(name),
+        mark: Mark { text: words.word(prefix, word), class },
+        advice: words.word(&format!("{prefix}-advice"), word),
+    };
+    let (signature, weight) = match (alert.signature_valid, &alert.event) {
+        (true, _) => ("valid", "good"),
+        (false, Some(_)) => ("invalid", "bad"),
+        (false, None) => ("unreadable", "bad"),
+    };
+    let chain = match alert.chain {
+        ChainState::Ok => "good",
+        ChainState::Gap => "watch",
+        ChainState::Expired => "quiet",
+        ChainState::Broken => "bad",
+    };
+    vec![
+        advised("alert-check-signature", "alert-signature", signature, weight),
+        advised("alert-check-chain", "alert-chain", alert.chain.as_str(), chain),
+    ]
+}
+
+/// Other alerts as lines. One that the visitor is to decide blind looks open here too.
+pub(super) fn neighbours(visitor: &Visitor, found: &[Neighbour], hidden: &[AlertId]) -> Vec<NeighbourRow> {
+    let row = |n: &Neighbour| NeighbourRow {
+        id: n.id.to_string(),
+        at: moment(n.occurred_at),
+        hospital: n.hospital.to_string(),
+        counter: n.counter.to_string(),
+        amount: yuan(n.amount_fen.unsigned_abs()),
+        state: state(visitor, if hidden.contains(&n.id) { State::Open } else { n.state }),
+    };
+    found.iter().map(row).collect()
+}
+
+pub(super) fn step(visitor: &Visitor, taken: &TakenStep) -> StepRow {
+    let words = visitor.words();
+    let what = match (taken.decision, &taken.assignee) {
+        (Some(decision), _) => {
+            let decision = words.word("review-decision", decision.as_str());
+            words.say_with("alert-did-decided", &[("value", &decision)])
+        }
+        (None, Some(to)) => words.say_with("alert-did-assigned", &[("value", to)]),
+        (None, None) => words.word("alert-step", &taken.step),
+    };
+    let person = match (taken.text.person.as_str(), taken.text.on.as_str()) {
+        ("", _) => String::new(),
+        (person, on) => words.say_with("alert-appealed-by", &[("person", person), ("on", on)]),
+    };
+    StepRow { at: moment(taken.at), by: taken.by.clone(), what, note: taken.text.note.clone(), person }
+}
