@@ -74,6 +74,13 @@ impl Draft {
         }
     }
 
+    /// With so many proxies compared: the cardholder may have declared some at the bureau.
+    #[must_use]
+    pub fn with_proxies(mut self, compared: u32) -> Self {
+        self.data.proxies_compared = compared;
+        self
+    }
+
     /// The settlement it is about.
     pub fn settlement(&self) -> &SettlementId {
         &self.settlement

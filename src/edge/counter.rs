@@ -383,7 +383,7 @@ impl Closed {
         };
         let not_assessed = async |reason| end(Outcome::NotAssessed(reason).into()).await;
         // References first: without them no face is looked for.
-        let Found { subjects, which } = match references.await {
+        let Found { subjects, proxies, which } = match references.await {
             Ok(Ok(found)) => found,
             Ok(Err(reason)) => return not_assessed(reason).await,
             Err(_) => return not_assessed(NotAssessed::Fault).await,
@@ -435,7 +435,8 @@ impl Closed {
         let watched = Decided::Watched((which == Which::Present).then_some(score));
         let Some(armed) = context.armed().filter(|_| which == Which::Present) else { return watched };
         // A neighbour that comes from here on ends the verification first; then nothing is held.
-        match context.hold(id, Draft::of(mismatch, &settlement, &context.in_force, &armed)).await {
+        let draft = Draft::of(mismatch, &settlement, &context.in_force, &armed).with_proxies(proxies);
+        match context.hold(id, draft).await {
             Held::Held => Decided::Held,
             Held::Cancelled => Decided::Ended,
             Held::InShadow => watched,

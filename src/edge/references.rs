@@ -53,6 +53,9 @@ pub struct References {
 pub struct Found {
     /// They.
     pub subjects: Subjects,
+    /// How many of them are proxies: those that the HIS named, and those that the
+    /// cardholder declared at the bureau.
+    pub proxies: u32,
     /// The recognizer whose references these are.
     pub which: Which,
 }
@@ -121,16 +124,8 @@ impl References {
 
     /// Everybody's references, as long as they are under this transform.
     async fn under(&self, transform: Arc<Transform>, settlement: &Settlement) -> Result<Found, Missing> {
-        let people = std::iter::once((&settlement.cardholder, NotAssessed::NoReference))
-            .chain(settlement.proxies.iter().map(|p| (p, NotAssessed::ProxyUnknown)));
-        let mut sets = Vec::new();
-        for (person, missing) in people {
-            let set = self.fetch(person, &settlement.settlement_id).await?.ok_or(missing)?;
-            if set.transform != transform.id() {
-                return Err(Missing::OtherTransform);
-            }
-            sets.push((set, missing));
-        }
+        let sets = self.everybody(&transform, settlement).await?;
+        let proxies = u32::try_from(sets.len().saturating_sub(1)).unwrap_or(u32::MAX);
         let mut lacking = NotAssessed::NoReference;
         'models: for (which, model) in &self.models {
             let mut subjects = Subjects::under(Arc::clone(&transform));
@@ -149,9 +144,36 @@ impl References {
                     SubjectError::Dimension(..) => Missing::Reason(unavailable(&e.to_string())),
                 })?;
             }
-            return Ok(Found { subjects, which: *which });
+            return Ok(Found { subjects, proxies, which: *which });
         }
         Err(Missing::Reason(lacking))
+    }
+
+    /// The references of the cardholder, of the proxies that the HIS named, and of those that
+    /// the cardholder declared at the bureau, with the reason if somebody has none.
+    async fn everybody(
+        &self,
+        transform: &Transform,
+        settlement: &Settlement,
+    ) -> Result<Vec<(ReferenceSet, NotAssessed)>, Missing> {
+        let id = &settlement.settlement_id;
+        let fitting = |found: Option<ReferenceSet>, missing: NotAssessed| match found {
+            None => Err(Missing::Reason(missing)),
+            Some(set) if set.transform != transform.id() => Err(Missing::OtherTransform),
+            Some(set) => Ok(set),
+        };
+        let cardholder = self.fetch(&settlement.cardholder, id, "").await?;
+        let mut cardholder = fitting(cardholder, NotAssessed::NoReference)?;
+        let mut proxies = Vec::new();
+        for proxy in &settlement.proxies {
+            let found = self.fetch(proxy, id, "&as=proxy").await?;
+            proxies.push(fitting(found, NotAssessed::ProxyUnknown)?);
+        }
+        let declared = cardholder
+            .take_proxies(&proxies)
+            .map_err(|e| unavailable(&format!("the bureau's answer is not understood: {e}")))?;
+        let proxies = proxies.into_iter().chain(declared).map(|p| (p, NotAssessed::ProxyUnknown));
+        Ok(std::iter::once((cardholder, NotAssessed::NoReference)).chain(proxies).collect())
     }
 
     /// Somebody's references; `None` if the bureau has none.
@@ -159,8 +181,9 @@ impl References {
         &self,
         person: &CardholderId,
         settlement: &SettlementId,
+        role: &str,
     ) -> Result<Option<ReferenceSet>, NotAssessed> {
-        let path = format!("{REFERENCES_PATH}/{person}?settlement={settlement}");
+        let path = format!("{REFERENCES_PATH}/{person}?settlement={settlement}{role}");
         let Some(set) = self.get::<ReferenceSet>(&path).await? else { return Ok(None) };
         if set.cardholder != *person {
             return Err(unavailable("the bureau answered for somebody else"));

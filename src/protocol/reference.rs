@@ -143,7 +143,14 @@ pub struct ReferenceSet {
     pub transform: TransformId,
     /// At least one, at most [`MAX_REFERENCES`] for each model.
     references: Vec<ReferenceOnWire>,
+    /// Of each proxy whom the cardholder declared at the bureau, what is enrolled: nothing of
+    /// one who is not. Who they are, is not said. Left out where nobody is declared.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    proxies: Vec<Vec<ReferenceOnWire>>,
 }
+
+/// Most declared proxies in one answer.
+pub const MAX_DECLARED: usize = 16;
 
 /// One reference as it travels. Made from a [`Protected`] only.
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
@@ -161,7 +168,42 @@ pub struct ReferenceOnWire {
 impl ReferenceSet {
     /// An answer that has no references yet.
     pub fn new(cardholder: CardholderId, transform: TransformId) -> Self {
-        Self { cardholder, transform, references: Vec::new() }
+        Self { cardholder, transform, references: Vec::new(), proxies: Vec::new() }
+    }
+
+    /// Adds a proxy whom the cardholder declared; `proxy` is the answer for that person.
+    /// Whether it is under this set's transform. If not, nothing is added.
+    #[must_use]
+    pub fn add_proxy(&mut self, proxy: Self) -> bool {
+        let fits = proxy.transform == self.transform;
+        if fits {
+            self.proxies.push(proxy.references);
+        }
+        fits
+    }
+
+    /// The declared proxies, each as an answer of its own under nobody's name; one who is
+    /// the same person as `known` (the same references) is left out.
+    ///
+    /// # Errors
+    /// If there are more than [`MAX_DECLARED`].
+    pub fn take_proxies(&mut self, known: &[Self]) -> Result<Vec<Self>, TemplateError> {
+        let found = std::mem::take(&mut self.proxies);
+        if found.len() > MAX_DECLARED {
+            return Err(TemplateError::TooMany(found.len()));
+        }
+        let same = |a: &[ReferenceOnWire], b: &[ReferenceOnWire]| {
+            !a.is_empty()
+                && a.len() == b.len()
+                && a.iter().zip(b).all(|(a, b)| {
+                    (a.model, a.preprocessing, &*a.embedding) == (b.model, b.preprocessing, &*b.embedding)
+                })
+        };
+        let new = found.into_iter().filter(|p| !known.iter().any(|k| same(&k.references, p)));
+        let (cardholder, transform) = (&self.cardholder, self.transform);
+        let set =
+            |references| Self { cardholder: cardholder.clone(), transform, references, proxies: Vec::new() };
+        Ok(new.map(set).collect())
     }
 
     /// Adds a reference that the given model and preprocessing made; whether it
@@ -228,6 +270,30 @@ mod tests {
         assert_eq!(usable.len(), 1);
         assert!((usable[0].compare(&reference).unwrap() - 1.0).abs() < 1e-6);
         assert!(read.usable(model, 8).unwrap().is_empty());
+    }
+
+    #[test]
+    fn declared_proxies_travel_without_a_name_and_nobody_is_taken_for_two() {
+        let model = Sha256::of(b"m");
+        let of = |values, name: &str| {
+            let reference = protected(values, 1);
+            let mut set = ReferenceSet::new(name.parse().unwrap(), reference.transform());
+            assert!(set.add(model, 7, &reference));
+            set
+        };
+        let mut set = of([1.0, 2.0, 3.0], "P0001");
+        assert!(set.add_proxy(of([3.0, 2.0, 1.0], "P0002")) && set.add_proxy(of([3.0, 1.0, 1.0], "P0003")));
+        assert!(set.add_proxy(ReferenceSet::new("P0004".parse().unwrap(), set.transform)));
+        let other = protected([1.0, 2.0, 3.0], 2);
+        assert!(!set.add_proxy(ReferenceSet::new("P0005".parse().unwrap(), other.transform())));
+        let text = serde_json::to_string(&set).unwrap();
+        assert!(!text.contains("P0002") && !text.contains("P0004"), "{text}");
+        let mut read: ReferenceSet = serde_json::from_str(&text).unwrap();
+        // The HIS named P0003 too.
+        let found = read.take_proxies(&[of([3.0, 1.0, 1.0], "P0003")]).unwrap();
+        let counts: Vec<usize> = found.iter().map(|p| p.usable(model, 7).unwrap().len()).collect();
+        assert_eq!(counts, [1, 0]);
+        assert!(read.take_proxies(&[]).unwrap().is_empty());
     }
 
     #[test]

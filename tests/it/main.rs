@@ -29,6 +29,7 @@ mod prepare;
 mod proof;
 mod protect;
 mod queue;
+mod review;
 mod rtsp;
 mod supervision;
 mod support;

@@ -1,5 +1,8 @@
 //! References: handed out for one settlement, without a trace. Who is exempt is
 //! answered for like who was never enrolled: no box learns the difference.
+//!
+//! With a cardholder's references go those of the proxies that they declared at the
+//! bureau, without a name; of a proxy who is not enrolled goes the word that there is one.
 
 use std::sync::Arc;
 
@@ -24,6 +27,17 @@ use crate::protocol::reference::ReferenceSet;
 pub(super) struct ForSettlement {
     #[serde(rename = "settlement")]
     _settlement: SettlementId,
+    /// `proxy` for somebody who acts for another: who acts for them is not asked.
+    #[serde(rename = "as")]
+    role: Option<Asked>,
+}
+
+/// As whom somebody is asked for.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Asked {
+    /// As the proxy of another.
+    Proxy,
 }
 
 pub(super) async fn give(
@@ -36,7 +50,7 @@ pub(super) async fn give(
         Problem::new(StatusCode::BAD_REQUEST, detail).about(field).into_response()
     };
     let Path(cardholder) = cardholder.map_err(|e| bad("cardholder", e.body_text()))?;
-    let Query(ForSettlement { .. }) = query.map_err(|e| {
+    let Query(ForSettlement { role, .. }) = query.map_err(|e| {
         let what = e.body_text();
         bad("settlement", format!("{what}: name the settlement as ?settlement=…"))
     })?;
@@ -46,9 +60,9 @@ pub(super) async fn give(
                       wait, or raise references.per_agent_per_minute at the bureau";
         return Err(later(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail), wait));
     }
+    let now = api.clock.now().wall;
     let mut heard = heard;
     let found = loop {
-        let now = api.clock.now().wall;
         let found = api.store.references_for(&heard.known.agent, &cardholder, now).await;
         if let Some(found) = found.map_err(unavailable)? {
             break found;
@@ -64,7 +78,18 @@ pub(super) async fn give(
         return Err(Problem::new(StatusCode::NOT_FOUND, detail).about("cardholder").into_response());
     }
     let key = api.store.transform_key(&heard.known.agent).map_err(unavailable)?;
-    Ok(not_stored(protect(cardholder, &found, &key, &api.transforms)))
+    let declared = match role {
+        Some(Asked::Proxy) => Vec::new(),
+        None => api.store.proxies_of(&cardholder, now).await.map_err(unavailable)?,
+    };
+    let mut set = protect(cardholder, &found, &key, &api.transforms);
+    for proxy in declared {
+        let proxy = proxy.declaration.proxy;
+        let found = api.store.references(&proxy, now).await.map_err(unavailable)?;
+        let added = set.add_proxy(protect(proxy, &found, &key, &api.transforms));
+        debug_assert!(added, "one key makes one id");
+    }
+    Ok(not_stored(set))
 }
 
 /// The references under the transform of one box.

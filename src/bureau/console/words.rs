@@ -27,7 +27,7 @@ files! {
     "blind",
     "failure",
     "frame",
-    "letter",
+    "mail",
     "queue",
     "sign_in",
     "statistics",

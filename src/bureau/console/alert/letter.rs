@@ -174,7 +174,7 @@ struct Side {
 }
 
 #[derive(Template)]
-#[template(path = "console/letter.html")]
+#[template(path = "console/mail.html")]
 struct LetterPage<'a> {
     frame: Frame<'a>,
     alert: String,
@@ -226,46 +226,46 @@ fn side(language: Language, opened: &Opened, letter: &Letter, now: WallTime) -> 
     let say = |id: &str| words.say_with(id, &values);
     let (title, to, mut paragraphs, blanks) = match letter.kind {
         LetterKind::Recording => (
-            say("letter-recording-title"),
-            say("letter-to-hospital"),
-            vec![say("letter-recording-what"), say("letter-recording-why"), say("letter-recording-until")],
-            vec![say("letter-blank-kept"), say("letter-blank-person"), say("letter-blank-day")],
+            say("mail-recording-title"),
+            say("mail-to-hospital"),
+            vec![say("mail-recording-what"), say("mail-recording-why"), say("mail-recording-until")],
+            vec![say("mail-blank-kept"), say("mail-blank-person"), say("mail-blank-day")],
         ),
         LetterKind::Inquiry => (
-            say("letter-inquiry-title"),
-            say("letter-to-cardholder"),
-            vec![say("letter-inquiry-what"), say("letter-inquiry-questions"), say("letter-inquiry-rights")],
+            say("mail-inquiry-title"),
+            say("mail-to-cardholder"),
+            vec![say("mail-inquiry-what"), say("mail-inquiry-questions"), say("mail-inquiry-rights")],
             vec![
-                say("letter-blank-came"),
-                say("letter-blank-acted"),
-                say("letter-blank-relation"),
-                say("letter-blank-signed"),
-                say("letter-blank-day"),
+                say("mail-blank-came"),
+                say("mail-blank-acted"),
+                say("mail-blank-relation"),
+                say("mail-blank-signed"),
+                say("mail-blank-day"),
             ],
         ),
         LetterKind::Statement => (
-            say("letter-statement-title"),
-            say("letter-about"),
-            vec![say("letter-statement-what"), say("letter-statement-duty")],
+            say("mail-statement-title"),
+            say("mail-about"),
+            vec![say("mail-statement-what"), say("mail-statement-duty")],
             vec![
-                say("letter-blank-name"),
-                say("letter-blank-number"),
-                say("letter-blank-relation"),
-                say("letter-blank-words"),
-                say("letter-blank-read"),
-                say("letter-blank-taken"),
-                say("letter-blank-day"),
+                say("mail-blank-name"),
+                say("mail-blank-number"),
+                say("mail-blank-relation"),
+                say("mail-blank-words"),
+                say("mail-blank-read"),
+                say("mail-blank-taken"),
+                say("mail-blank-day"),
             ],
         ),
         LetterKind::Documents => (
-            say("letter-documents-title"),
-            say("letter-to-hospital"),
-            vec![say("letter-documents-what"), say("letter-documents-until")],
-            vec![say("letter-blank-person"), say("letter-blank-day")],
+            say("mail-documents-title"),
+            say("mail-to-hospital"),
+            vec![say("mail-documents-what"), say("mail-documents-until")],
+            vec![say("mail-blank-person"), say("mail-blank-day")],
         ),
     };
     if !letter.text.asked.is_empty() {
-        paragraphs.push(words.say_with("letter-asked", &[("value", &letter.text.asked)]));
+        paragraphs.push(words.say_with("mail-asked", &[("value", &letter.text.asked)]));
     }
     Some(Side {
         tag: language.tag(),
@@ -273,7 +273,7 @@ fn side(language: Language, opened: &Opened, letter: &Letter, now: WallTime) -> 
         to,
         paragraphs,
         blanks,
-        sign: say("letter-sign"),
-        note: say("letter-note"),
+        sign: say("mail-sign"),
+        note: say("mail-note"),
     })
 }

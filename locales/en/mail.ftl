@@ -1,0 +1,38 @@
+mail-back = Back to the alert
+mail-how-to-print = Print this page: the first sheet is the letter in Chinese, the second one is English, for reading only. Number, seal and signature are put on by hand; the program sends nothing.
+mail-note = For reading only; the Chinese text is the one that counts.
+mail-to-hospital = To: { $hospital } (code of the medical institution)
+mail-to-cardholder = To the insured person with the number { $cardholder }:
+mail-about = About: settlement { $settlement }, { $at }, { $hospital }, counter { $counter }, insured person { $cardholder }
+mail-recording-title = Request to preserve a surveillance recording
+mail-recording-what = In supervising the use of the medical insurance fund we need your own surveillance recording of counter { $counter } and its access, from { $from } to { $until } (Beijing time), about settlement { $settlement }.
+mail-recording-why = Please copy the recording of that time and keep it unchanged, with the name of the camera, the difference of its clock to Beijing time, and who copied it. Hand it out to nobody else; it contains personal information of others.
+mail-recording-until = Recordings are overwritten. Please answer by { $due } at the latest whether it is preserved; if it is already overwritten, say so and since when.
+mail-inquiry-title = Inquiry letter
+mail-inquiry-what = On { $at } a settlement of { $amount } yuan was made with your medical insurance at { $hospital }, counter { $counter } (settlement { $settlement }). A check at the counter found a doubt whether you were there yourself. This is a question, and no accusation: the check can be wrong.
+mail-inquiry-questions = Please tell us by { $due }:
+    1. Did you come to the counter yourself?
+    2. If not, who acted for you, and what is that person to you?
+    3. Did you know of it and agree?
+mail-inquiry-rights = You may look at what is held about you, have it corrected, object and appeal. If somebody acts for you regularly, you can declare that person with us, with the consent of both; then this question does not come up again.
+mail-statement-title = Record of a statement
+mail-statement-what = Asked: whether the insured person came in person, who else acted, in what relation and by whose request, who held the card, what was done with the medicines or receipts.
+mail-statement-duty = Whoever gives a statement is told: to answer truthfully; to leave unanswered what has nothing to do with the matter; to read the record and to have it corrected; to object to whoever takes it.
+mail-documents-title = Request for the papers of a settlement
+mail-documents-what = In supervising the use of the medical insurance fund we ask for copies of the papers of settlement { $settlement } of { $at } over { $amount } yuan at counter { $counter }: statement of settlement, list of charges, prescription, receipt signed at the counter, record of who collected.
+mail-documents-until = Please send stamped copies by { $due }. What does not exist, please name as such.
+mail-asked = In addition: { $value }
+mail-blank-kept = Preserved / already overwritten, since when; place and number of the copy
+mail-blank-person = Person in charge, telephone
+mail-blank-day = Date
+mail-blank-came = Came in person: yes □ no □
+mail-blank-acted = Who acted, and their number
+mail-blank-relation = Relation to the insured person
+mail-blank-signed = Signature of the insured person
+mail-blank-name = Name of who gives the statement
+mail-blank-number = Number of their identity document
+mail-blank-words = Statement
+mail-blank-read = “I have read the above; it is as I said it.” Signature, fingerprint
+mail-blank-taken = Taken by (two people, numbers of their law-enforcement cards)
+mail-sign = (seal of the medical security bureau)
+    { $today }
