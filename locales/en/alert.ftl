@@ -134,6 +134,7 @@ alert-letter-state-drafted = drafted
 alert-letter-state-sent = sent
 alert-letter-state-answered = answered
 alert-letter-state-refused = refused
+alert-letter-overdue = letter overdue
 alert-letter-required = Choose which letter is to be drafted.
 alert-letter-state-required = Say whether it was sent, answered or refused.
 alert-letter-ended = This letter was answered already, or is about another alert.

@@ -149,6 +149,10 @@ async fn an_alert_is_told_in_words_decided_and_decided_blind_once_more() {
         blind.contains("watch\">open</span>") && blind.contains("Nobody has done anything yet"),
         "{blind}"
     );
+    let list = wu.page("/alerts").await;
+    assert!(list.contains(&path) && !list.contains("undeclared proxy"), "{list}");
+    let decided = wu.ask("/alerts?state=decided&lang=en").await.text().await.unwrap();
+    assert!(!decided.contains(&path), "{decided}");
     let next = wu.ask("/alerts/next").await;
     assert_eq!(next.headers()["location"], path.as_str());
     assert_eq!(wu.send(&blind, &decision, &full("false_alert")).await.0, 303);

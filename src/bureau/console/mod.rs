@@ -32,6 +32,7 @@ mod parts;
 mod privacy;
 mod queue;
 mod queue_asked;
+mod queue_blind;
 mod queue_page;
 mod rights;
 mod rollouts;

@@ -14,11 +14,12 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
 use super::queue_asked::{ALL_STATES, Asked, Unfit, place_text};
+use super::queue_blind::Blind;
 use super::queue_page::{Line, LinesPage, Links, QueuePageOf, Tab};
 use super::route::{REVIEW, Route};
 use super::visitor::{Posted, Visitor};
 use super::{Console, page};
-use crate::bureau::store::{QueueFilter, QueueOrder, QueuePage, QueueState, StateCounts};
+use crate::bureau::store::{QueueFilter, QueueOrder, QueuePage, QueueRow, QueueState, StateCounts};
 use crate::protocol::id::CardholderId;
 
 /// Where the queue is.
@@ -63,20 +64,28 @@ async fn show(
     console.note(&visitor, "look at alerts", &about, asked.link(PATH, &[])).await?;
     // Before the list is read: what comes in between is told as new, and not missed.
     let newest = console.store.newest_arrival().await?;
-    let (found, counts, hospitals) = tokio::try_join!(
+    let (mut found, mut counts, hospitals) = tokio::try_join!(
         console.store.queue_page(&filter, order, from, LENGTH),
         console.store.queue_counts(&filter),
         console.store.places_of_boxes(),
     )?;
+    let blind = Blind::of(&console, &visitor).await?;
+    blind.count(&filter, &mut counts);
+    blind.mix(&filter, order, from, &mut found);
     let links = links(&asked, &found);
-    let lines = lines(&console, &visitor, &found);
+    let lines = lines(&console, &visitor, &found).await?;
     let tabs = tabs(&asked, counts);
     page(&visitor, &QueuePageOf::new(&visitor, asked, tabs, lines, links, hospitals, newest))
 }
 
-fn lines(console: &Console, visitor: &Visitor, found: &QueuePage) -> Vec<Line> {
+async fn lines(console: &Console, visitor: &Visitor, found: &QueuePage) -> Result<Vec<Line>, Failure> {
     let (now, limit) = (console.clock.now().wall, console.retention.open_alerts_days);
-    found.rows.iter().map(|row| Line::new(visitor, row, now, limit)).collect()
+    let overdue = console.store.overdue_alerts(now).await?;
+    let line = |row: &QueueRow| {
+        let line = Line::new(visitor, row, now, limit);
+        if overdue.contains(&row.alert.id) { line.with_letter_overdue(visitor) } else { line }
+    };
+    Ok(found.rows.iter().map(line).collect())
 }
 
 /// Where the pages before and after this one are.
@@ -118,7 +127,7 @@ async fn rows(
     let newest = console.store.newest_arrival().await?;
     let found =
         console.store.queue_page(&filter, order, asked.begins().unwrap_or_default(), MOST_NEW).await?;
-    let lines = lines(&console, &visitor, &found);
+    let lines = lines(&console, &visitor, &found).await?;
     page(&visitor, &LinesPage::new(&visitor, lines, newest))
 }
 
@@ -158,8 +167,11 @@ async fn row(
     let id = id.to_string();
     let row = console.store.queue_row(&id).await?.ok_or_else(Failure::not_found)?;
     console.note(&visitor, "look at alerts", &id, "changed in an open list".into()).await?;
-    let line = Line::new(&visitor, &row, console.clock.now().wall, console.retention.open_alerts_days);
-    page(&visitor, &LinesPage::new(&visitor, vec![line], row.at().arrival))
+    let row = Blind::of(&console, &visitor).await?.hide(row);
+    let newest = row.at().arrival;
+    let found = QueuePage { rows: vec![row], has_before: false, has_after: false };
+    let lines = lines(&console, &visitor, &found).await?;
+    page(&visitor, &LinesPage::new(&visitor, lines, newest))
 }
 
 /// A cardholder's number, and the filter around it.

@@ -56,6 +56,8 @@ pub(super) struct Line {
     decision: Option<String>,
     assignee: Option<String>,
     age: Mark,
+    /// That a letter about it waits longer than it should.
+    letter: Option<String>,
     /// What somebody who does not see the page is told when it changed.
     said: String,
 }
@@ -126,8 +128,14 @@ impl Line {
             decision: row.decision.as_deref().map(|d| words.word("alert-decision", d)),
             assignee: row.assignee.clone(),
             age: age(visitor, row, now, i64::from(limit)),
+            letter: None,
             said,
         }
+    }
+
+    /// The same, of an alert of which a letter waits longer than it should.
+    pub(super) fn with_letter_overdue(self, visitor: &Visitor) -> Self {
+        Self { letter: Some(visitor.words().say("alert-letter-overdue")), ..self }
     }
 }
 

@@ -90,7 +90,8 @@ mod tests {
     fn the_shipped_calibration_says_none_and_not_a_rarity_that_it_cannot_know() {
         let expected = shipped().expected.unwrap();
         let r = Rarity::of(0.12, &expected);
-        assert_eq!((r.settlements, r.honest), (1502, Honest::None { lowest: 0.4 }));
+        assert!(matches!(r.honest, Honest::None { lowest } if (lowest - 0.4).abs() < 1e-9), "{r:?}");
+        assert_eq!(r.settlements, 1502);
         assert!((r.below - 0.15).abs() < 1e-9 && (0.6..0.95).contains(&r.strangers), "{r:?}");
         // Six of 1,502 lie between 0.40 and 0.45.
         assert_eq!(Rarity::of(0.42, &expected).honest, Honest::OnceIn(250));

@@ -18,6 +18,7 @@ use crate::bureau::accounts::{AccountName, Role};
 use crate::bureau::review::Agreement;
 use crate::bureau::review::agreement::LEAST_PAIRS;
 use crate::bureau::store::{BlindCheck, BlindState};
+use crate::clock::WallTime;
 
 /// Most alerts that are mixed in at once.
 const MOST: usize = 50;
@@ -111,7 +112,9 @@ async fn ask(
     let count = count.ok_or_else(|| Failure::bad("blind-count").with("most", MOST.to_string()))?;
     console.note(&visitor, "blind check", reviewer.as_str(), count.to_string()).await?;
     let at = console.clock.now().wall;
-    match console.store.ask_blind(&reviewer, visitor.account()?, count, at).await? {
+    let open_ms = i64::from(console.retention.open_alerts_days).saturating_mul(24 * 3_600_000);
+    let since = WallTime::from_millis(at.as_millis().saturating_sub(open_ms));
+    match console.store.ask_blind(&reviewer, visitor.account()?, count, (since, at)).await? {
         0 => Err(Failure::conflict("blind-none")),
         _ => Ok(Redirect::to("/blind").into_response()),
     }

@@ -26,7 +26,7 @@ pub(super) struct Facts {
 }
 
 /// Whose card was settled.
-pub(super) fn cardholder(event: &Event) -> Option<&CardholderId> {
+pub(in crate::bureau::console) fn cardholder(event: &Event) -> Option<&CardholderId> {
     match &event.content {
         Content::Mismatch(data) => Some(&data.cardholder),
         Content::Withdrawn(_) | Content::Expired(_) => None,

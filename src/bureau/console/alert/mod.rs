@@ -33,6 +33,8 @@ use crate::bureau::review::{Soundness, State};
 use crate::bureau::store::{Listing, StoredAlert, TakenStep};
 use crate::protocol::id::AlertId;
 
+pub(super) use facts::cardholder;
+
 use facts::Facts;
 use forms::Forms;
 use parts::{Advised, Mark, NeighbourRow, StepRow};

@@ -73,11 +73,6 @@ pub(super) fn state(visitor: &Visitor, state: State) -> Mark {
 
 pub(super) fn checks(visitor: &Visitor, alert: &StoredAlert) -> Vec<Advised> {
     let words = visitor.words();
-    let advised = |name: &str, prefix: &str, word: &str, class: &'static str| Advised {
-        name: words.say(name),
-        mark: Mark { text: words.word(prefix, word), class },
-        advice: words.word(&format!("{prefix}-advice"), word),
-    };
     let (signature, weight) = match (alert.signature_valid, &alert.event) {
         (true, _) => ("valid", "good"),
         (false, Some(_)) => ("invalid", "bad"),
@@ -89,9 +84,18 @@ pub(super) fn checks(visitor: &Visitor, alert: &StoredAlert) -> Vec<Advised> {
         ChainState::Expired => "quiet",
         ChainState::Broken => "bad",
     };
+    let chained = alert.chain.as_str();
     vec![
-        advised("alert-check-signature", "alert-signature", signature, weight),
-        advised("alert-check-chain", "alert-chain", alert.chain.as_str(), chain),
+        Advised {
+            name: words.say("alert-check-signature"),
+            mark: Mark { text: words.word("alert-signature", signature), class: weight },
+            advice: words.word("alert-signature-advice", signature),
+        },
+        Advised {
+            name: words.say("alert-check-chain"),
+            mark: Mark { text: words.word("alert-chain", chained), class: chain },
+            advice: words.word("alert-chain-advice", chained),
+        },
     ]
 }
 

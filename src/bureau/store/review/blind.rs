@@ -58,11 +58,11 @@ pub struct BlindAnswer<'a> {
 }
 
 const TABLE: &str = "blind_checks";
-/// Decided alerts that this reviewer had nothing to do with and that nobody checks now; the
-/// newest first, since an old one would be known by its date.
+/// Decided alerts that this reviewer had nothing to do with and that nobody checked; the
+/// newest first, and none older than an open one can be: it would be known by its date.
 const CANDIDATES: &str = "SELECT a.id, a.decision FROM alerts a WHERE a.state = 'decided' \
      AND NOT EXISTS (SELECT 1 FROM review_steps r WHERE r.alert = a.id AND (r.by_whom = $1 OR r.assignee = $1)) \
-     AND NOT EXISTS (SELECT 1 FROM blind_checks b WHERE b.alert = a.id) \
+     AND NOT EXISTS (SELECT 1 FROM blind_checks b WHERE b.alert = a.id) AND a.received_at >= $2 \
      ORDER BY a.arrival DESC LIMIT 500";
 
 /// A number below `n`, which is not 0, by lot.
@@ -77,7 +77,7 @@ fn lot_below(n: usize) -> Result<usize, StoreError> {
 
 impl Store {
     /// Mixes decided alerts into a reviewer's open ones, chosen by lot among the newest that
-    /// they had nothing to do with; how many there were.
+    /// they had nothing to do with and that came after `since`; how many there were.
     ///
     /// # Errors
     /// If the database fails.
@@ -86,10 +86,13 @@ impl Store {
         reviewer: &AccountName,
         by: &AccountName,
         most: usize,
-        at: WallTime,
+        (since, at): (WallTime, WallTime),
     ) -> Result<usize, StoreError> {
-        let mut rows: Vec<(String, String)> =
-            sqlx::query_as(CANDIDATES).bind(reviewer.as_str()).fetch_all(&self.pool).await?;
+        let mut rows: Vec<(String, String)> = sqlx::query_as(CANDIDATES)
+            .bind(reviewer.as_str())
+            .bind(since.as_millis())
+            .fetch_all(&self.pool)
+            .await?;
         let mut asked = 0;
         while asked < most && !rows.is_empty() {
             let lot = lot_below(rows.len())?;

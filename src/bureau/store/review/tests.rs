@@ -183,9 +183,10 @@ async fn a_blind_check_goes_to_who_had_nothing_to_do_with_it_and_changes_nothing
         desk.step(0, FALSE, 0, "li", 100).await.unwrap();
         let (li, wu, boss) = (name("li"), name("wu"), name("boss"));
         let store = desk.store();
-        assert_eq!(store.ask_blind(&li, &boss, 9, at(110)).await.unwrap(), 0);
-        assert_eq!(store.ask_blind(&wu, &boss, 9, at(111)).await.unwrap(), 1);
-        assert_eq!(store.ask_blind(&boss, &boss, 9, at(112)).await.unwrap(), 0);
+        assert_eq!(store.ask_blind(&li, &boss, 9, (at(0), at(110))).await.unwrap(), 0);
+        assert_eq!(store.ask_blind(&wu, &boss, 9, (at(11), at(111))).await.unwrap(), 0, "too old");
+        assert_eq!(store.ask_blind(&wu, &boss, 9, (at(0), at(111))).await.unwrap(), 1);
+        assert_eq!(store.ask_blind(&boss, &boss, 9, (at(0), at(112))).await.unwrap(), 0);
         let id = desk.events[0].id;
         assert_eq!(store.blind_for(&wu).await.unwrap(), [id]);
         let decision = Decision::UndeclaredProxy;
