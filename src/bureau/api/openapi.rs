@@ -16,6 +16,7 @@ use crate::protocol::{
     ALERTS_PATH, CLOUDEVENTS_JSON, HEAD_PATH, POLICY_PATH, POSTURE_PATH, SIGNATURE_HEADER, TRANSFORM_PATH,
 };
 
+use super::references::AskedAs;
 use super::{DOCUMENT_PATH, REFERENCE_PATH};
 
 /// What boxes say and ask, and how they join.
@@ -49,6 +50,7 @@ fn references() -> [Operation; 2] {
     [
         Operation::new("get", REFERENCE_PATH, "A cardholder's references, for one settlement.")
             .query::<SettlementId>("settlement", Need::Required)
+            .query::<AskedAs>("as", Need::Optional)
             .answers::<ReferenceSet>(200, "Under this box's transform.")
             .refuses(&[400, 403, 404, 429, 503]),
         Operation::new("get", TRANSFORM_PATH, "The key of this box's transform.")

@@ -29,13 +29,13 @@ pub(super) struct ForSettlement {
     _settlement: SettlementId,
     /// `proxy` for somebody who acts for another: who acts for them is not asked.
     #[serde(rename = "as")]
-    role: Option<Asked>,
+    role: Option<AskedAs>,
 }
 
 /// As whom somebody is asked for.
-#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Asked {
+pub(super) enum AskedAs {
     /// As the proxy of another.
     Proxy,
 }
@@ -79,7 +79,7 @@ pub(super) async fn give(
     }
     let key = api.store.transform_key(&heard.known.agent).map_err(unavailable)?;
     let declared = match role {
-        Some(Asked::Proxy) => Vec::new(),
+        Some(AskedAs::Proxy) => Vec::new(),
         None => api.store.proxies_of(&cardholder, now).await.map_err(unavailable)?,
     };
     let mut set = protect(cardholder, &found, &key, &api.transforms);

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use super::visitor::{self, Gate};
 use super::{
-    Console, abnormal, accounts, alert, alerts_json, boxes, feed, home, one_box, overview, privacy, queue, rights,
-    rollouts, sign_in, statistics,
+    Console, abnormal, accounts, alert, alerts_json, boxes, feed, home, one_box, overview, privacy, queue,
+    rights, rollouts, sign_in, statistics,
 };
 use crate::bureau::accounts::Role;
 

@@ -33,7 +33,12 @@ impl ReviewConfig {
                          asks for 30 days at least.";
         let rows = [
             ("review.recording_days", self.recording_days, 365, recording),
-            ("review.reply_days", self.reply_days, 180, "What nobody expects, nobody notices when it is late."),
+            (
+                "review.reply_days",
+                self.reply_days,
+                180,
+                "What nobody expects, nobody notices when it is late.",
+            ),
             (
                 "review.proxy_days",
                 self.proxy_days,

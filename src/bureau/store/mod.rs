@@ -44,8 +44,8 @@ mod purges;
 mod queue;
 mod references;
 mod requests;
-mod rollouts;
 mod review;
+mod rollouts;
 mod rows;
 mod seeding;
 mod settled;
@@ -88,11 +88,11 @@ pub use queue::{
 };
 pub use references::{Addition, NewReference, StoredReference};
 pub use requests::{NewRequest, Request};
-pub use rollouts::{NewRollout, Rollout, Stage, StageChange, Wanted};
 pub use review::{
-    Answer, BlindAnswer, BlindCheck, BlindState, DeclaredProxy, Letter, LetterText, Listing, Neighbour, NewLetter, NewProxy, NewStep,
-    ProxyAddition, StepText, TakenStep,
+    Answer, BlindAnswer, BlindCheck, BlindState, DeclaredProxy, Letter, LetterText, Listing, Neighbour,
+    NewLetter, NewProxy, NewStep, ProxyAddition, StepText, TakenStep,
 };
+pub use rollouts::{NewRollout, Rollout, Stage, StageChange, Wanted};
 pub use seeding::{MADE_UP, MadeDecision, MadeEvent};
 pub use settled::{Import, Imported, MonthSettled};
 

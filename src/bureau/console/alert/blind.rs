@@ -77,7 +77,8 @@ fn figure(visitor: &Visitor, agreement: Agreement) -> Vec<String> {
         }
         Agreement::NoVariety { pairs } => vec![words.count("blind-no-variety", pairs as i64)],
         Agreement::Kappa { pairs, equal, kappa, ci95 } => {
-            let (kappa, low, high) = (format!("{kappa:.2}"), format!("{:.2}", ci95.0), format!("{:.2}", ci95.1));
+            let (kappa, low, high) =
+                (format!("{kappa:.2}"), format!("{:.2}", ci95.0), format!("{:.2}", ci95.1));
             let (pairs, equal) = (pairs.to_string(), format!("{:.0}", equal * 100.0));
             vec![
                 words.say_with("blind-kappa", &[("kappa", &kappa), ("low", &low), ("high", &high)]),

@@ -1,10 +1,10 @@
 //! What was compared, in words that somebody who is no engineer understands, with a
 //! picture of where the score lies.
 
+use super::super::Console;
 use super::super::failure::Failure;
 use super::super::visitor::Visitor;
 use super::super::words::Words;
-use super::super::Console;
 use super::Opened;
 use super::parts::{beijing, moment, yuan};
 use crate::bureau::review::rarity::{Boundaries, Honest, Rarity};
@@ -82,7 +82,11 @@ fn compared(
         out.push(words.count("alert-faces", i64::from(c.faces)));
     }
     let proxies = i64::from(data.proxies_compared);
-    out.push(if proxies == 0 { words.say("alert-no-proxies") } else { words.count("alert-proxies", proxies) });
+    out.push(if proxies == 0 {
+        words.say("alert-no-proxies")
+    } else {
+        words.count("alert-proxies", proxies)
+    });
     let Some(calibration) = calibration else {
         out.push(words.say("alert-no-calibration"));
         return out;
@@ -110,7 +114,9 @@ fn rarity(words: &Words, rarity: &Rarity, calibration: &CalibrationFile) -> Vec<
         )),
         Honest::None { lowest } => {
             let lowest = number(lowest);
-            out.push(words.say_with("alert-honest-none", &[("settlements", &settlements), ("lowest", &lowest)]));
+            out.push(
+                words.say_with("alert-honest-none", &[("settlements", &settlements), ("lowest", &lowest)]),
+            );
         }
     }
     if let Some(measured) = &calibration.measured {
@@ -162,8 +168,16 @@ fn quality(words: &Words, q: &QualitySummary) -> Vec<String> {
             format!("{:.0}", q.inter_eye_px),
         ),
         line("alert-quality-turn", graded(q.yaw <= 0.2, q.yaw <= 0.35), format!("{:.2}", q.yaw)),
-        line("alert-quality-sharp", graded(q.sharpness >= 60.0, q.sharpness >= 24.0), format!("{:.0}", q.sharpness)),
-        line("alert-quality-face", graded(q.detection >= 0.9, q.detection >= 0.8), format!("{:.2}", q.detection)),
+        line(
+            "alert-quality-sharp",
+            graded(q.sharpness >= 60.0, q.sharpness >= 24.0),
+            format!("{:.0}", q.sharpness),
+        ),
+        line(
+            "alert-quality-face",
+            graded(q.detection >= 0.9, q.detection >= 0.8),
+            format!("{:.2}", q.detection),
+        ),
     ]
 }
 
@@ -188,7 +202,10 @@ fn rows(
         row("alert-medical-type", data.medical_type.to_string()),
         row(
             "alert-clock",
-            words.say_with("alert-seconds", &[("value", &format!("{:.1}", data.clock_error_ms as f64 / 1000.0))]),
+            words.say_with(
+                "alert-seconds",
+                &[("value", &format!("{:.1}", data.clock_error_ms as f64 / 1000.0))],
+            ),
         ),
         row("alert-box", opened.alert.agent.to_string()),
         row("alert-received", words.say_with(receipt, &[("value", &received)])),

@@ -62,7 +62,11 @@ impl Forms {
             can_appeal: state != State::Withdrawn,
             is_withdrawn: state == State::Withdrawn,
             is_supervisor,
-            assignee: if opened.blind { String::new() } else { opened.listing.assignee.clone().unwrap_or_default() },
+            assignee: if opened.blind {
+                String::new()
+            } else {
+                opened.listing.assignee.clone().unwrap_or_default()
+            },
             decisions: Decision::ALL.iter().enumerate().map(decision).collect(),
             letters: LetterKind::ALL.iter().enumerate().map(letter).collect(),
         }

@@ -107,9 +107,7 @@ async fn draft(
     console.note(&visitor, "letter drafted", &id.to_string(), kind.to_string()).await?;
     let at = console.clock.now().wall;
     let settled = match opened.alert.event.as_ref().map(|e| &e.content) {
-        Some(Content::Mismatch(data)) => {
-            WallTime::from_millis(data.occurred_at.timestamp().as_millisecond())
-        }
+        Some(Content::Mismatch(data)) => WallTime::from_millis(data.occurred_at.timestamp().as_millisecond()),
         _ => opened.alert.received_at,
     };
     let due = kind.due(settled, at, &console.review);

@@ -37,7 +37,9 @@ pub(super) async fn of(console: &Console, visitor: &Visitor, opened: &Opened) ->
     let (store, agent) = (&console.store, &opened.alert.agent);
     let mut lines = Lines { visitor, out: Posture { known: Vec::new(), unknown: Vec::new() } };
     let said = opened.alert.event.as_ref().and_then(|e| match &e.content {
-        Content::Mismatch(data) => Some((data.occurred_at.timestamp().as_millisecond(), data.settings.policy)),
+        Content::Mismatch(data) => {
+            Some((data.occurred_at.timestamp().as_millisecond(), data.settings.policy))
+        }
         Content::Withdrawn(_) | Content::Expired(_) => None,
     });
     let at = said.map_or(opened.alert.received_at, |(at, _)| WallTime::from_millis(at));
@@ -64,9 +66,11 @@ pub(super) async fn of(console: &Console, visitor: &Visitor, opened: &Opened) ->
 fn audit(lines: &mut Lines<'_>, before: Option<WallTime>, after: Option<WallTime>) {
     let words = lines.visitor.words();
     let (text, class, advice) = match (before, after) {
-        (Some(b), Some(a)) => {
-            (words.say_with("alert-posture-heads", &[("before", &moment(b)), ("after", &moment(a))]), "good", "")
-        }
+        (Some(b), Some(a)) => (
+            words.say_with("alert-posture-heads", &[("before", &moment(b)), ("after", &moment(a))]),
+            "good",
+            "",
+        ),
         (Some(b), None) => (
             words.say_with("alert-posture-head-before", &[("value", &moment(b))]),
             "watch",

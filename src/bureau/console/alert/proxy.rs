@@ -11,10 +11,10 @@ use super::super::Console;
 use super::super::failure::Failure;
 use super::super::route::{self, Route};
 use super::super::visitor::{Posted, Visitor};
+use super::Opened;
 use super::facts;
 use super::parts::{Mark, day};
 use super::steps::{back, text, unblind};
-use super::Opened;
 use crate::bureau::review::config::MOST_PROXY_DAYS;
 use crate::bureau::review::proxies::Declaration;
 use crate::bureau::store::{NewProxy, ProxyAddition};
@@ -99,14 +99,14 @@ async fn declare(
     let form = posted.form;
     let opened = Opened::of(&console, &visitor, id).await?;
     unblind(&console, &visitor, &opened).await?;
-    let cardholder = opened.alert.event.as_ref().and_then(facts::cardholder).ok_or_else(Failure::not_found)?;
+    let cardholder =
+        opened.alert.event.as_ref().and_then(facts::cardholder).ok_or_else(Failure::not_found)?;
     let proxy: CardholderId = form.proxy.trim().parse().map_err(|_| Failure::bad("alert-proxy-number"))?;
     if proxy == *cardholder {
         return Err(Failure::bad("alert-proxy-number"));
     }
     let at = console.clock.now().wall;
-    let consented: Date =
-        form.consented_on.trim().parse().map_err(|_| Failure::bad("alert-day-required"))?;
+    let consented: Date = form.consented_on.trim().parse().map_err(|_| Failure::bad("alert-day-required"))?;
     // A consent of tomorrow is none.
     if consented.to_string() > day(at) {
         return Err(Failure::bad("alert-day-required"));
@@ -145,7 +145,8 @@ async fn end(
 ) -> Result<Response, Failure> {
     let Nothing {} = posted.form;
     let opened = Opened::of(&console, &visitor, id).await?;
-    let cardholder = opened.alert.event.as_ref().and_then(facts::cardholder).ok_or_else(Failure::not_found)?;
+    let cardholder =
+        opened.alert.event.as_ref().and_then(facts::cardholder).ok_or_else(Failure::not_found)?;
     console.note(&visitor, "proxy ended", &console.store.mark(cardholder), String::new()).await?;
     if !console.store.end_proxy(&proxy, cardholder).await? {
         return Err(Failure::not_found());

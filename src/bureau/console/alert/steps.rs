@@ -51,7 +51,12 @@ struct Wanted {
 }
 
 /// Takes a step; the page again, with what changed, if its form is out of date.
-async fn take(console: &Console, visitor: &Visitor, id: AlertId, wanted: Wanted) -> Result<Response, Failure> {
+async fn take(
+    console: &Console,
+    visitor: &Visitor,
+    id: AlertId,
+    wanted: Wanted,
+) -> Result<Response, Failure> {
     let Wanted { step, seen, assignee, text } = wanted;
     let by = visitor.account()?;
     let at = console.clock.now().wall;
@@ -59,7 +64,9 @@ async fn take(console: &Console, visitor: &Visitor, id: AlertId, wanted: Wanted)
     let new = NewStep { alert: id, seen, step, by, at, assignee: assignee.as_ref(), text: &text };
     match console.store.take_step(&new).await? {
         Ok(_) => Ok(back(id)),
-        Err(Refusal::Stale) => render(console, visitor, id, Refused { seen: Some(seen), note: text.note }).await,
+        Err(Refusal::Stale) => {
+            render(console, visitor, id, Refused { seen: Some(seen), note: text.note }).await
+        }
         Err(refusal) => Err(said(refusal)),
     }
 }

@@ -16,8 +16,7 @@ pub(in crate::bureau::store) const DECLARED_PROXIES: [&str; 1] =
     ["DELETE FROM declared_proxies WHERE until <= $1"];
 
 /// The mark of the oldest that nobody decided; a withdrawal's is its alert's.
-pub(in crate::bureau::store) const OLDEST_OPEN: &str =
-    "SELECT MIN(since) FROM (SELECT COALESCE(g.since, e.received_at) AS since FROM events e \
+pub(in crate::bureau::store) const OLDEST_OPEN: &str = "SELECT MIN(since) FROM (SELECT COALESCE(g.since, e.received_at) AS since FROM events e \
      LEFT JOIN alert_ages g ON g.id = e.id WHERE e.id IN (SELECT event FROM payloads) \
      AND (g.state IS NULL OR g.state <> 'decided') AND e.id NOT IN \
      (SELECT w.event FROM withdrawals w JOIN events x ON x.id = w.alert AND x.agent = w.agent \

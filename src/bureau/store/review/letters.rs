@@ -120,10 +120,7 @@ impl Store {
             .bind(answer.letter)
             .execute(&mut *tx)
             .await?;
-        let row = sqlx::query(BY_ID)
-            .bind(answer.letter)
-            .fetch_optional(&mut *tx)
-            .await?;
+        let row = sqlx::query(BY_ID).bind(answer.letter).fetch_optional(&mut *tx).await?;
         let Some(held) = row.as_ref().map(|r| self.letter_of(r)).transpose()? else { return Ok(false) };
         if held.alert != answer.alert || !held.state.leads_to(answer.state) {
             return Ok(false);

@@ -60,8 +60,9 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn of_same_counter(&self, of: &Listing, most: u32) -> Result<Vec<Neighbour>, StoreError> {
-        let sql =
-            format!("{COLUMNS} WHERE agent = $1 AND counter = $2 AND id <> $3 ORDER BY arrival DESC LIMIT $4");
+        let sql = format!(
+            "{COLUMNS} WHERE agent = $1 AND counter = $2 AND id <> $3 ORDER BY arrival DESC LIMIT $4"
+        );
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(of.agent.as_str())
             .bind(of.counter.as_str())

@@ -43,7 +43,15 @@ impl Desk {
 
     async fn step(&self, n: usize, step: Step, seen: i64, by: &str, when: i64) -> Result<State, Refusal> {
         let (by, text) = (name(by), said("because I asked"));
-        let new = NewStep { alert: self.events[n].id, seen, step, by: &by, at: at(when), assignee: None, text: &text };
+        let new = NewStep {
+            alert: self.events[n].id,
+            seen,
+            step,
+            by: &by,
+            at: at(when),
+            assignee: None,
+            text: &text,
+        };
         self.store().take_step(&new).await.unwrap()
     }
 
@@ -62,7 +70,10 @@ async fn a_decision_on_a_page_that_is_out_of_date_is_refused_and_the_history_onl
         let wu = Step::Decide(Decision::Impersonation);
         assert_eq!(desk.step(0, wu, 0, "wu", 101).await, Err(Refusal::Stale));
         let since = desk.store().steps(id, 0).await.unwrap();
-        assert_eq!((since.len(), since[0].by.as_str(), since[0].decision), (1, "li", Some(Decision::FalseAlert)));
+        assert_eq!(
+            (since.len(), since[0].by.as_str(), since[0].decision),
+            (1, "li", Some(Decision::FalseAlert))
+        );
         assert_eq!(since[0].text.note, "because I asked");
         assert_eq!(desk.step(0, wu, 1, "wu", 102).await, Err(Refusal::Decided));
         assert_eq!(desk.step(0, Step::Appeal, 1, "wu", 103).await, Ok(State::Open));
@@ -72,8 +83,10 @@ async fn a_decision_on_a_page_that_is_out_of_date_is_refused_and_the_history_onl
         let words: Vec<String> =
             desk.store().steps(id, 0).await.unwrap().into_iter().map(|s| s.step).collect();
         assert_eq!(words, ["decided", "appealed", "decided"]);
-        let deciders: Vec<(String,)> =
-            sqlx::query_as("SELECT by_whom FROM decisions ORDER BY at").fetch_all(&desk.store().pool).await.unwrap();
+        let deciders: Vec<(String,)> = sqlx::query_as("SELECT by_whom FROM decisions ORDER BY at")
+            .fetch_all(&desk.store().pool)
+            .await
+            .unwrap();
         assert_eq!(deciders, [("li".to_owned(),), ("wu".to_owned(),)]);
     })
     .await;
@@ -99,7 +112,15 @@ async fn an_alert_is_given_to_somebody_and_stays_open() {
         let desk = Desk::with(store, 1).await;
         let (li, wu, text) = (name("li"), name("wu"), StepText::default());
         let alert = desk.events[0].id;
-        let new = NewStep { alert, seen: 0, step: Step::Assign, by: &wu, at: at(50), assignee: Some(&li), text: &text };
+        let new = NewStep {
+            alert,
+            seen: 0,
+            step: Step::Assign,
+            by: &wu,
+            at: at(50),
+            assignee: Some(&li),
+            text: &text,
+        };
         assert_eq!(desk.store().take_step(&new).await.unwrap(), Ok(State::Open));
         assert_eq!(desk.store().next_alert(&li).await.unwrap(), Some(alert));
         assert_eq!(desk.store().next_alert(&wu).await.unwrap(), None);
@@ -118,7 +139,8 @@ async fn letters_wait_are_answered_and_are_late() {
     on_both(async |store| {
         let desk = Desk::with(store, 1).await;
         let alert = desk.events[0].id;
-        let new = NewLetter { alert, kind: LetterKind::Documents, by: "li", at: at(50), due: at(100), asked: "S1" };
+        let new =
+            NewLetter { alert, kind: LetterKind::Documents, by: "li", at: at(50), due: at(100), asked: "S1" };
         let id = desk.store().draft_letter(&new).await.unwrap().unwrap();
         let overdue = async |now: i64| desk.store().overdue_alerts(at(now)).await.unwrap();
         assert!(overdue(100).await.is_empty());
@@ -131,7 +153,10 @@ async fn letters_wait_are_answered_and_are_late() {
         assert!(overdue(101).await.is_empty());
         let letters = desk.store().letters(alert).await.unwrap();
         let letter = &letters[0];
-        assert_eq!((letter.state, letter.sent_at, letter.ended_at), (LetterState::Answered, Some(at(60)), Some(at(70))));
+        assert_eq!(
+            (letter.state, letter.sent_at, letter.ended_at),
+            (LetterState::Answered, Some(at(60)), Some(at(70)))
+        );
         assert_eq!((letter.text.asked.as_str(), letter.text.answer.as_str()), ("S1", "the daughter signed"));
         let nobody = NewLetter { alert: AlertId::new(), ..new };
         assert_eq!(desk.store().draft_letter(&nobody).await.unwrap(), None);
@@ -230,8 +255,10 @@ async fn a_decided_alert_goes_by_its_decision_with_all_that_belongs_to_it_and_an
         assert!(desk.store().steps(desk.events[0].id, 0).await.unwrap().is_empty());
         purge(Kind::OpenAlerts, 2_001).await;
         assert!(kept().await.is_empty());
-        let left: i64 =
-            sqlx::query_scalar("SELECT COUNT(*) FROM review_steps").fetch_one(&desk.store().pool).await.unwrap();
+        let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM review_steps")
+            .fetch_one(&desk.store().pool)
+            .await
+            .unwrap();
         assert_eq!(left, 0);
     })
     .await;
