@@ -63,6 +63,8 @@ async fn take(
     console.note(visitor, step.as_str(), &id.to_string(), String::new()).await?;
     let new = NewStep { alert: id, seen, step, by, at, assignee: assignee.as_ref(), text: &text };
     match console.store.take_step(&new).await? {
+        // Back to the list, as after a blind decision: the two must not be told apart.
+        Ok(_) if step.decision().is_some() => Ok(to_list()),
         Ok(_) => Ok(back(id)),
         Err(Refusal::Stale) => {
             render(console, visitor, id, Refused { seen: Some(seen), note: text.note }).await
@@ -73,6 +75,10 @@ async fn take(
 
 pub(super) fn back(id: AlertId) -> Response {
     Redirect::to(&format!("/alerts/{id}")).into_response()
+}
+
+fn to_list() -> Response {
+    Redirect::to("/alerts").into_response()
 }
 
 fn said(refusal: Refusal) -> Failure {
@@ -123,7 +129,7 @@ async fn decide(
         console.note(&visitor, Step::Decide(decision).as_str(), &id.to_string(), String::new()).await?;
         let (by, at) = (visitor.account()?, console.clock.now().wall);
         console.store.answer_blind(&BlindAnswer { alert: id, by, decision, note: &note, at }).await?;
-        return Ok(Redirect::to("/alerts").into_response());
+        return Ok(to_list());
     }
     let text = StepText { note, ..StepText::default() };
     take(&console, &visitor, id, Wanted { step: Step::Decide(decision), seen, assignee: None, text }).await
