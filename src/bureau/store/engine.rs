@@ -51,6 +51,7 @@ pub(super) const STEPS: &[Step] = &[
     (10, "alerts", include_str!("migrations/0010_alerts.sql")),
     (11, "accounts", include_str!("migrations/0011_accounts.sql")),
     (12, "review", include_str!("migrations/0012_review.sql")),
+    (13, "cases", include_str!("migrations/0013_cases.sql")),
     (14, "boxes", include_str!("migrations/0014_boxes.sql")),
     (15, "figures", include_str!("migrations/0015_figures.sql")),
     (20, "queue", include_str!("migrations/0020_queue.sql")),
