@@ -1,6 +1,7 @@
 //! The console for those who see to boxes and to privacy, over real programs: a code
 //! for joining, the privacy pages with their signed export, a person's rights.
 
+use std::path::Path;
 use std::process::Command;
 
 use counterproof::crypto::Sha256;
@@ -8,7 +9,7 @@ use counterproof::crypto::sign::{PublicKey, Signature, Unverified};
 use counterproof::protocol::POSTURE_PATH;
 use serde_json::{Value, json};
 
-use crate::support::bureau::{Bureau, TestBox};
+use crate::support::bureau::{Bureau, Chain, TestBox};
 
 /// Somebody at the console.
 struct Visitor<'b> {
@@ -136,5 +137,62 @@ async fn the_privacy_officer_sees_each_box_and_takes_out_one_signed_file() {
     let reviewer = Visitor::new(&bureau, "wu", &["reviewer"]).await;
     for path in ["/privacy", "/rights", "/boxes", "/rollouts"] {
         assert_eq!(reviewer.get(path).await.0, 403, "{path}");
+    }
+}
+
+fn holds(dir: &Path, file: &str, needle: &str) -> bool {
+    let bytes = std::fs::read(dir.join(file)).unwrap_or_default();
+    bytes.windows(needle.len()).any(|w| w == needle.as_bytes())
+}
+
+#[tokio::test]
+async fn a_person_is_told_what_is_held_and_has_it_erased_with_a_receipt() {
+    let bureau = Bureau::start("");
+    let boxed = bureau.add_box("box-1");
+    let (id, alert) = Chain::new("box-1").mismatch();
+    assert_eq!(boxed.alert(&bureau, &alert).await, 201);
+    let officer = Visitor::new(&bureau, "chen", &["privacy_officer"]).await;
+    let ask = async |kind| {
+        let today = jiff::Timestamp::now().to_zoned(jiff::tz::Offset::constant(8).to_time_zone()).date();
+        let (asked, received) = ("please", today.to_string());
+        let fields = [("cardholder", "P0001"), ("kind", kind), ("received", &received), ("asked", asked)];
+        let (status, place, said) = officer.send("/rights", "/rights", &fields).await;
+        assert!(status == 303 && place.starts_with("/rights/") && !place.contains("P0001"), "{place} {said}");
+        place
+    };
+    let access = ask("access").await;
+    let (_, page) = officer.get(&access).await;
+    assert!(page.contains("P0001") && page.contains(&id), "{page}");
+    let (_, _, held) = officer.send(&access, &format!("{access}/export"), &[]).await;
+    let held: Value = serde_json::from_str(&held).unwrap();
+    assert_eq!(
+        (&held["cardholder"], &held["alerts"][0]["event"]["id"]),
+        (&"P0001".into(), &id.as_str().into())
+    );
+    let end = [("how", "done"), ("outcome", "handed over")];
+    assert_eq!(officer.send(&access, &format!("{access}/end"), &end).await.0, 303);
+
+    let erasure = ask("erasure").await;
+    let to = format!("{erasure}/erase");
+    let (status, _, said) = officer.send(&erasure, &to, &[("cardholder", "P0002")]).await;
+    assert!(status == 422 && said.contains("nothing was erased"), "{said}");
+    let (status, place, said) = officer.send(&erasure, &to, &[("cardholder", "P0001")]).await;
+    assert_eq!((status, place.as_str()), (303, format!("{erasure}/receipt").as_str()), "{said}");
+    let (_, receipt) = officer.get(&place).await;
+    assert!(
+        receipt.contains(&Sha256::of(&alert).to_string()) && receipt.contains("Nothing stays."),
+        "{receipt}"
+    );
+    let all = bureau.json("/alerts.json").await;
+    assert_eq!(all["alerts"].as_array().map(Vec::len), Some(0), "{all}");
+    // The box sends it again, as after a lost answer: it is known, and does not come back.
+    assert_eq!(boxed.alert(&bureau, &alert).await, 200);
+    let acts = String::from_utf8(bureau.command(&["acts"]).output().unwrap().stdout).unwrap();
+    for what in ["rights request", "rights look", "rights export", "rights erase", "rights receipt"] {
+        assert!(acts.contains(what), "{what}: {acts}");
+    }
+    assert!(!acts.contains("P0001"));
+    for file in ["bureau.db", "bureau.db-wal", "bureau.log"] {
+        assert!(!holds(bureau.dir.path(), file, "P0001"), "{file}");
     }
 }

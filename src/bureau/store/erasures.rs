@@ -312,3 +312,98 @@ async fn erase_alert(tx: &mut Tx<'_>, alert: &str) -> Result<u64, StoreError> {
     }
     Ok(withdrawn)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bureau::store::NewReference;
+    use crate::bureau::store::events::tests::{Bench, chain, withdrawal};
+    use crate::bureau::store::requests::tests::asked;
+    use crate::bureau::store::tests::on_both;
+    use crate::crypto::sign::Unverified;
+    use crate::protocol::alert::{Content, Event};
+    use crate::protocol::commission::tests::key;
+    use crate::protocol::id::Epoch;
+    use crate::protocol::reference::Template;
+
+    const fn at(ms: i64) -> WallTime {
+        WallTime::from_millis(ms)
+    }
+
+    fn cardholder(event: &Event) -> CardholderId {
+        let Content::Mismatch(data) = &event.content else { panic!() };
+        data.cardholder.clone()
+    }
+
+    async fn enrolled(store: &Store, cardholder: &CardholderId) {
+        let template = Template::from_raw(vec![3.0, 4.0]).unwrap();
+        let (model, photo) = (Sha256::of(b"m"), Sha256::of(cardholder.as_str().as_bytes()));
+        let new = NewReference { cardholder, model, preprocessing: 1, template: &template, photo };
+        store.add_reference(&new, at(1)).await.unwrap();
+    }
+
+    /// Puts an alert into a case that runs.
+    async fn keep_in_a_case(store: &Store, alert: &Event, held: i64) {
+        sqlx::query(
+            "INSERT INTO cases (number, state, held, opened_at, opened_by, changed_at, sealed) \
+             VALUES ('A1', 'closed', $1, 1, 'li', 1, $2)",
+        )
+        .bind(held)
+        .bind(&b"x"[..])
+        .execute(&store.pool)
+        .await
+        .unwrap();
+        sqlx::query(
+            "INSERT INTO case_alerts (alert, case_number, joined_at, joined_by, hospital, occurred_at, \
+             amount_fen, finding, decided_at) VALUES ($1, 'A1', 1, 'li', 'H1', 1, 1, 'impersonation', 1)",
+        )
+        .bind(alert.id.to_string())
+        .execute(&store.pool)
+        .await
+        .unwrap();
+    }
+
+    #[tokio::test]
+    async fn everything_about_a_person_goes_but_what_a_case_holds_and_the_receipt_says_so() {
+        on_both(async |store| {
+            let bench = Bench::new(store).await;
+            let events = chain(3, Epoch::new());
+            for event in &events {
+                bench.put(event, 2).await;
+            }
+            bench.put(&withdrawal(&events[0], 9), 3).await;
+            let (store, who) = (&bench.store, cardholder(&events[0]));
+            let somebody: CardholderId = "P9999".parse().unwrap();
+            for person in [&who, &somebody] {
+                enrolled(store, person).await;
+            }
+            keep_in_a_case(store, &events[1], 1).await;
+            let request = asked(store, "erasure", &who).await;
+            let before = store.alerts_about(&request.mark).await.unwrap();
+            let kept: Vec<_> = before.iter().filter_map(|a| a.kept_by.as_ref()).collect();
+            assert_eq!((before.len(), kept[0].reason.as_str()), (3, "legal_hold"));
+
+            let key = key();
+            let receipt = store.erase_for(&request, &key, "chen", at(20)).await.unwrap();
+            let erasure = &receipt.erasure;
+            let digest = |e: &Event| Sha256::of(&e.to_bytes().unwrap());
+            assert_eq!(erasure.alerts, [digest(&events[0]), digest(&events[2])]);
+            assert_eq!((erasure.references.len(), erasure.withdrawals), (1, 1));
+            let stays = Stays { alert: digest(&events[1]), case: "A1".into(), reason: "legal_hold".into() };
+            assert_eq!(erasure.stays, [stays]);
+            assert!(!receipt.document.contains(who.as_str()) && receipt.document.contains(&request.mark));
+            let signed = Unverified::new(receipt.document.as_bytes(), receipt.signature.clone());
+            assert!(signed.verify(&key.public()).is_ok());
+            assert_eq!(store.receipts(&request.id).await.unwrap(), [receipt]);
+
+            let left = store.alerts_about(&request.mark).await.unwrap();
+            assert_eq!(left.iter().map(|a| a.id).collect::<Vec<_>>(), [events[1].id]);
+            assert!(store.evidence(events[1].id).await.unwrap().is_some());
+            assert!(store.evidence(events[0].id).await.unwrap().is_none());
+            assert!(store.held_references(&who).await.unwrap().is_empty());
+            assert_eq!(store.held_references(&somebody).await.unwrap().len(), 1);
+            assert_eq!(store.enrolled_cardholders().await.unwrap(), 1);
+        })
+        .await;
+    }
+}
