@@ -116,7 +116,7 @@ async fn the_privacy_officer_sees_each_box_and_takes_out_one_signed_file() {
     }
     let (_, page) = officer.get("/privacy/boxes/box-1").await;
     assert!(
-        page.contains("Settlements, after their verdict") && page.contains("Older than its limit"),
+        page.contains("settlements, after their verdict") && page.contains("Older than its limit"),
         "{page}"
     );
     assert!(page.contains(&Sha256::of(b"m").to_string()), "{page}");
