@@ -1,4 +1,5 @@
-//! A box's connection to the bureau: one, kept, one request at a time.
+//! A box's connection to the bureau: one, kept, one request at a time. The bureau closes
+//! one that was idle for long; the next request opens another, as a box does.
 
 use std::io;
 use std::sync::Arc;
@@ -24,20 +25,27 @@ pub(super) struct Request {
     pub(super) expected: u16,
 }
 
-/// An open connection.
+/// A connection, open unless it was idle for long.
 pub(super) struct Client {
+    address: String,
+    tls: Arc<ClientConfig>,
     sender: http1::SendRequest<Body>,
+}
+
+async fn open(address: &str, tls: &Arc<ClientConfig>) -> io::Result<http1::SendRequest<Body>> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+    let stream = TlsConnector::from(tls.clone()).connect(name, stream).await?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    tokio::spawn(connection);
+    Ok(sender)
 }
 
 impl Client {
     pub(super) async fn connect(address: &str, tls: Arc<ClientConfig>) -> io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
-        let stream = TlsConnector::from(tls).connect(name, stream).await?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-        tokio::spawn(connection);
-        Ok(Self { sender })
+        let sender = open(address, &tls).await?;
+        Ok(Self { address: address.to_owned(), tls, sender })
     }
 
     /// Sends one after the other; how long each was waited for.
@@ -59,7 +67,16 @@ impl Client {
             built = built.header(name, value);
         }
         let ready = built.body(Body::from(Bytes::from(body))).map_err(io::Error::other)?;
-        let answer = self.sender.send_request(ready).await.map_err(io::Error::other)?;
+        let answer = match self.sender.try_send_request(ready).await {
+            Ok(answer) => answer,
+            Err(mut failed) => {
+                // Given back if nothing of it was sent: the connection had been closed.
+                let unsent = failed.take_message();
+                let ready = unsent.ok_or_else(|| io::Error::other(failed.into_error()))?;
+                self.sender = open(&self.address, &self.tls).await?;
+                self.sender.send_request(ready).await.map_err(io::Error::other)?
+            }
+        };
         let status = answer.status().as_u16();
         let told =
             axum::body::to_bytes(Body::new(answer.into_body()), 1 << 20).await.map_err(io::Error::other)?;

@@ -154,24 +154,29 @@ async fn measured<E: std::fmt::Display>(
     let address = ready["agents"].as_str().unwrap_or_default().to_owned();
     let measured = measure(args, &address, &wanted).await;
     let ended = server.terminate();
-    let (what, cores) = (place.describe().await, std::thread::available_parallelism());
+    let what = place.describe().await;
     place.clear().await?;
-    let ([alerts, references], _) = (measured?, ended?);
-    let result = json!({
-        "database": what?,
+    let ((alerts, references), _) = (measured?, ended?);
+    print(args, &told(args, &what?, &alerts, references.as_ref().ok()))?;
+    references.map(drop)
+}
+
+/// What was measured; without look-ups if they failed.
+fn told(args: &IngestArgs, database: &str, alerts: &Measured, references: Option<&Measured>) -> Value {
+    json!({
+        "database": database,
         "agents": args.agents,
         "alerts": alerts.count,
         "alerts_per_s": round(alerts.per_second()),
         "p50_ms": round(alerts.quantile_ms(0.50)),
         "p99_ms": round(alerts.quantile_ms(0.99)),
-        "references": references.count,
-        "references_per_s": round(references.per_second()),
-        "references_p99_ms": round(references.quantile_ms(0.99)),
-        "cores": cores.map_or(0, usize::from),
+        "references": references.map(|r| r.count),
+        "references_per_s": references.map(|r| round(r.per_second())),
+        "references_p99_ms": references.map(|r| round(r.quantile_ms(0.99))),
+        "cores": std::thread::available_parallelism().map_or(0, usize::from),
         "included": "load generator, TLS both ways, signature check, receipt, seal, durable commit, \
                      log; one request in flight for each box",
-    });
-    print(args, &result)
+    })
 }
 
 fn print(args: &IngestArgs, result: &Value) -> io::Result<()> {
@@ -210,7 +215,17 @@ impl Measured {
     }
 }
 
-async fn measure(args: &IngestArgs, address: &str, wanted: &Wanted) -> io::Result<[Measured; 2]> {
+/// Alerts, and look-ups after them, which may fail by themselves.
+async fn measure(
+    args: &IngestArgs,
+    address: &str,
+    wanted: &Wanted,
+) -> io::Result<(Measured, io::Result<Measured>)> {
+    let each = (args.alerts / args.agents).max(1);
+    let mut alerts = Vec::new();
+    for (n, one) in (0..).zip(&wanted.boxes) {
+        alerts.push(signed(one, n, each)?);
+    }
     let mut clients = Vec::new();
     for one in &wanted.boxes {
         let tls = TlsFiles {
@@ -221,20 +236,18 @@ async fn measure(args: &IngestArgs, address: &str, wanted: &Wanted) -> io::Resul
         let tls = Arc::new(tls.client().map_err(io::Error::other)?);
         clients.push(Client::connect(address, tls).await?);
     }
-    let each = (args.alerts / args.agents).max(1);
-    let mut alerts = Vec::new();
-    for (n, one) in (0..).zip(&wanted.boxes) {
-        alerts.push(signed(one, n, each)?);
-    }
     let (clients, alerts) = all_at_once(clients, alerts).await?;
+    Ok((alerts, look_up(args, clients).await))
+}
+
+async fn look_up(args: &IngestArgs, clients: Vec<Client>) -> io::Result<Measured> {
     // The first look-up of a box makes its transform; a server does that once.
     let (clients, _) = all_at_once(clients, (0..args.agents).map(|n| vec![lookup(n)]).collect()).await?;
     let each = (args.references / args.agents).max(1);
     let of_box =
         |n: u32| (0..each).map(move |i| lookup(n.wrapping_mul(31).wrapping_add(i * 7) % CARDHOLDERS));
     let lookups = (0..args.agents).map(|n| of_box(n).collect()).collect();
-    let (_, references) = all_at_once(clients, lookups).await?;
-    Ok([alerts, references])
+    Ok(all_at_once(clients, lookups).await?.1)
 }
 
 /// Every client sends its requests, one after the other.

@@ -22,11 +22,10 @@ use crate::protocol::head::Stored;
 
 pub(super) async fn receive(
     State(api): State<Arc<Api>>,
-    heard: Heard,
+    mut heard: Heard,
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, Response> {
-    let mut heard = heard;
     loop {
         let first = attempt(&api, &heard.known, &headers, &body).await;
         if let Ok(Some(answer)) = first {

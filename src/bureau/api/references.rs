@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::callers::Heard;
 use super::{Api, later, not_stored, unavailable};
-use crate::bureau::store::StoredReference;
+use crate::bureau::store::{StoreError, StoredReference};
 use crate::bureau::transforms::Transforms;
 use crate::crypto::transform::TransformKey;
 use crate::http::problem::Problem;
@@ -42,7 +42,7 @@ pub(super) enum AskedAs {
 
 pub(super) async fn give(
     State(api): State<Arc<Api>>,
-    heard: Heard,
+    mut heard: Heard,
     cardholder: Result<Path<CardholderId>, PathRejection>,
     query: Result<Query<ForSettlement>, QueryRejection>,
 ) -> Result<Response, Response> {
@@ -61,7 +61,6 @@ pub(super) async fn give(
         return Err(later(Problem::new(StatusCode::TOO_MANY_REQUESTS, detail), wait));
     }
     let now = api.clock.now().wall;
-    let mut heard = heard;
     let found = loop {
         let found = api.store.references_for(&heard.known.agent, &cardholder, now).await;
         if let Some(found) = found.map_err(unavailable)? {
@@ -77,36 +76,37 @@ pub(super) async fn give(
         let detail = "no reference is enrolled for this cardholder";
         return Err(Problem::new(StatusCode::NOT_FOUND, detail).about("cardholder").into_response());
     }
-    let key = api.store.transform_key(&heard.known.agent).map_err(unavailable)?;
+    let key = Arc::new(api.store.transform_key(&heard.known.agent).map_err(unavailable)?);
     let declared = match role {
         Some(AskedAs::Proxy) => Vec::new(),
         None => api.store.proxies_of(&cardholder, now).await.map_err(unavailable)?,
     };
-    let mut set = protect(cardholder, &found, &key, &api.transforms);
+    let mut set = protect(cardholder, &found, &key, &api.transforms).await.map_err(unavailable)?;
     for proxy in declared {
         let proxy = proxy.declaration.proxy;
         let found = api.store.references(&proxy, now).await.map_err(unavailable)?;
-        let added = set.add_proxy(protect(proxy, &found, &key, &api.transforms));
+        let protected = protect(proxy, &found, &key, &api.transforms).await.map_err(unavailable)?;
+        let added = set.add_proxy(protected);
         debug_assert!(added, "one key makes one id");
     }
     Ok(not_stored(set))
 }
 
 /// The references under the transform of one box.
-fn protect(
+async fn protect(
     cardholder: CardholderId,
     found: &[StoredReference],
-    key: &TransformKey,
+    key: &Arc<TransformKey>,
     transforms: &Transforms,
-) -> ReferenceSet {
+) -> Result<ReferenceSet, StoreError> {
     let mut set = ReferenceSet::new(cardholder, key.id());
     for StoredReference { model, preprocessing, template } in found {
         // Models that are in force together may differ in length.
-        let transform = transforms.of(key, template.values().len());
+        let transform = transforms.of(key, template.values().len()).await?;
         if let Some(protected) = template.protect(&transform) {
             let added = set.add(*model, *preprocessing, &protected);
             debug_assert!(added, "one key makes one id");
         }
     }
-    set
+    Ok(set)
 }
