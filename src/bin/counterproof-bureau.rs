@@ -843,7 +843,7 @@ async fn on_agents(command: Agents) -> Result<(), BureauError> {
             Ok(())
         }
         Agents::Posture { config, name } => {
-            let held = store(&config).await?.postures().await?.into_iter().find(|p| p.agent == name);
+            let held = store(&config).await?.posture(&name).await?;
             let held = held.ok_or_else(|| BureauError::Command(format!("{name} has sent no posture yet")))?;
             print(true, &held.posture, String::new)
         }

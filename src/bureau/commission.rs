@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::BureauError;
 use super::acts::{self, Person, on_one_line};
 use super::agents::unknown;
-use super::store::{AgentChange, Store, StoredPosture};
+use super::store::{Agent, AgentChange, Store, StoredPosture};
 use crate::clock::{Clock, SystemClock, WallTime};
 use crate::commissioning::recommend::{LEAST_SETTLEMENTS, Recommendation, recommend};
 use crate::commissioning::report::{CalibrationFile, Report};
@@ -57,7 +57,7 @@ impl Known {
         if store.agent(name).await?.is_none() {
             return Err(unknown(name));
         }
-        let posture = store.postures().await?.into_iter().find(|p| p.agent == *name);
+        let posture = store.posture(name).await?;
         let mut shown = None;
         if let Some(digest) = posture.as_ref().map(|p| p.posture.calibration)
             && let Some(bytes) = store.document(digest).await?
@@ -260,8 +260,7 @@ pub struct Listed {
 pub async fn list(store: &Store) -> Result<Vec<Listed>, BureauError> {
     let postures = store.postures().await?;
     let mut listed = Vec::new();
-    for summary in store.agents().await? {
-        let name = summary.agent.name;
+    for Agent { name, .. } in store.boxes().await? {
         let standing =
             postures.iter().find(|p| p.agent == name).and_then(|p| p.posture.commissioning.as_ref());
         let newest = store.commission(&name).await?;

@@ -87,7 +87,7 @@ pub async fn hand_out(
         return Err(unknown(name));
     }
     // A bureau restored from a backup goes on behind what the box has seen.
-    let posture = store.postures().await?.into_iter().find(|p| p.agent == *name);
+    let posture = store.posture(name).await?;
     let seen = posture.iter().flat_map(|p| &p.posture.arrived).map(|a| a.number).max().unwrap_or(0);
     let number = store.last_handout(name).await?.max(seen).saturating_add(1);
     let Document { kind, bytes } = document;

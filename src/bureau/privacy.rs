@@ -184,11 +184,10 @@ pub struct Overview {
 /// # Errors
 /// If the store fails.
 pub async fn overview(store: &Store, retention: &Retention, today: Date) -> Result<Overview, StoreError> {
-    let (agents, postures) = (store.agents().await?, store.postures().await?);
+    let (agents, postures) = (store.boxes().await?, store.postures().await?);
     let (findings, heads) = (store.audit_findings().await?, store.newest_heads().await?);
     let mut boxes = Vec::new();
-    for summary in agents {
-        let agent = summary.agent;
+    for agent in agents {
         let told = postures.iter().find(|p| p.agent == agent.name);
         let posture = told.map(|t| &t.posture);
         let declared = store.declared_policy(&agent.name).await?;

@@ -130,12 +130,12 @@ pub struct Progress {
 /// # Errors
 /// If the store fails.
 pub async fn progress(store: &Store, rollout: &Rollout, stage: &Stage) -> Result<Vec<Progress>, StoreError> {
-    let (agents, postures) = (store.agents().await?, store.postures().await?);
+    let (agents, postures) = (store.boxes().await?, store.postures().await?);
     let of = |hospital: &HospitalId| {
         let mut p = Progress { hospital: hospital.clone(), boxes: 0, on_it: 0, told: 0 };
-        for summary in agents.iter().filter(|s| s.agent.hospital == *hospital && !s.agent.suspended) {
+        for agent in agents.iter().filter(|a| a.hospital == *hospital && !a.suspended) {
             p.boxes += 1;
-            let posture = postures.iter().find(|p| p.agent == summary.agent.name).map(|p| &p.posture);
+            let posture = postures.iter().find(|p| p.agent == agent.name).map(|p| &p.posture);
             let Some(posture) = posture else { continue };
             if posture.agent_version == rollout.version {
                 p.on_it += 1;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::Router;
 
 use super::metrics::{self, Boxes};
-use super::store::{AgentSummary, Store, StoreError};
+use super::store::{Store, StoreError};
 use crate::clock::{BoxTime, Clock};
 use crate::heart::{Heart, Hearts};
 use crate::http::metrics::Page;
@@ -90,7 +90,7 @@ impl Watch {
     async fn boxes(&self, store: &Store) -> Result<Boxes, StoreError> {
         let silent_since = self.clock.now().wall.minus(SILENT);
         let mut boxes = Boxes::default();
-        for AgentSummary { agent, .. } in store.agents().await? {
+        for agent in store.boxes().await? {
             if agent.suspended {
                 boxes.suspended += 1;
                 continue;

@@ -18,6 +18,7 @@ use crate::bureau::accounts::Role;
 use crate::bureau::acts::Person;
 use crate::bureau::agents;
 use crate::bureau::join::For;
+use crate::bureau::store::Agent;
 use crate::protocol::commission::Mode;
 
 /// Who sees boxes.
@@ -62,8 +63,7 @@ async fn list(State(console): State<Arc<Console>>, visitor: Visitor) -> Result<R
     let (store, now, words) = (&console.store, console.clock.now().wall, visitor.words());
     let (postures, handed_out) = (store.postures().await?, store.handed_out(None).await?);
     let codes = store.codes().await?;
-    let row = |summary: crate::bureau::store::AgentSummary| {
-        let agent = summary.agent;
+    let row = |agent: Agent| {
         let posture = postures.iter().find(|p| p.agent == agent.name).map(|p| &p.posture);
         let silent = agent.last_seen.is_none_or(|t| t < now.minus(SILENT));
         let (state, class) = match (agent.suspended, silent) {
@@ -97,8 +97,8 @@ async fn list(State(console): State<Arc<Console>>, visitor: Visitor) -> Result<R
             name: agent.name.to_string(),
         }
     };
-    let agents = store.agents().await?;
-    let known: Vec<String> = agents.iter().map(|s| s.agent.name.to_string()).collect();
+    let agents = store.boxes().await?;
+    let known: Vec<String> = agents.iter().map(|a| a.name.to_string()).collect();
     let new = codes.iter().filter(|c| c.is_good(now) && !known.iter().any(|k| *k == c.agent.as_str()));
     let waiting = new
         .map(|c| vec![c.agent.to_string(), c.hospital.to_string(), c.by.clone(), moment(c.expires_at)])

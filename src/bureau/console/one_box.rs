@@ -88,7 +88,7 @@ async fn show(
 ) -> Result<Response, Failure> {
     let (store, words, name) = (&console.store, visitor.words(), named(&name)?);
     let agent = store.agent(&name).await?.ok_or_else(Failure::not_found)?;
-    let posture = store.postures().await?.into_iter().find(|p| p.agent == name);
+    let posture = store.posture(&name).await?;
     let told = posture.as_ref().map(|p| &p.posture);
     let code = store.codes().await?.into_iter().find(|c| c.agent == name);
     let report = match commission::report(store, &name).await {

@@ -229,8 +229,17 @@ impl Store {
     ///
     /// # Errors
     /// If the database fails.
+    pub async fn boxes(&self) -> Result<Vec<Agent>, StoreError> {
+        Ok(sqlx::query_as(boxes!("ORDER BY name")).fetch_all(&self.pool).await?)
+    }
+
+    /// Every box on record, by name, with what its chain looks like: every event is
+    /// counted for that.
+    ///
+    /// # Errors
+    /// If the database fails.
     pub async fn agents(&self) -> Result<Vec<AgentSummary>, StoreError> {
-        let agents: Vec<Agent> = sqlx::query_as(boxes!("ORDER BY name")).fetch_all(&self.pool).await?;
+        let agents = self.boxes().await?;
         let counts: Vec<(String, String, i64)> =
             sqlx::query_as("SELECT agent, chain, COUNT(*) FROM events GROUP BY agent, chain")
                 .fetch_all(&self.pool)

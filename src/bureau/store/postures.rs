@@ -84,19 +84,31 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn postures(&self) -> Result<Vec<StoredPosture>, StoreError> {
-        let rows: Vec<(String, i64, Vec<u8>)> =
+        let rows: Vec<Row> =
             sqlx::query_as("SELECT agent, received_at, body FROM postures").fetch_all(&self.pool).await?;
-        rows.into_iter()
-            .map(|(agent, received_at, body)| {
-                let label = format!("postures/{agent}");
-                let posture = serde_json::from_slice(&body)
-                    .map_err(|e| StoreError::Content { label: label.clone(), what: e.to_string() })?;
-                Ok(StoredPosture {
-                    agent: parse(&label, &agent)?,
-                    received_at: WallTime::from_millis(received_at),
-                    posture,
-                })
-            })
-            .collect()
+        rows.into_iter().map(read).collect()
     }
+
+    /// The latest posture of a box.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn posture(&self, agent: &AgentId) -> Result<Option<StoredPosture>, StoreError> {
+        let row: Option<Row> =
+            sqlx::query_as("SELECT agent, received_at, body FROM postures WHERE agent = $1")
+                .bind(agent.as_str())
+                .fetch_optional(&self.pool)
+                .await?;
+        row.map(read).transpose()
+    }
+}
+
+type Row = (String, i64, Vec<u8>);
+
+fn read((agent, received_at, body): Row) -> Result<StoredPosture, StoreError> {
+    let label = format!("postures/{agent}");
+    let posture = serde_json::from_slice(&body)
+        .map_err(|e| StoreError::Content { label: label.clone(), what: e.to_string() })?;
+    let received_at = WallTime::from_millis(received_at);
+    Ok(StoredPosture { agent: parse(&label, &agent)?, received_at, posture })
 }

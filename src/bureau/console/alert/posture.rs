@@ -57,8 +57,7 @@ pub(super) async fn of(console: &Console, visitor: &Visitor, opened: &Opened) ->
     }
     let declared = store.declared_policy(agent).await?.map(|d| d.digest);
     policy(&mut lines, declared, said.map(|(_, policy)| policy));
-    let postures = store.postures().await?;
-    now(&mut lines, postures.iter().find(|p| p.agent == *agent), opened, at);
+    now(&mut lines, store.posture(agent).await?.as_ref(), opened, at);
     Ok(lines.out)
 }
 
