@@ -99,3 +99,82 @@ async fn together(store: &Store, batch: &[Incoming]) -> Result<Vec<Insertion>, S
 fn is_about_one(error: &StoreError) -> bool {
     !matches!(error, StoreError::Database(e) if e.as_database_error().is_none())
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+
+    use super::*;
+    use crate::bureau::store::ChainState;
+    use crate::bureau::store::event_tests::{Bench, chain};
+    use crate::bureau::store::tests::{on_both, query_on_server};
+    use crate::protocol::id::Epoch;
+
+    /// All of them wait at once, and so are in one commit.
+    async fn put_together(bench: Bench, incoming: Vec<Incoming>) -> (Bench, Vec<Option<Insertion>>) {
+        let Bench { store, agent, key } = bench;
+        let store = Arc::new(store);
+        let ingest = Ingest::start(store.clone());
+        let answers = join_all(incoming.into_iter().map(|one| ingest.put(one))).await;
+        drop(ingest);
+        let store = loop {
+            // The task that stores ends when nobody is left who hands in.
+            tokio::task::yield_now().await;
+            if Arc::strong_count(&store) == 1 {
+                break Arc::into_inner(store).unwrap();
+            }
+        };
+        (Bench { store, agent, key }, answers.into_iter().map(Result::ok).collect())
+    }
+
+    #[tokio::test]
+    async fn one_event_that_cannot_be_stored_takes_no_neighbour_with_it() {
+        on_both(async |store| {
+            let bench = Bench::new(store).await;
+            let mut events = chain(3, Epoch::new());
+            let mut refused = chain(1, Epoch::new()).remove(0);
+            // No database holds so great a number.
+            refused.chain.seq = u64::MAX;
+            events.insert(1, refused);
+            let mut incoming = Vec::new();
+            for event in &events {
+                incoming.push(bench.incoming(event, 1).await);
+            }
+            let (bench, answers) = put_together(bench, incoming).await;
+            let stored = Some(Insertion::Stored(ChainState::Ok));
+            assert_eq!(answers, [stored.clone(), None, stored.clone(), stored]);
+            assert_eq!(bench.put(&events[0], 2).await, Insertion::Duplicate);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn what_another_process_stood_in_the_way_of_is_tried_again_and_not_for_ever() {
+        query_on_server(async |store, ask| {
+            // The server says so itself, as often as it is told to.
+            let provoke = |times: u32| {
+                ask(&format!(
+                    "DROP SEQUENCE IF EXISTS tried; CREATE SEQUENCE tried; \
+                     CREATE OR REPLACE FUNCTION provoke() RETURNS trigger AS $$ BEGIN \
+                     IF nextval('tried') <= {times} THEN \
+                     RAISE EXCEPTION 'provoked' USING ERRCODE = '40P01'; END IF; \
+                     RETURN NEW; END $$ LANGUAGE plpgsql; \
+                     CREATE OR REPLACE TRIGGER provoked BEFORE INSERT ON events \
+                     FOR EACH STATEMENT EXECUTE FUNCTION provoke()"
+                ))
+            };
+            let bench = Bench::new(store).await;
+            let events = chain(2, Epoch::new());
+            provoke(TRIES);
+            let incoming = vec![bench.incoming(&events[0], 1).await];
+            let (bench, answers) = put_together(bench, incoming).await;
+            assert_eq!(answers, [Some(Insertion::Stored(ChainState::Ok))]);
+            provoke(TRIES + 1);
+            let incoming = vec![bench.incoming(&events[1], 1).await];
+            let (bench, answers) = put_together(bench, incoming).await;
+            assert_eq!(answers, [None]);
+            assert_eq!(bench.put(&events[1], 1).await, Insertion::Stored(ChainState::Ok));
+        })
+        .await;
+    }
+}

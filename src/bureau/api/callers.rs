@@ -77,10 +77,11 @@ impl FromRequestParts<Arc<Api>> for Heard {
 impl Heard {
     async fn read(api: &Api, certificate: Sha256) -> Result<Self, Response> {
         let now = api.clock.now().wall;
-        // The certificate's end first: whoever replaces it later changes the record too.
-        let until = api.store.certificate_end(certificate).await.map_err(unavailable)?;
+        // The record first: whoever gives a key or a certificate an end changes it too, so
+        // that what is read after it is never older than what is compared.
         let agent = on_record(api, certificate, now).await?;
         let keys = api.store.agent_keys(&agent.name).await.map_err(unavailable)?;
+        let until = api.store.certificate_end(certificate).await.map_err(unavailable)?;
         let known = Arc::new(Known { agent, keys, until });
         api.callers.remember(certificate, &known);
         Ok(Self { known, certificate, is_fresh: true })
@@ -117,3 +118,6 @@ pub(super) async fn on_record(api: &Api, certificate: Sha256, now: WallTime) -> 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,8 +34,6 @@ pub(super) struct Listed<'a> {
 
 impl Store {
     /// Puts mismatches that were just stored on the list, in the order of arrival.
-    /// Boxes that two processes hear at the same moment do not see each other's alerts
-    /// of one cardholder: neither is more serious for the other then.
     pub(super) async fn list_alerts(&self, tx: &mut Tx<'_>, all: &[Listed<'_>]) -> Result<(), StoreError> {
         let marks: Vec<String> = all.iter().map(|one| self.mark(&one.data.cardholder)).collect();
         let mut seen = seen_before(tx, &marks).await?;

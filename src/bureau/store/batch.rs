@@ -2,9 +2,10 @@
 //!
 //! Promises: each event fares as if it had come alone, in the order given: stored
 //! once, its place in the chain its own, gaps closed by what came later, withdrawals
-//! and words of expiry heard; nothing of it is stored unless all of it is; the boxes'
-//! rows are locked first and in one order, so that several processes on one database
-//! neither store twice nor wait for each other for ever.
+//! and words of expiry heard; nothing of it is stored unless all of it is. Batches of
+//! several processes on one database come one after the other, as they do in a file: so
+//! nothing is stored twice, and who has seen the event of one number has seen all with
+//! smaller numbers that there will ever be.
 //!
 //! What is read of the chains is read once for all, and kept up by [`Known`] while the
 //! events are gone through; then it is written with few statements.
@@ -58,9 +59,14 @@ impl Incoming {
     }
 }
 
-/// A server keeps the plan of a statement; one that was made for an empty table reads a
-/// full one from end to end. Over many rows, planning anew costs little.
-const BEGIN: &str = "BEGIN; SET LOCAL plan_cache_mode = force_custom_plan";
+/// How a batch begins on a server. It waits for the one before it to be committed. A
+/// process that stands still in the middle of one stands in the way of all, so the server
+/// gives it up after a time. And a server keeps the plan of a statement; one that was made
+/// for an empty table reads a full one from end to end, and over many rows planning anew
+/// costs little.
+const BEGIN: &str = "BEGIN; SET LOCAL plan_cache_mode = force_custom_plan; \
+                     SET LOCAL idle_in_transaction_session_timeout = '30s'; \
+                     SELECT pg_advisory_xact_lock(7166183713098886515)";
 
 /// A place in a chain: box, epoch, number.
 type Place = (AgentId, Epoch, i64);
@@ -149,12 +155,28 @@ impl Store {
         for month in batch.iter().map(|one| one.received_at).collect::<BTreeSet<_>>() {
             self.make_month(month).await?;
         }
-        let mut tx = match self.at {
+        let mut tx = self.begin_batch().await?;
+        let answers = self.insert_in(&mut tx, batch).await?;
+        tx.commit().await?;
+        Ok(answers)
+    }
+
+    /// Begins the transaction of a batch; in a file, its first write waits for others.
+    pub(super) async fn begin_batch(&self) -> Result<Tx<'static>, StoreError> {
+        Ok(match self.at {
             Database::File(_) => self.pool.begin().await?,
             Database::Server(_) => self.pool.begin_with(BEGIN).await?,
-        };
-        let records = self.lock_boxes(&mut tx, batch).await?;
-        let mut known = known(&mut tx, batch).await?;
+        })
+    }
+
+    /// Stores a batch; nothing counts before the commit.
+    pub(super) async fn insert_in(
+        &self,
+        tx: &mut Tx<'_>,
+        batch: &[Incoming],
+    ) -> Result<Vec<Insertion>, StoreError> {
+        let records = hear_boxes(tx, batch).await?;
+        let mut known = known(tx, batch).await?;
         let mut answers = Vec::with_capacity(batch.len());
         let mut stored = Vec::new();
         for one in batch {
@@ -169,49 +191,9 @@ impl Store {
             answers.push(answer);
         }
         if !stored.is_empty() {
-            self.write(&mut tx, &stored, &known).await?;
+            self.write(tx, &stored, &known).await?;
         }
-        tx.commit().await?;
         Ok(answers)
-    }
-
-    /// Notes that the boxes were heard, those that are not suspended, and holds their
-    /// rows until the end; of each its newest key and certificate.
-    async fn lock_boxes(
-        &self,
-        tx: &mut Tx<'_>,
-        batch: &[Incoming],
-    ) -> Result<HashMap<String, (String, String)>, StoreError> {
-        let names: BTreeSet<&str> = batch.iter().map(|one| one.agent.as_str()).collect();
-        let names: Vec<&str> = names.into_iter().collect();
-        let latest = batch.iter().map(|one| one.received_at.as_millis()).max().unwrap_or_default();
-        let mut records = HashMap::new();
-        for names in portions(&names) {
-            if matches!(self.at, Database::Server(_)) {
-                // Sorted first and locked then; an update alone would lock as it finds them.
-                let sql = rows(
-                    "SELECT 1 FROM agents WHERE name IN (VALUES",
-                    1,
-                    names.len(),
-                    ") ORDER BY name FOR NO KEY UPDATE",
-                );
-                bind_all(sqlx::query(made(sql)), names.iter().copied()).execute(&mut **tx).await?;
-            }
-        }
-        for names in portions(&names) {
-            let sql = rows(
-                &format!("UPDATE agents SET last_seen = ${} WHERE name IN (VALUES", names.len() + 1),
-                1,
-                names.len(),
-                ") AND suspended = FALSE RETURNING name, public_key, certificate",
-            );
-            let query = bind_all(sqlx::query(made(sql)), names.iter().copied()).bind(latest);
-            for row in query.fetch_all(&mut **tx).await? {
-                records
-                    .insert(row.try_get("name")?, (row.try_get("public_key")?, row.try_get("certificate")?));
-            }
-        }
-        Ok(records)
     }
 
     /// Writes those that are to be stored, and what they changed in the chains.
@@ -251,6 +233,31 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Notes that the boxes were heard, those that are not suspended, and holds their rows
+/// until the end; of each its newest key and certificate.
+async fn hear_boxes(
+    tx: &mut Tx<'_>,
+    batch: &[Incoming],
+) -> Result<HashMap<String, (String, String)>, StoreError> {
+    let names: BTreeSet<&str> = batch.iter().map(|one| one.agent.as_str()).collect();
+    let names: Vec<&str> = names.into_iter().collect();
+    let latest = batch.iter().map(|one| one.received_at.as_millis()).max().unwrap_or_default();
+    let mut records = HashMap::new();
+    for names in portions(&names) {
+        let sql = rows(
+            &format!("UPDATE agents SET last_seen = ${} WHERE name IN (VALUES", names.len() + 1),
+            1,
+            names.len(),
+            ") AND suspended = FALSE RETURNING name, public_key, certificate",
+        );
+        let query = bind_all(sqlx::query(made(sql)), names.iter().copied()).bind(latest);
+        for row in query.fetch_all(&mut **tx).await? {
+            records.insert(row.try_get("name")?, (row.try_get("public_key")?, row.try_get("certificate")?));
+        }
+    }
+    Ok(records)
 }
 
 /// What is held at the places that a batch is about, and under its ids.
@@ -419,9 +426,10 @@ async fn insert_word(tx: &mut Tx<'_>, one: &Incoming) -> Result<(), StoreError> 
                 .bind(w.alert.to_string())
                 .execute(&mut **tx)
                 .await?;
+            // A decision stays; whoever has its page open hears of it all the same.
             sqlx::query(
-                "UPDATE alerts SET state = 'withdrawn', changed_at = $1 \
-                 WHERE id = $2 AND agent = $3 AND state = 'open'",
+                "UPDATE alerts SET state = CASE WHEN state = 'open' THEN 'withdrawn' ELSE state END, \
+                 changed_at = $1 WHERE id = $2 AND agent = $3",
             )
             .bind(one.received_at.as_millis())
             .bind(w.alert.to_string())
@@ -446,3 +454,6 @@ async fn insert_word(tx: &mut Tx<'_>, one: &Incoming) -> Result<(), StoreError> 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,9 +137,10 @@ impl Store {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::bureau) mod tests {
     use super::*;
     use crate::bureau::retention::Kind;
+    use crate::bureau::store::Incoming;
     use crate::bureau::store::agents::tests::box_with_key;
     use crate::bureau::store::tests::on_both;
     use crate::crypto::Sha256;
@@ -149,20 +150,26 @@ pub(super) mod tests {
     use crate::protocol::countersign::{Receipt, Received};
     use crate::protocol::id::Epoch;
 
-    pub(in crate::bureau::store) struct Bench {
-        pub(in crate::bureau::store) store: Store,
-        agent: AgentId,
-        key: SigningKey,
+    pub(in crate::bureau) struct Bench {
+        pub(in crate::bureau) store: Store,
+        pub(in crate::bureau) agent: AgentId,
+        pub(in crate::bureau) key: SigningKey,
     }
 
     impl Bench {
-        pub(in crate::bureau::store) async fn new(store: Store) -> Self {
+        pub(in crate::bureau) async fn new(store: Store) -> Self {
             let (new, key) = box_with_key("box-1");
             store.add_agent(&new, WallTime::from_millis(0)).await.unwrap();
             Self { store, agent: new.name, key }
         }
 
-        pub(in crate::bureau::store) async fn put(&self, event: &Event, at: i64) -> Insertion {
+        pub(in crate::bureau) async fn put(&self, event: &Event, at: i64) -> Insertion {
+            let incoming = self.incoming(event, at).await;
+            self.store.insert_events(&[incoming]).await.unwrap().remove(0)
+        }
+
+        /// An event of the box, by its record as it is now.
+        pub(in crate::bureau) async fn incoming(&self, event: &Event, at: i64) -> Incoming {
             let bytes = event.to_bytes().unwrap();
             let verified = Unverified::new(&bytes, self.key.sign(&bytes)).verify(&self.key.public()).unwrap();
             let received = Received {
@@ -173,8 +180,7 @@ pub(super) mod tests {
             };
             let receipt = Receipt::new(received, WallTime::from_millis(at), &self.key);
             let agent = self.store.agent(&self.agent).await.unwrap().unwrap();
-            let incoming = self.store.incoming(&agent, &verified, event.clone(), &receipt).unwrap();
-            self.store.insert_events(&[incoming]).await.unwrap().remove(0)
+            self.store.incoming(&agent, &verified, event.clone(), &receipt).unwrap()
         }
 
         async fn head(&self) -> Option<Head> {
@@ -186,7 +192,7 @@ pub(super) mod tests {
         }
     }
 
-    pub(in crate::bureau::store) fn chain(n: u64, epoch: Epoch) -> Vec<Event> {
+    pub(in crate::bureau) fn chain(n: u64, epoch: Epoch) -> Vec<Event> {
         let mut previous = None;
         (1..=n)
             .map(|seq| {
@@ -197,7 +203,7 @@ pub(super) mod tests {
             .collect()
     }
 
-    pub(in crate::bureau::store) fn withdrawal(of: &Event, seq: u64) -> Event {
+    pub(in crate::bureau) fn withdrawal(of: &Event, seq: u64) -> Event {
         let content =
             Content::Withdrawn(Withdrawn { alert: of.id, reason: WithdrawalReason::SettlementCancelled });
         Event { content, ..example(seq, Some(Sha256::of(&of.to_bytes().unwrap())), of.chain.epoch) }

@@ -263,4 +263,7 @@ where
 }
 
 #[cfg(test)]
+pub(super) use events::tests as event_tests;
+
+#[cfg(test)]
 pub(super) mod tests;

@@ -208,7 +208,14 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bureau::store::tests::on_both;
+    use crate::bureau::store::tests::{box_with_key, on_both};
+    use crate::bureau::store::{Exemption, NewKey};
+
+    /// A reference from photograph `n`.
+    fn photo<'a>(cardholder: &'a CardholderId, template: &'a Template, n: u8) -> NewReference<'a> {
+        let (model, photo) = (Sha256::of(b"m"), Sha256::of(&[n]));
+        NewReference { cardholder, model, preprocessing: 1, template, photo }
+    }
 
     #[tokio::test]
     async fn a_photograph_is_enrolled_once_and_sixteen_are_enough() {
@@ -216,26 +223,14 @@ mod tests {
             let cardholder: CardholderId = "P0001".parse().unwrap();
             let template = Template::from_raw(vec![3.0, 4.0]).unwrap();
             let add = async |n: u8, at: i64| {
-                let new = NewReference {
-                    cardholder: &cardholder,
-                    model: Sha256::of(b"m"),
-                    preprocessing: 1,
-                    template: &template,
-                    photo: Sha256::of(&[n]),
-                };
+                let new = photo(&cardholder, &template, n);
                 store.add_reference(&new, WallTime::from_millis(at)).await.unwrap()
             };
             assert!(store.references(&cardholder, WallTime::from_millis(0)).await.unwrap().is_empty());
             assert_eq!(add(0, 0).await, Addition::Added);
             assert_eq!(add(0, 1).await, Addition::SamePhoto);
             let another: CardholderId = "P0002".parse().unwrap();
-            let new = NewReference {
-                cardholder: &another,
-                model: Sha256::of(b"m"),
-                preprocessing: 1,
-                template: &template,
-                photo: Sha256::of(&[0]),
-            };
+            let new = photo(&another, &template, 0);
             let refused = store.add_reference(&new, WallTime::from_millis(1)).await.unwrap();
             assert_eq!(refused, Addition::AnotherCardholder(cardholder.clone()));
             assert!(store.references(&another, WallTime::from_millis(1)).await.unwrap().is_empty());
@@ -261,18 +256,62 @@ mod tests {
         let template = Template::from_raw(vec![3.0, 4.0]).unwrap();
         let at = WallTime::from_millis;
         for n in 1..=2 {
-            let new = NewReference {
-                cardholder: &cardholder,
-                model: Sha256::of(b"m"),
-                preprocessing: 1,
-                template: &template,
-                photo: Sha256::of(&[n]),
-            };
-            store.add_reference(&new, at(i64::from(n))).await.unwrap();
+            store.add_reference(&photo(&cardholder, &template, n), at(i64::from(n))).await.unwrap();
         }
         let done = store.purge(Kind::References, at(2), at(9)).await.unwrap();
         assert_eq!((done.deleted, done.oldest_deleted, done.oldest_left), (1, Some(at(1)), Some(at(2))));
         assert_eq!(store.references(&cardholder, at(9)).await.unwrap().len(), 1);
         assert_eq!(store.purge_reports(1).await.unwrap()[0].oldest_left, Some(at(2)));
+    }
+
+    #[tokio::test]
+    async fn a_box_gets_references_by_the_record_that_its_caller_knows_and_by_no_other() {
+        on_both(async |store| {
+            let (new, _) = box_with_key("box-1");
+            let at = WallTime::from_millis;
+            store.add_agent(&new, at(0)).await.unwrap();
+            let cardholder: CardholderId = "P0001".parse().unwrap();
+            let known = store.agent(&new.name).await.unwrap().unwrap();
+            let found = async |agent: &Agent, now: i64| {
+                let found = store.references_for(agent, &cardholder, at(now)).await.unwrap();
+                found.map(|references| references.len())
+            };
+            assert_eq!(found(&known, 1).await, Some(0));
+            let template = Template::from_raw(vec![3.0, 4.0]).unwrap();
+            for n in 0..2 {
+                store.add_reference(&photo(&cardholder, &template, n), at(1)).await.unwrap();
+            }
+            assert_eq!(found(&known, 1).await, Some(2));
+            let exemption = Exemption {
+                cardholder: cardholder.clone(),
+                until: at(5),
+                by: "li".into(),
+                at: at(1),
+                reason: String::new(),
+            };
+            store.exempt(&exemption).await.unwrap();
+            assert_eq!((found(&known, 2).await, found(&known, 5).await), (Some(0), Some(2)));
+
+            store.set_suspended(&new.name, true).await.unwrap();
+            assert_eq!(found(&known, 6).await, None);
+            store.set_suspended(&new.name, false).await.unwrap();
+            assert_eq!(found(&known, 6).await, Some(2));
+            store.reissue_transform(&new.name).await.unwrap();
+            assert_eq!(found(&known, 6).await, None);
+            let known = store.agent(&new.name).await.unwrap().unwrap();
+            assert_eq!(found(&known, 6).await, Some(2));
+            let (other, _) = box_with_key("new-keys");
+            let rotation = NewKey {
+                name: new.name.clone(),
+                public_key: other.public_key,
+                certificate: other.certificate,
+                overlap: std::time::Duration::from_secs(1),
+            };
+            store.rotate_agent(&rotation, at(7)).await.unwrap();
+            assert_eq!(found(&known, 8).await, None);
+            let nobody = Agent { name: "box-9".parse().unwrap(), ..known };
+            assert_eq!(found(&nobody, 8).await, None);
+        })
+        .await;
     }
 }

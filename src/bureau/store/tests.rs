@@ -82,6 +82,12 @@ pub(in crate::bureau) async fn at_both(test: impl AsyncFn(Database)) {
     test(fresh.at.clone()).await;
 }
 
+/// Runs a test on a fresh database of a server, with a way to tell the server things.
+pub(in crate::bureau) async fn query_on_server(test: impl AsyncFn(Store, &dyn Fn(&str) -> String)) {
+    let fresh = Fresh::new().await;
+    test(open(&fresh.at).await, &|sql| server().psql(&fresh.name, sql).unwrap()).await;
+}
+
 async fn open(at: &Database) -> Store {
     Store::open(at.clone(), &RootKey::new([7; 32])).await.unwrap()
 }
@@ -204,4 +210,31 @@ async fn a_server_that_was_told_to_be_quick_is_asked_to_be_durable() {
         .await
         .unwrap();
     assert_eq!(mode, "on");
+}
+
+/// Whether another process's batch waits for the one that is under way.
+const WAITING: &str = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_seen_the_alert_of_one_number_has_seen_all_with_smaller_ones() {
+    use super::events::tests::{Bench, chain};
+    use crate::protocol::id::Epoch;
+    let fresh = Fresh::new().await;
+    let one = Bench::new(open(&fresh.at).await).await;
+    let two = open(&fresh.at).await;
+    let (first, second) = (&chain(1, Epoch::new())[0], &chain(1, Epoch::new())[0]);
+    one.store.make_month(crate::clock::WallTime::from_millis(1)).await.unwrap();
+    let mut under_way = one.store.begin_batch().await.unwrap();
+    one.store.insert_in(&mut under_way, &[one.incoming(first, 1).await]).await.unwrap();
+    let incoming = one.incoming(second, 1).await;
+    let later = tokio::spawn(async move {
+        two.insert_events(&[incoming]).await.unwrap();
+        two.newest_arrival().await.unwrap()
+    });
+    while server().psql(&fresh.name, WAITING).unwrap() != "1" {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(one.store.newest_arrival().await.unwrap(), 0);
+    under_way.commit().await.unwrap();
+    assert_eq!((later.await.unwrap(), one.store.alerts(i64::MAX, 9).await.unwrap().len()), (2, 2));
 }
