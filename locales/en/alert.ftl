@@ -3,6 +3,7 @@ alert-reminder = An alert is a reason to look, not a finding. It holds no pictur
 alert-assignee = With { $value }
 alert-out-of-date = Your form was sent from a page that is out of date; nothing was changed. Since then:
 alert-is-withdrawn = The hospital cancelled the settlement; the box took the alert back. Nothing is left to decide.
+alert-is-withdrawn-late = After this was decided the hospital cancelled the settlement, and the box took the alert back. The decision stands until somebody reopens the alert; then nothing is left to decide.
 alert-is-doubtful = What is held is not certainly what the box said. Do not act on it before the operator has found out why; a supervisor has to decide it.
 alert-unreadable = The content cannot be read: the store is damaged, or its key is another. Tell the operator.
 alert-compared = What was compared

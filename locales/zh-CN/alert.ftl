@@ -3,6 +3,7 @@ alert-reminder = 预警只是查看的理由，不是结论；其中没有图像
 alert-assignee = 由 { $value } 办理
 alert-out-of-date = 您提交的页面已过时，未作任何更改。此后的变化：
 alert-is-withdrawn = 医院已撤销该笔结算，终端已收回预警，无需决定。
+alert-is-withdrawn-late = 作出决定之后，医院撤销了该笔结算，终端已收回预警。重新打开之前，决定仍然有效；重新打开后即无需决定。
 alert-is-doubtful = 所存内容未必就是终端所发。运维人员查明之前不要据此处理；须由主管决定。
 alert-unreadable = 内容无法读取：数据库损坏，或密钥不符。请告知运维人员。
 alert-compared = 比对了什么

@@ -5,8 +5,9 @@
 //! open ──the box takes it back──▶ withdrawn
 //! ```
 //!
-//! An alert that was decided before it was taken back stays decided. No state is left
-//! but by one of these, and each takes a person with a reason.
+//! An alert that was decided before it was taken back stays decided; reopened, or after
+//! an appeal, it is withdrawn: nothing is left to decide. No state is left but by one of
+//! these, and each takes a person with a reason.
 
 use super::words::words;
 use crate::bureau::store::ChainState;

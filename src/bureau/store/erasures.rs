@@ -314,7 +314,7 @@ async fn erase_alert(tx: &mut Tx<'_>, alert: &str) -> Result<u64, StoreError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::bureau::store::NewReference;
     use crate::bureau::store::events::tests::{Bench, chain, withdrawal};
@@ -342,12 +342,17 @@ mod tests {
         store.add_reference(&new, at(1)).await.unwrap();
     }
 
-    /// Puts an alert into a case that runs.
-    async fn keep_in_a_case(store: &Store, alert: &Event, held: i64) {
+    /// Puts an alert into a case in that state, and under legal hold if `held` is 1.
+    pub(in crate::bureau::store) async fn keep_in_a_case(
+        store: &Store,
+        alert: &Event,
+        (state, held): (&str, i64),
+    ) {
         sqlx::query(
             "INSERT INTO cases (number, state, held, opened_at, opened_by, changed_at, sealed) \
-             VALUES ('A1', 'closed', $1, 1, 'li', 1, $2)",
+             VALUES ('A1', $1, $2, 1, 'li', 1, $3)",
         )
+        .bind(state)
         .bind(held)
         .bind(&b"x"[..])
         .execute(&store.pool)
@@ -377,7 +382,7 @@ mod tests {
             for person in [&who, &somebody] {
                 enrolled(store, person).await;
             }
-            keep_in_a_case(store, &events[1], 1).await;
+            keep_in_a_case(store, &events[1], ("closed", 1)).await;
             let request = asked(store, "erasure", &who).await;
             let before = store.alerts_about(&request.mark).await.unwrap();
             let kept: Vec<_> = before.iter().filter_map(|a| a.kept_by.as_ref()).collect();

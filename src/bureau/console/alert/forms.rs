@@ -29,6 +29,8 @@ pub(super) struct Forms {
     pub(super) can_reopen: bool,
     pub(super) can_appeal: bool,
     pub(super) is_withdrawn: bool,
+    /// It was taken back after somebody had decided it.
+    pub(super) is_withdrawn_late: bool,
     pub(super) is_supervisor: bool,
     /// Who is to look at it now.
     pub(super) assignee: String,
@@ -61,6 +63,7 @@ impl Forms {
             can_reopen: matches!(state, State::Decided(_)),
             can_appeal: state != State::Withdrawn,
             is_withdrawn: state == State::Withdrawn,
+            is_withdrawn_late: matches!(state, State::Decided(_)) && opened.alert.withdrawn_at.is_some(),
             is_supervisor,
             assignee: if opened.blind {
                 String::new()

@@ -104,7 +104,8 @@ pub struct TakenStep {
 
 const LISTING: &str = "SELECT a.id, a.arrival, a.agent, a.hospital, a.counter, a.cardholder, a.seriousness, \
      a.state, a.decision, a.decided_at, a.assignee, \
-     (SELECT COALESCE(MAX(r.number), 0) FROM review_steps r WHERE r.alert = a.id) AS last_step \
+     (SELECT COALESCE(MAX(r.number), 0) FROM review_steps r WHERE r.alert = a.id) AS last_step, \
+     (SELECT COUNT(*) FROM withdrawals w WHERE w.alert = a.id AND w.agent = a.agent) AS taken_back \
      FROM alerts a WHERE a.id = $1";
 
 fn state_of(row: &DbRow) -> Result<State, StoreError> {
@@ -174,6 +175,7 @@ impl Store {
             // What is in its way may be what the page did not show.
             Err(_) | Ok(_) if now.last_step != new.seen => return Ok(Err(Refusal::Stale)),
             Err(refusal) => return Ok(Err(refusal)),
+            Ok(State::Open) if row.try_get::<i64, _>("taken_back")? > 0 => State::Withdrawn,
             Ok(next) => next,
         };
         self.write_step(&mut tx, new, next).await?;

@@ -3,6 +3,7 @@ use crate::bureau::retention::Kind;
 use crate::bureau::review::agreement::Agreement;
 use crate::bureau::review::letters::{LetterKind, LetterState};
 use crate::bureau::review::proxies::{Declaration, MOST_PROXIES};
+use crate::bureau::store::erasures::tests::keep_in_a_case;
 use crate::bureau::store::events::tests::{Bench, chain, withdrawal};
 use crate::bureau::store::tests::on_both;
 use crate::protocol::alert::Event;
@@ -102,6 +103,30 @@ async fn what_the_box_took_back_is_nobodys_to_decide_unless_somebody_had() {
         }
         assert_eq!(desk.step(0, FALSE, 0, "li", 300).await, Err(Refusal::Withdrawn));
         assert_eq!(desk.state(1).await, State::Decided(Decision::FalseAlert));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_decided_alert_that_is_taken_back_is_told_and_is_not_opened_again() {
+    on_both(async |store| {
+        let desk = Desk::with(store, 1).await;
+        desk.step(0, FALSE, 0, "li", 100).await.unwrap();
+        desk.bench.put(&withdrawal(&desk.events[0], 2), 200).await;
+        let changes = desk.store().alert_changes(at(150), 9).await.unwrap();
+        assert_eq!(changes.iter().map(|c| c.changed_at).collect::<Vec<_>>(), [at(200)]);
+        let listing = desk.store().listing(desk.events[0].id).await.unwrap().unwrap();
+        assert_eq!(
+            (listing.state, listing.decided_at),
+            (State::Decided(Decision::FalseAlert), Some(at(100)))
+        );
+        assert!(desk.store().listed_alert(&listing).await.unwrap().unwrap().withdrawn_at.is_some());
+        // An appeal is recorded, and leaves nothing to decide.
+        assert_eq!(desk.step(0, Step::Appeal, 1, "wu", 300).await, Ok(State::Withdrawn));
+        let listing = desk.store().listing(desk.events[0].id).await.unwrap().unwrap();
+        assert_eq!((listing.state, listing.decided_at), (State::Withdrawn, None));
+        assert_eq!(desk.store().steps(desk.events[0].id, 0).await.unwrap().len(), 2);
+        assert_eq!(desk.step(0, FALSE, 2, "li", 400).await, Err(Refusal::Withdrawn));
     })
     .await;
 }
@@ -262,4 +287,30 @@ async fn a_decided_alert_goes_by_its_decision_with_all_that_belongs_to_it_and_an
         assert_eq!(left, 0);
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_a_case_keeps_is_not_purged_before_the_case_has_ended() {
+    for hold in [("open", 0), ("transferred", 0), ("closed", 1)] {
+        on_both(async |store| {
+            let desk = Desk::with(store, 3).await;
+            let store = desk.store();
+            // The first is decided and in a case; the second goes by its age.
+            desk.step(0, FALSE, 0, "li", 1_000).await.unwrap();
+            keep_in_a_case(store, &desk.events[0], hold).await;
+            let purge = async |kind| store.purge(kind, at(2_000), at(9_000)).await.unwrap();
+            let done = purge(Kind::DecidedAlerts).await;
+            assert_eq!((done.deleted, done.oldest_left), (0, None), "{hold:?}");
+            assert_eq!(purge(Kind::OpenAlerts).await.deleted, 2);
+            // Decided otherwise on appeal, it is still what the case is about.
+            desk.step(0, Step::Appeal, 1, "wu", 1_500).await.unwrap();
+            let done = purge(Kind::OpenAlerts).await;
+            assert_eq!((done.deleted, done.oldest_left), (0, None), "{hold:?}");
+            let end = "UPDATE cases SET state = 'closed', held = 0";
+            sqlx::query(end).execute(&store.pool).await.unwrap();
+            let done = purge(Kind::OpenAlerts).await;
+            assert_eq!((done.deleted, done.oldest_deleted), (1, Some(at(1_500))), "{hold:?}");
+        })
+        .await;
+    }
 }
