@@ -52,17 +52,31 @@ impl Database {
     /// and no certificate of it is checked.
     pub fn is_exposed(&self) -> bool {
         let Self::Server(url) = self else { return false };
-        let value = |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, v)| v.into_owned());
-        let checked = value("sslmode").is_some_and(|mode| mode == "verify-full" || mode == "verify-ca");
-        let host = value("host").or_else(|| url.host_str().map(str::to_owned)).unwrap_or_default();
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let near = host.is_empty()
-            || host.starts_with('/')
-            || host.starts_with("%2F")
-            || host == "localhost"
-            || host.parse::<std::net::IpAddr>().is_ok_and(|a| a.is_loopback());
-        !near && !checked
+        // Each may stand there twice, and of a host there are two words.
+        let values = |names: [&str; 2]| -> Vec<String> {
+            let named = url.query_pairs().filter(|(key, _)| names.contains(&key.as_ref()));
+            named.map(|(_, value)| value.into_owned()).collect()
+        };
+        let modes = values(["sslmode", "ssl-mode"]);
+        if !modes.is_empty() && modes.iter().all(|mode| mode == "verify-full" || mode == "verify-ca") {
+            return false;
+        }
+        let hosts = values(["host", "hostaddr"]);
+        match hosts.is_empty() {
+            true => !is_near(url.host_str().unwrap_or_default()),
+            false => !hosts.iter().all(|host| is_near(host)),
+        }
     }
+}
+
+/// Whether a host, or the folder of a socket, is on this machine.
+fn is_near(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.is_empty()
+        || host.starts_with('/')
+        || host.starts_with("%2F")
+        || host == "localhost"
+        || host.parse::<std::net::IpAddr>().is_ok_and(|a| a.is_loopback())
 }
 
 impl FromStr for Database {
@@ -147,7 +161,10 @@ mod tests {
             ("postgres://u@[::1]/alerts", false),
             ("postgres://u@db.example/alerts", true),
             ("postgres://u@localhost/alerts?host=db.example", true),
+            ("postgres://u@localhost/alerts?hostaddr=192.0.2.1", true),
+            ("postgres://u@localhost/alerts?host=localhost&host=db.example", true),
             ("postgres://u@db.example/alerts?sslmode=require", true),
+            ("postgres://u@db.example/alerts?sslmode=verify-full&sslmode=disable", true),
             ("postgres://u@db.example/alerts?sslmode=verify-full", false),
         ] {
             assert_eq!(read(url).is_exposed(), exposed, "{url}");
