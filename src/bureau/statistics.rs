@@ -15,6 +15,7 @@ use super::figures::list::{self, Entry};
 use super::figures::settings::FiguresConfig;
 use super::figures::share::{Decided, FalseAlerts};
 use super::store::{Per, Place, Store, StoreError, Verdicts};
+use crate::clock::WallTime;
 use crate::protocol::id::HospitalId;
 
 /// Verdicts of some settlements.
@@ -51,14 +52,14 @@ impl Counts {
 
     /// Adds what another counted.
     pub fn add(&mut self, other: &Self) {
-        for (verdict, n) in [
-            ("match", other.matched),
-            ("mismatch", other.mismatch),
-            ("inconclusive", other.inconclusive),
-            ("not_assessed", other.not_assessed),
-            ("other", other.other),
+        for (mine, theirs) in [
+            (&mut self.matched, other.matched),
+            (&mut self.mismatch, other.mismatch),
+            (&mut self.inconclusive, other.inconclusive),
+            (&mut self.not_assessed, other.not_assessed),
+            (&mut self.other, other.other),
         ] {
-            self.count(verdict, n);
+            *mine = mine.saturating_add(theirs);
         }
     }
 }
@@ -78,6 +79,8 @@ pub struct Row {
     pub decided: Decided,
     /// Days of its counters.
     pub cover: Cover,
+    /// Requests to keep a recording that were overdue when the period ended, or are now.
+    pub overdue_requests: u64,
 }
 
 impl Row {
@@ -87,6 +90,7 @@ impl Row {
         self.decided.add(&other.decided);
         self.cover.covered = self.cover.covered.saturating_add(other.cover.covered);
         self.cover.known = self.cover.known.saturating_add(other.cover.known);
+        self.overdue_requests = self.overdue_requests.saturating_add(other.overdue_requests);
     }
 }
 
@@ -125,6 +129,7 @@ impl Statistics {
         config: &FiguresConfig,
         days: Days,
         place: &Place,
+        now: WallTime,
     ) -> Result<Self, StoreError> {
         let mut by_day: BTreeMap<Day, Counts> = days.each().map(|d| (d, Counts::default())).collect();
         for v in store.verdicts_by_day(days, place).await? {
@@ -138,14 +143,18 @@ impl Statistics {
         let alerts = store.decided_alerts(Per::Day, days, place).await?;
         let alerts_by_day =
             alerts.into_iter().filter_map(|a| Some((a.of.parse().ok()?, a.decided))).collect();
-        let hospitals = hospitals(store, days, place, &coverage).await?;
+        let mut hospitals = hospitals(store, days, place, &coverage).await?;
+        for (hospital, n) in store.overdue_requests(now.min(days.moments().1), place).await? {
+            hospitals.entry(hospital).or_default().overdue_requests = n;
+        }
+        let hospitals = named(store, hospitals, place).await?;
         let judged = hospitals.iter().filter_map(|row| {
             Some(list::Hospital {
                 code: row.code.parse::<HospitalId>().ok()?,
                 verified: row.counts.verified(),
                 confirmed: row.decided.confirmed(),
                 cover: row.cover,
-                overdue_requests: None,
+                overdue_requests: row.overdue_requests,
             })
         });
         Ok(Self {
@@ -186,41 +195,20 @@ impl Statistics {
     /// # Errors
     /// If it cannot be written.
     pub fn hospitals_csv(&self) -> Result<String, BureauError> {
-        let head = [
-            "hospital",
-            "name",
-            "district",
-            "first_day",
-            "last_day",
-            "verified",
-            "match",
-            "mismatch",
-            "inconclusive",
-            "not_assessed",
-            "other",
-            "alerts",
-            "open",
-            "withdrawn",
-            "decided",
-            "false_alert",
-            "undeclared_proxy",
-            "impersonation",
-            "not_established",
-            "counter_days",
-            "covered_counter_days",
-        ];
+        let head = ["hospital", "name", "district", "first_day", "last_day"];
+        let last = ["counter_days", "covered_counter_days", "overdue_requests"];
         let rows = self.hospitals.iter().map(|r| {
             let names = [&r.code, &r.name, &r.district].map(|t| harmless(t));
             let days = [self.days.first.to_string(), self.days.last.to_string()];
-            let cover = [r.cover.known, r.cover.covered];
+            let rest = [r.cover.known, r.cover.covered, r.overdue_requests];
             names
                 .into_iter()
                 .chain(days)
                 .chain(numbers(&r.counts, &r.decided))
-                .chain(cover.map(|n| n.to_string()))
+                .chain(rest.map(|n| n.to_string()))
                 .collect()
         });
-        csv(&head, rows)
+        csv((&head, &last), rows)
     }
 
     /// The days as CSV, for a spreadsheet.
@@ -228,36 +216,35 @@ impl Statistics {
     /// # Errors
     /// If it cannot be written.
     pub fn days_csv(&self) -> Result<String, BureauError> {
-        let head = [
-            "day",
-            "verified",
-            "match",
-            "mismatch",
-            "inconclusive",
-            "not_assessed",
-            "other",
-            "alerts",
-            "open",
-            "withdrawn",
-            "decided",
-            "false_alert",
-            "undeclared_proxy",
-            "impersonation",
-            "not_established",
-            "counters",
-            "covered_counters",
-        ];
         let rows = self.by_day.iter().map(|(day, counts)| {
             let decided = self.alerts_by_day.get(day).copied().unwrap_or_default();
             let cover = self.coverage.by_day.get(day).copied().unwrap_or_default();
             let cover = [cover.known, cover.covered].map(|n| n.to_string());
             std::iter::once(day.to_string()).chain(numbers(counts, &decided)).chain(cover).collect()
         });
-        csv(&head, rows)
+        csv((&["day"], &["counters", "covered_counters"]), rows)
     }
 }
 
-fn numbers(c: &Counts, d: &Decided) -> impl Iterator<Item = String> {
+/// The names of [`numbers`].
+const NUMBERS: [&str; 14] = [
+    "verified",
+    "match",
+    "mismatch",
+    "inconclusive",
+    "not_assessed",
+    "other",
+    "alerts",
+    "open",
+    "withdrawn",
+    "decided",
+    "false_alert",
+    "undeclared_proxy",
+    "impersonation",
+    "not_established",
+];
+
+fn numbers(c: &Counts, d: &Decided) -> [String; NUMBERS.len()] {
     [
         c.verified(),
         c.matched,
@@ -274,7 +261,6 @@ fn numbers(c: &Counts, d: &Decided) -> impl Iterator<Item = String> {
         d.impersonation,
         d.not_established,
     ]
-    .into_iter()
     .map(|n| n.to_string())
 }
 
@@ -283,10 +269,14 @@ fn harmless(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
 }
 
-fn csv(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Result<String, BureauError> {
+/// Rows under the columns before and after [`NUMBERS`].
+fn csv(
+    (before, after): (&[&str], &[&str]),
+    rows: impl Iterator<Item = Vec<String>>,
+) -> Result<String, BureauError> {
     let failed = |e: csv::Error| BureauError::Command(format!("the CSV could not be written: {e}"));
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(head).map_err(failed)?;
+    writer.write_record([before, &NUMBERS, after].concat()).map_err(failed)?;
     for row in rows {
         writer.write_record(&row).map_err(failed)?;
     }
@@ -295,13 +285,13 @@ fn csv(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Result<String,
     Ok(format!("\u{feff}{}", String::from_utf8_lossy(&bytes)))
 }
 
-/// Every hospital about which anything is known.
+/// What is counted of each hospital.
 async fn hospitals(
     store: &Store,
     days: Days,
     place: &Place,
     coverage: &Coverage,
-) -> Result<Vec<Row>, StoreError> {
+) -> Result<BTreeMap<String, Row>, StoreError> {
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
     for v in store.verdicts_by_hospital(days, place).await? {
         rows.entry(v.of).or_default().counts.count(&v.verdict, v.n);
@@ -312,6 +302,15 @@ async fn hospitals(
     for (hospital, cover) in &coverage.by_hospital {
         rows.entry(hospital.as_str().to_owned()).or_default().cover = *cover;
     }
+    Ok(rows)
+}
+
+/// Every hospital about which anything is known, with its name, by district and code.
+async fn named(
+    store: &Store,
+    mut rows: BTreeMap<String, Row>,
+    place: &Place,
+) -> Result<Vec<Row>, StoreError> {
     for known in store.hospitals().await? {
         let asked = (place.hospital.is_empty() || place.hospital == known.code.as_str())
             && (place.district.is_empty() || place.district == known.district);
@@ -337,6 +336,7 @@ mod tests {
             counts: Counts { matched, inconclusive: 1, ..Counts::default() },
             decided: Decided { impersonation: confirmed, open: 1, ..Decided::default() },
             cover: Cover { covered: 1, known: 2 },
+            overdue_requests: 3,
         }
     }
 
@@ -362,7 +362,8 @@ mod tests {
         let told: Vec<_> =
             s.districts().iter().map(|d| (d.code.clone(), d.counts.verified(), d.cover.known)).collect();
         assert_eq!(told, [(String::new(), 2, 2), ("A".into(), 14, 4)]);
-        assert_eq!((s.whole().counts.verified(), s.whole().decided.all()), (16, 4));
+        let whole = s.whole();
+        assert_eq!((whole.counts.verified(), whole.decided.all(), whole.overdue_requests), (16, 4, 9));
     }
 
     #[test]
@@ -371,6 +372,7 @@ mod tests {
         let lines: Vec<_> = csv.lines().collect();
         assert!(lines[0].starts_with("\u{feff}hospital,name,district"), "{csv}");
         assert!(lines[1].starts_with("H1,'=1+1,'-2,1970-01-01,1970-01-02,6,5,0,1,"), "{csv}");
+        assert!(lines[0].ends_with(",overdue_requests") && lines[1].ends_with(",2,1,3"), "{csv}");
         assert_eq!(lines[0].split(',').count(), lines[1].split(',').count());
         let days = statistics(vec![]).days_csv().unwrap();
         assert!(days.lines().count() == 3 && days.contains("1970-01-02,2,2,0"), "{days}");

@@ -110,9 +110,10 @@ struct StatisticsPage<'a> {
 }
 
 async fn gather(console: &Console, asked: &Asked) -> Result<(Statistics, Place), Failure> {
-    let days = asked.days(Day::of(console.clock.now().wall))?;
+    let now = console.clock.now().wall;
+    let days = asked.days(Day::of(now))?;
     let place = asked.place()?;
-    let statistics = Statistics::gather(&console.store, &console.figures, days, &place).await?;
+    let statistics = Statistics::gather(&console.store, &console.figures, days, &place, now).await?;
     Ok((statistics, place))
 }
 

@@ -179,13 +179,12 @@ pub(super) fn reasons(w: &Words, s: &Statistics) -> Table {
 
 /// The rule of the red and yellow list.
 pub(super) fn rule(w: &Words, config: &FiguresConfig) -> Table {
-    let measures = [Measure::ConfirmedPer10000, Measure::UncoveredShare, Measure::OverdueRequests];
     let limit = |m, limit: Option<f64>| limit.map_or_else(|| w.say("statistics-not-asked"), |l| number(m, l));
     let row = |m: Measure| (measure(w, m), vec![limit(m, config.red.of(m)), limit(m, config.yellow.of(m))]);
     Table {
         caption: w.count("statistics-rule", i64::from(config.least_verified)),
         head: heads(w, &["statistics-measure", "statistics-red-from", "statistics-yellow-from"]),
-        rows: measures.map(row).to_vec(),
+        rows: Measure::ALL.map(row).to_vec(),
         empty: String::new(),
     }
 }

@@ -34,8 +34,8 @@ pub struct Hospital {
     /// Days of its counters.
     #[serde(skip)]
     pub cover: Cover,
-    /// Preservation requests that are overdue; nothing if nobody knows.
-    pub overdue_requests: Option<u64>,
+    /// Preservation requests that are overdue.
+    pub overdue_requests: u64,
 }
 
 /// What a hospital is judged by.
@@ -48,6 +48,11 @@ pub enum Measure {
     UncoveredShare,
     /// Preservation requests that are overdue.
     OverdueRequests,
+}
+
+impl Measure {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::ConfirmedPer10000, Self::UncoveredShare, Self::OverdueRequests];
 }
 
 /// A limit that was reached.
@@ -114,13 +119,12 @@ impl Rule {
     fn one(&self, hospital: Hospital) -> Entry {
         let red = self.reached(&self.red, &hospital);
         let yellow = self.reached(&self.yellow, &hospital);
-        let unknown: Vec<Measure> =
-            [Measure::ConfirmedPer10000, Measure::UncoveredShare, Measure::OverdueRequests]
-                .into_iter()
-                .filter(|m| {
-                    self.red.of(*m).or(self.yellow.of(*m)).is_some() && self.found(*m, &hospital).is_none()
-                })
-                .collect();
+        let unknown: Vec<Measure> = Measure::ALL
+            .into_iter()
+            .filter(|m| {
+                self.red.of(*m).or(self.yellow.of(*m)).is_some() && self.found(*m, &hospital).is_none()
+            })
+            .collect();
         let (colour, reasons) = match (red.is_empty(), yellow.is_empty(), unknown.is_empty()) {
             (false, ..) => {
                 // What is only yellow is said too.
@@ -135,13 +139,12 @@ impl Rule {
     }
 
     fn reached(&self, limits: &Limits, hospital: &Hospital) -> Vec<Reason> {
-        let all = [Measure::ConfirmedPer10000, Measure::UncoveredShare, Measure::OverdueRequests];
         let reason = |measure| {
             let limit = limits.of(measure)?;
             let (found, part, whole) = self.found(measure, hospital)?;
             (found >= limit).then_some(Reason { measure, found, limit, part, whole })
         };
-        all.into_iter().filter_map(reason).collect()
+        Measure::ALL.into_iter().filter_map(reason).collect()
     }
 
     /// What is found of a measure, and the numbers it is made of.
@@ -157,7 +160,9 @@ impl Rule {
                 let share = hospital.cover.share()?;
                 Some((1.0 - share, known.saturating_sub(covered), Some(known)))
             }
-            Measure::OverdueRequests => hospital.overdue_requests.map(|n| (n as f64, n, None)),
+            Measure::OverdueRequests => {
+                Some((hospital.overdue_requests as f64, hospital.overdue_requests, None))
+            }
         }
     }
 }
@@ -189,7 +194,7 @@ mod tests {
 
     fn hospital(code: &str, verified: u64, confirmed: u64, covered: u64, overdue: u64) -> Hospital {
         let cover = Cover { covered, known: 100 };
-        Hospital { code: code.parse().unwrap(), verified, confirmed, cover, overdue_requests: Some(overdue) }
+        Hospital { code: code.parse().unwrap(), verified, confirmed, cover, overdue_requests: overdue }
     }
 
     #[test]
@@ -224,8 +229,7 @@ mod tests {
         let mut rule = rule();
         (rule.red, rule.yellow) =
             (Limits::default(), Limits { uncovered_share: Some(0.5), ..Limits::default() });
-        let mut one = hospital("H1", 0, 9, 100, 9);
-        one.overdue_requests = None;
+        let one = hospital("H1", 0, 9, 100, 9);
         assert_eq!(rule.judge(vec![one])[0].colour, Colour::None);
     }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 
+use super::super::figures::{Place, in_place, natural};
 use super::super::{DbRow, Store, StoreError, parse};
 use crate::bureau::review::letters::{LetterKind, LetterState};
 use crate::clock::WallTime;
@@ -164,6 +165,32 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(|(id,)| parse(TABLE, id)).collect()
+    }
+
+    /// How many requests to keep a recording were overdue at a moment, by hospital:
+    /// sent before their day, and not answered by then. One that the bureau sent late,
+    /// or not at all, is nothing that a hospital has left undone.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn overdue_requests(
+        &self,
+        at: WallTime,
+        place: &Place,
+    ) -> Result<Vec<(String, u64)>, StoreError> {
+        let rows: Vec<(String, i64)> = sqlx::query_as(in_place!(
+            "SELECT hospital, COUNT(*) FROM letters l JOIN alerts a ON a.id = l.alert \
+             WHERE l.kind = 'recording' AND l.sent_at < l.due_at AND l.due_at < $1 \
+             AND (l.ended_at IS NULL OR l.ended_at >= $2)",
+            "GROUP BY hospital ORDER BY hospital"
+        ))
+        .bind(at.as_millis())
+        .bind(at.as_millis())
+        .bind(&place.hospital)
+        .bind(&place.district)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(|(hospital, n)| (hospital, natural(n))).collect())
     }
 
     fn letter_of(&self, row: &DbRow) -> Result<Letter, StoreError> {

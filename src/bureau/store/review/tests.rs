@@ -5,6 +5,7 @@ use crate::bureau::review::letters::{LetterKind, LetterState};
 use crate::bureau::review::proxies::{Declaration, MOST_PROXIES};
 use crate::bureau::store::erasures::tests::keep_in_a_case;
 use crate::bureau::store::events::tests::{Bench, chain, withdrawal};
+use crate::bureau::store::figures::Place;
 use crate::bureau::store::tests::on_both;
 use crate::protocol::alert::Event;
 use crate::protocol::id::Epoch;
@@ -185,6 +186,41 @@ async fn letters_wait_are_answered_and_are_late() {
         assert_eq!((letter.text.asked.as_str(), letter.text.answer.as_str()), ("S1", "the daughter signed"));
         let nobody = NewLetter { alert: AlertId::new(), ..new };
         assert_eq!(desk.store().draft_letter(&nobody).await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_hospital_is_late_with_what_it_was_asked_for_in_time() {
+    on_both(async |store| {
+        let desk = Desk::with(store, 1).await;
+        let alert = desk.events[0].id;
+        let hospital = desk.store().listing(alert).await.unwrap().unwrap().hospital;
+        let text = LetterText::default();
+        // Kind, when it was sent, when it was answered; all are due at 100.
+        for (kind, sent, ended) in [
+            (LetterKind::Recording, Some(60), None),
+            (LetterKind::Recording, Some(60), Some(150)),
+            (LetterKind::Recording, Some(60), Some(90)),
+            (LetterKind::Recording, Some(101), None),
+            (LetterKind::Recording, None, None),
+            (LetterKind::Documents, Some(60), None),
+        ] {
+            let new = NewLetter { alert, kind, by: "li", at: at(50), due: at(100), asked: "" };
+            let letter = desk.store().draft_letter(&new).await.unwrap().unwrap();
+            let steps = [(sent, LetterState::Sent), (ended, LetterState::Refused)];
+            for (now, state) in steps.into_iter().filter_map(|(now, state)| Some((now?, state))) {
+                let answer = Answer { letter: &letter, alert, state, at: at(now), text: &text };
+                assert!(desk.store().answer_letter(&answer).await.unwrap());
+            }
+        }
+        let overdue = async |now, place: &Place| desk.store().overdue_requests(at(now), place).await.unwrap();
+        let everywhere = Place::default();
+        assert_eq!(overdue(100, &everywhere).await, []);
+        assert_eq!(overdue(101, &everywhere).await, [(hospital.to_string(), 2)]);
+        assert_eq!(overdue(151, &everywhere).await, [(hospital.to_string(), 1)]);
+        let elsewhere = Place { district: "nowhere".into(), ..Place::default() };
+        assert_eq!(overdue(151, &elsewhere).await, []);
     })
     .await;
 }
