@@ -71,6 +71,13 @@ pub(super) struct Visitor {
 }
 
 impl Visitor {
+    /// Whether a form with this token is one that a page of theirs held. A token of no
+    /// session is empty, and fits nothing.
+    pub(super) fn sent(&self, token: &str) -> bool {
+        // Their digests are compared: how long that takes says nothing of the token.
+        !self.csrf.is_empty() && Sha256::of(token.as_bytes()) == Sha256::of(self.csrf.as_bytes())
+    }
+
     /// The sentences in their language.
     pub(super) fn words(&self) -> &'static Words {
         Words::of(self.language)
@@ -239,10 +246,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Posted<T> {
             .map_err(|_| Failure::bad("failure-form-too-long"))?;
         let pairs: Vec<(String, String)> = url::form_urlencoded::parse(&bytes).into_owned().collect();
         let token = pairs.iter().find_map(|(k, v)| (k == "csrf").then_some(v.as_str())).unwrap_or_default();
-        // A token of no session is empty, and fits nothing.
-        // Their digests are compared: how long that takes says nothing of the token.
-        let same = Sha256::of(token.as_bytes()) == Sha256::of(visitor.csrf.as_bytes());
-        if visitor.csrf.is_empty() || !same {
+        if !visitor.sent(token) {
             return Err(Failure::foreign_form());
         }
         let body = Request::post("/")
