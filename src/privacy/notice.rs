@@ -11,6 +11,7 @@ use std::fmt::Write;
 use super::policy::Policy;
 use super::wording::{Sheet, sheets};
 use crate::crypto::Sha256;
+use crate::svg::escape;
 
 /// A notice in both languages.
 pub struct Printed {
@@ -88,21 +89,6 @@ impl Printed {
         out.push_str("</body>\n</html>\n");
         out
     }
-}
-
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            _ => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

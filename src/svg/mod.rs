@@ -15,7 +15,7 @@ pub mod chart;
 
 use std::fmt::Write;
 
-/// Text as it stands between tags and in quoted attributes. Characters that XML
+/// Text as it stands between tags and in quoted attributes, of SVG or HTML. Characters that XML
 /// has no place for are left out.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -25,6 +25,7 @@ pub fn escape(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
             '\n' | '\t' => out.push(' '),
             c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => {}
             c => out.push(c),

@@ -87,16 +87,10 @@ fn join() -> Operation {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]
     fn every_route_is_described_and_no_other() {
-        let document = document();
-        let described: BTreeSet<&str> = document.paths().collect();
-        let routed: BTreeSet<&str> = super::super::ROUTES.0.iter().copied().chain([JOIN_PATH]).collect();
-        assert_eq!(described, routed);
-        assert_eq!(document.clashes(), [""; 0]);
+        document().assert_of(super::super::ROUTES.0.iter().copied().chain([JOIN_PATH]));
     }
 }
