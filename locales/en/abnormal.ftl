@@ -3,6 +3,7 @@ abnormal-note = Being far from others of the same medical type says where to loo
 abnormal-from = From month
 abnormal-to = To month
 abnormal-bad-month = The month "{$found}" is not understood: write it as 2026-11.
+abnormal-too-many = More than {$most} numbers of cardholders would have to be looked at together: choose a district or a hospital, or fewer months.
 abnormal-order = Order
 abnormal-by-settlements = By settlements
 abnormal-by-amount = By amount

@@ -3,6 +3,7 @@ abnormal-note = 结算次数或金额远离同类人群，只提示先看哪些�
 abnormal-from = 起始月
 abnormal-to = 截止月
 abnormal-bad-month = 月份“{$found}”无法识别：请按 年-月 填写，如 2026-11。
+abnormal-too-many = 需要同时分析的参保人数据超过 {$most} 条：请选择统筹区或医院，或缩短月份范围。
 abnormal-order = 排序
 abnormal-by-settlements = 按结算次数
 abnormal-by-amount = 按金额

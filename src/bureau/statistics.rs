@@ -14,7 +14,7 @@ use super::figures::coverage::{Cover, Coverage};
 use super::figures::list::{self, Entry};
 use super::figures::settings::FiguresConfig;
 use super::figures::share::{Decided, FalseAlerts};
-use super::store::{Per, Place, Store, StoreError, Verdicts};
+use super::store::{By, Per, Place, Store, StoreError, Verdicts};
 use crate::clock::WallTime;
 use crate::protocol::id::HospitalId;
 
@@ -132,7 +132,7 @@ impl Statistics {
         now: WallTime,
     ) -> Result<Self, StoreError> {
         let mut by_day: BTreeMap<Day, Counts> = days.each().map(|d| (d, Counts::default())).collect();
-        for v in store.verdicts_by_day(days, place).await? {
+        for v in store.verdicts(By::Day, days, place).await? {
             if let Ok(day) = v.of.parse() {
                 by_day.entry(day).or_default().count(&v.verdict, v.n);
             }
@@ -161,7 +161,7 @@ impl Statistics {
             days,
             by_day,
             alerts_by_day,
-            reasons: store.verdicts_by_reason(days, place).await?,
+            reasons: store.verdicts(By::Reason, days, place).await?,
             list: config.rule().judge(judged.collect()),
             coverage,
             by_box: store.decided_alerts(Per::Box, days, place).await?,
@@ -293,7 +293,7 @@ async fn hospitals(
     coverage: &Coverage,
 ) -> Result<BTreeMap<String, Row>, StoreError> {
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
-    for v in store.verdicts_by_hospital(days, place).await? {
+    for v in store.verdicts(By::Hospital, days, place).await? {
         rows.entry(v.of).or_default().counts.count(&v.verdict, v.n);
     }
     for a in store.decided_alerts(Per::Hospital, days, place).await? {

@@ -12,21 +12,22 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
 use super::failure::Failure;
 use super::frame::Frame;
 use super::parts::Table;
 use super::route::{REVIEW, Route, SUPERVISE};
-use super::statistics::{districts, place, shown};
+use super::statistics::{districts, or_usual, place};
 use super::upload::{MOST_FILE, Uploaded};
 use super::visitor::Visitor;
 use super::words::Words;
 use super::{Console, page};
 use crate::bureau::figures::calendar::{Day, Days, Month};
-use crate::bureau::figures::import::Refused;
-use crate::bureau::figures::unusual::{Far, Found, Order, Unusual, find};
+use crate::bureau::figures::import::{Fault, Refused};
+use crate::bureau::figures::unusual::{Far, Found, Order, Population, Unusual, find};
 use crate::bureau::settled::{ACT, understand};
-use crate::bureau::store::{Imported, Place};
+use crate::bureau::store::{Import, Imported, MOST_SETTLED, MonthSettled, Place};
 use crate::svg::chart::Unit;
 
 /// Cardholders on the list.
@@ -35,6 +36,8 @@ const MOST_LISTED: usize = 100;
 const MOST_IMPORTS: u32 = 10;
 /// Months that are looked at together.
 const MOST_MONTHS: usize = 36;
+/// Whose turn it is to compute.
+static TURN: Semaphore = Semaphore::const_new(1);
 /// Hex digits of a mark.
 const MARK: usize = 16;
 
@@ -61,22 +64,11 @@ struct Asked {
 impl Asked {
     /// The months: the last whole one unless somebody asks for others.
     fn months(&self, now: Month) -> Result<(Month, Month), Failure> {
-        let month = |found: &str, usual: Month| match found.trim() {
-            "" => Ok(usual),
-            text => text.parse().map_err(|_| Failure::bad("abnormal-bad-month").with("found", shown(text))),
-        };
-        let to = month(&self.to, now.plus(-1))?;
-        let from = month(&self.from, to)?;
+        let to = or_usual(&self.to, now.plus(-1), "abnormal-bad-month")?;
+        let from = or_usual(&self.from, to, "abnormal-bad-month")?;
         let (first, last) = (from.min(to), from.max(to));
         Ok((first.max(last.plus(1 - MOST_MONTHS as i64)), last))
     }
-}
-
-/// One of the list.
-struct Listed {
-    rank: usize,
-    mark: String,
-    cells: Vec<(String, String)>,
 }
 
 #[derive(Template)]
@@ -93,8 +85,7 @@ struct AbnormalPage<'a> {
     none_known: bool,
     said: Option<String>,
     populations: Table,
-    heads: Vec<String>,
-    list: Vec<Listed>,
+    list: Table,
     may_import: bool,
     import_note: String,
     imports: Table,
@@ -121,7 +112,6 @@ async fn render(
     let known = console.store.settled_months().await?;
     let unknown: Vec<String> =
         first.up_to(last).filter(|m| !known.contains(m)).map(|m| m.to_string()).collect();
-    let none_known = first.up_to(last).all(|m| !known.contains(&m));
     console
         .note(visitor, "look at unusual cardholders", "list without numbers", format!("{first} to {last}"))
         .await?;
@@ -141,14 +131,13 @@ async fn render(
             ],
             unknown: (!unknown.is_empty())
                 .then(|| w.say_with("abnormal-unknown", &[("value", &unknown.join(", "))])),
-            none_known,
+            none_known: unknown.len() == first.up_to(last).count(),
             said: match asked.said.as_str() {
                 "new" => Some(w.say("abnormal-imported")),
                 "before" => Some(w.say("abnormal-imported-before")),
                 _ => None,
             },
             populations: populations(w, &found, console.figures.least_people),
-            heads: LIST.iter().map(|id| w.say(id)).collect(),
             list: listed(w, &found.list),
             may_import: visitor.may(SUPERVISE),
             import_note: w.count("abnormal-import-note", (MOST_FILE / 1024 / 1024) as i64),
@@ -166,7 +155,12 @@ async fn look(
     place: &Place,
     order: Order,
 ) -> Result<Found, Failure> {
+    // Each holds the numbers of many in memory: one after the other.
+    let _turn = TURN.acquire().await.map_err(|e| Failure::broken(&e.to_string()))?;
     let settled = console.store.settled(first, last, place).await?;
+    let settled = settled.ok_or_else(|| {
+        Failure::bad("abnormal-too-many").with("most", Unit::Count.write(MOST_SETTLED as f64))
+    })?;
     let days = Days::between(Day::of(first.begins()), Day::of(last.plus(1).begins()).plus(-1));
     let alerts = console.store.alerts_by_cardholder(days, place).await?;
     let least = console.figures.least_people as usize;
@@ -182,7 +176,7 @@ fn yuan(fen: f64) -> String {
 }
 
 fn populations(w: &Words, found: &Found, least: u32) -> Table {
-    let row = |(medical_type, p): (&String, &crate::bureau::figures::unusual::Population)| {
+    let row = |(medical_type, p): (&String, &Population)| {
         let too_few = || w.count("abnormal-too-few", i64::from(least));
         let settlements = p.settlements.map_or_else(too_few, |(m, d)| format!("{m} ± {d}"));
         let amount = p.amount_fen.map_or_else(too_few, |(m, d)| format!("{} ± {}", yuan(m), yuan(d)));
@@ -194,25 +188,14 @@ fn populations(w: &Words, found: &Found, least: u32) -> Table {
         head: head.iter().map(|id| w.say(id)).collect(),
         rows: found.populations.iter().map(row).collect(),
         empty: w.say("abnormal-nothing-known"),
+        ..Table::default()
     }
 }
 
-const LIST: [&str; 9] = [
-    "abnormal-rank",
-    "abnormal-type",
-    "abnormal-settlements",
-    "abnormal-score",
-    "abnormal-percentile",
-    "abnormal-amount",
-    "abnormal-score",
-    "abnormal-percentile",
-    "abnormal-alerts",
-];
-
-fn listed(w: &Words, list: &[Unusual]) -> Vec<Listed> {
+fn listed(w: &Words, list: &[Unusual]) -> Table {
     let score = |far: &Far| far.score.map_or_else(|| "–".to_owned(), |s| format!("{s:.1}"));
     let percentile = |far: &Far| format!("{:.1}", far.percentile);
-    let one = |(i, u): (usize, &Unusual)| {
+    let row = |(i, u): (usize, &Unusual)| {
         let cells = [
             u.settled.medical_type.clone(),
             u.settled.settlements.to_string(),
@@ -223,10 +206,26 @@ fn listed(w: &Words, list: &[Unusual]) -> Vec<Listed> {
             percentile(&u.amount),
             u.alerts.to_string(),
         ];
-        let labels = LIST.iter().skip(1).map(|id| w.say(id));
-        Listed { rank: i + 1, mark: u.settled.cardholder.clone(), cells: labels.zip(cells).collect() }
+        (w.say_with("abnormal-open-one", &[("value", &(i + 1).to_string())]), cells.to_vec())
     };
-    list.iter().enumerate().map(one).collect()
+    let head = [
+        "abnormal-rank",
+        "abnormal-type",
+        "abnormal-settlements",
+        "abnormal-score",
+        "abnormal-percentile",
+        "abnormal-amount",
+        "abnormal-score",
+        "abnormal-percentile",
+        "abnormal-alerts",
+    ];
+    Table {
+        caption: w.say("abnormal-list"),
+        head: head.iter().map(|id| w.say(id)).collect(),
+        rows: list.iter().enumerate().map(row).collect(),
+        links: list.iter().map(|u| format!("/abnormal/{}", u.settled.cardholder)).collect(),
+        empty: w.say("abnormal-nobody"),
+    }
 }
 
 async fn imports(console: &Console, w: &Words) -> Result<Table, Failure> {
@@ -238,7 +237,7 @@ async fn imports(console: &Console, w: &Words) -> Result<Table, Failure> {
         "abnormal-replaced",
         "abnormal-digest",
     ];
-    let row = |i: &crate::bureau::store::Import| {
+    let row = |i: &Import| {
         let digest: String = i.digest.to_string().chars().take(12).collect();
         (Day::of(i.at).to_string(), vec![i.by.clone(), i.lines.to_string(), i.replaced.to_string(), digest])
     };
@@ -247,6 +246,7 @@ async fn imports(console: &Console, w: &Words) -> Result<Table, Failure> {
         head: head.iter().map(|id| w.say(id)).collect(),
         rows: all.iter().map(row).collect(),
         empty: w.say("abnormal-no-imports"),
+        ..Table::default()
     })
 }
 
@@ -275,7 +275,7 @@ async fn import(
 }
 
 fn faults(w: &Words, refused: &Refused) -> Table {
-    let row = |f: &crate::bureau::figures::import::Fault| {
+    let row = |f: &Fault| {
         let cells = vec![f.column.to_owned(), f.found.clone(), f.allowed.clone()];
         (f.line.to_string(), cells)
     };
@@ -286,7 +286,7 @@ fn faults(w: &Words, refused: &Refused) -> Table {
             .map(|id| w.say(id))
             .collect(),
         rows: refused.faults.iter().map(row).collect(),
-        empty: String::new(),
+        ..Table::default()
     }
 }
 
@@ -321,7 +321,7 @@ async fn open(
     let w = visitor.words();
     let head =
         ["abnormal-month", "abnormal-hospital", "abnormal-type", "abnormal-settlements", "abnormal-amount"];
-    let row = |m: crate::bureau::store::MonthSettled| {
+    let row = |m: MonthSettled| {
         (m.month, vec![m.hospital, m.medical_type, m.settlements.to_string(), yuan(m.amount_fen as f64)])
     };
     let months = Table {
@@ -329,6 +329,7 @@ async fn open(
         head: head.iter().map(|id| w.say(id)).collect(),
         rows: console.store.settled_of(&mark).await?.into_iter().map(row).collect(),
         empty: w.say("abnormal-nothing-known"),
+        ..Table::default()
     };
     let alerts = console.store.states_of_cardholder(&mark).await?.into_iter().map(|a| AlertOf {
         told: w.word("abnormal-state", a.decision.as_deref().unwrap_or(&a.state)),

@@ -4,6 +4,7 @@
 //! Nothing on it is about a person, so that whoever is signed in may see it, and a
 //! look at it is not recorded.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use askama::Template;
@@ -49,16 +50,25 @@ struct Asked {
 
 impl Asked {
     fn days(&self, today: Day) -> Result<Days, Failure> {
-        let day = |found: &str, usual: Day| match found.trim() {
-            "" => Ok(usual),
-            text => text.parse().map_err(|_| Failure::bad("statistics-bad-day").with("found", shown(text))),
-        };
-        let last = day(&self.to, today)?;
-        Ok(Days::between(day(&self.from, last.plus(1 - USUAL_DAYS))?, last))
+        let last = or_usual(&self.to, today, "statistics-bad-day")?;
+        Ok(Days::between(or_usual(&self.from, usual_days(last).first, "statistics-bad-day")?, last))
     }
 
     fn place(&self) -> Result<Place, Failure> {
         place(&self.hospital, &self.district)
+    }
+}
+
+/// The days that are looked at unless somebody asks for others.
+pub(super) fn usual_days(last: Day) -> Days {
+    Days::between(last.plus(1 - USUAL_DAYS), last)
+}
+
+/// A day or month as somebody wrote it; the usual one where they wrote nothing.
+pub(super) fn or_usual<T: FromStr>(found: &str, usual: T, bad: &'static str) -> Result<T, Failure> {
+    match found.trim() {
+        "" => Ok(usual),
+        text => text.parse().map_err(|_| Failure::bad(bad).with("found", shown(text))),
     }
 }
 
@@ -74,7 +84,7 @@ pub(super) fn place(hospital: &str, district: &str) -> Result<Place, Failure> {
     Ok(Place { hospital: hospital.into(), district: district.into() })
 }
 
-pub(super) fn shown(text: &str) -> String {
+fn shown(text: &str) -> String {
     text.chars().take(40).collect()
 }
 

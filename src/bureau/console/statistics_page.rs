@@ -6,10 +6,11 @@ use super::parts::Table;
 use super::words::Words;
 use crate::bureau::figures::calendar::{Day, Days, Month};
 use crate::bureau::figures::coverage::Cover;
-use crate::bureau::figures::list::{Colour, Measure, Reason};
+use crate::bureau::figures::list::{Colour, Entry, Measure, Reason};
 use crate::bureau::figures::settings::FiguresConfig;
 use crate::bureau::figures::share::{FalseAlerts, Share};
 use crate::bureau::statistics::{Counts, Row, Statistics};
+use crate::bureau::store::Verdicts;
 use crate::svg::Told;
 use crate::svg::chart::{OverTime, Series, Unit, rows};
 
@@ -102,7 +103,7 @@ fn plot(
         OverTime { told: Told { id, title: &title, description: &note }, moments, series: &series, unit };
     let head = std::iter::once(w.say("statistics-time")).chain(names.iter().cloned()).collect();
     let (svg, rows) = (draw(&chart), rows(&chart));
-    let table = Table { caption: title.clone(), head, rows, empty: String::new() };
+    let table = Table { caption: title.clone(), head, rows, ..Table::default() };
     Plot { id, title, note, svg, table }
 }
 
@@ -156,7 +157,7 @@ pub(super) fn reasons(w: &Words, s: &Statistics) -> Table {
         all
     });
     let with_reason = s.reasons.iter().filter(|v| !v.of.is_empty());
-    let row = |v: &crate::bureau::store::Verdicts| {
+    let row = |v: &Verdicts| {
         let of_verdict = whole.get(v.verdict.as_str()).copied().unwrap_or_default();
         let verdict = w.word("statistics-verdict", &v.verdict);
         (w.word("statistics-reason", &v.of), vec![verdict, count(v.n), of(v.n, of_verdict)])
@@ -174,6 +175,7 @@ pub(super) fn reasons(w: &Words, s: &Statistics) -> Table {
         ),
         rows: with_reason.map(row).collect(),
         empty: w.say("statistics-nothing"),
+        ..Table::default()
     }
 }
 
@@ -185,7 +187,7 @@ pub(super) fn rule(w: &Words, config: &FiguresConfig) -> Table {
         caption: w.count("statistics-rule", i64::from(config.least_verified)),
         head: heads(w, &["statistics-measure", "statistics-red-from", "statistics-yellow-from"]),
         rows: Measure::ALL.map(row).to_vec(),
-        empty: String::new(),
+        ..Table::default()
     }
 }
 
@@ -217,7 +219,7 @@ pub(super) fn list(w: &Words, s: &Statistics) -> Table {
             number(r.measure, r.limit)
         )
     };
-    let row = |e: &crate::bureau::figures::list::Entry| {
+    let row = |e: &Entry| {
         let code = e.hospital.code.as_str();
         let name = names.get(code).map_or_else(|| code.to_owned(), |r| called(r));
         let colour = match e.colour {
@@ -239,6 +241,7 @@ pub(super) fn list(w: &Words, s: &Statistics) -> Table {
         ),
         rows: s.list.iter().map(row).collect(),
         empty: w.say("statistics-nothing"),
+        ..Table::default()
     }
 }
 
@@ -274,6 +277,7 @@ pub(super) fn places(w: &Words, caption: &str, first: &str, all: &[Row]) -> Tabl
         head: heads(w, &columns),
         rows: all.iter().map(row).collect(),
         empty: w.say("statistics-nothing"),
+        ..Table::default()
     }
 }
 
@@ -299,6 +303,7 @@ pub(super) fn false_alerts(w: &Words, caption: &str, first: &str, all: &[FalseAl
         ),
         rows: all.iter().map(row).collect(),
         empty: w.say("statistics-nothing"),
+        ..Table::default()
     }
 }
 

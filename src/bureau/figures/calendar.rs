@@ -107,6 +107,11 @@ impl Days {
         (self.first.0..=self.last.0).map(Day)
     }
 
+    /// The first and the last, as the store counts them.
+    pub const fn numbers(self) -> (i64, i64) {
+        (self.first.0, self.last.0)
+    }
+
     /// From when until, and without, when.
     pub const fn moments(self) -> (WallTime, WallTime) {
         (self.first.begins(), self.last.plus(1).begins())

@@ -64,15 +64,15 @@ pub struct Coverage {
 impl Coverage {
     /// From the counters that are known and how many of each hospital were covered on a day.
     pub fn of(days: Days, counters: &[KnownCounter], covered: &[(Day, HospitalId, u64)]) -> Self {
-        let mut all: BTreeMap<(Day, HospitalId), Cover> = BTreeMap::new();
+        let mut all: BTreeMap<(Day, &HospitalId), Cover> = BTreeMap::new();
         let hospitals: BTreeSet<&HospitalId> = counters.iter().map(|c| &c.hospital).collect();
         for day in days.each() {
             for counter in counters.iter().filter(|c| c.on(day)) {
-                all.entry((day, counter.hospital.clone())).or_default().known += 1;
+                all.entry((day, &counter.hospital)).or_default().known += 1;
             }
         }
         for (day, hospital, n) in covered {
-            if let Some(cover) = all.get_mut(&(*day, hospital.clone())) {
+            if let Some(cover) = all.get_mut(&(*day, hospital)) {
                 cover.covered = (*n).min(cover.known);
             }
         }
@@ -81,7 +81,7 @@ impl Coverage {
         out.by_hospital.extend(hospitals.into_iter().map(|h| (h.clone(), Cover::default())));
         for ((day, hospital), cover) in all {
             out.by_day.entry(day).or_default().add(cover);
-            out.by_hospital.entry(hospital).or_default().add(cover);
+            out.by_hospital.entry(hospital.clone()).or_default().add(cover);
         }
         out
     }

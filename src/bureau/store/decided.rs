@@ -1,7 +1,7 @@
 //! What became of alerts, counted: by hospital, by day, and by box, model and
 //! calibration. Counts alone; no alert is opened for them.
 
-use super::figures::{Place, in_place, natural};
+use super::figures::{Place, in_place, natural, of_place};
 use super::{Store, StoreError};
 use crate::bureau::figures::calendar::{Day, Days};
 use crate::bureau::figures::share::{Decided, FalseAlerts};
@@ -56,13 +56,9 @@ impl Store {
             Per::Day => per!("CAST((received_at + 28800000) / 86400000 AS TEXT)"),
         };
         let (from, until) = days.moments();
-        let rows: Vec<(String, String, String, i64)> = sqlx::query_as(sql)
-            .bind(from.as_millis())
-            .bind(until.as_millis())
-            .bind(&place.hospital)
-            .bind(&place.district)
-            .fetch_all(&self.pool)
-            .await?;
+        let moments = (from.as_millis(), until.as_millis());
+        let rows: Vec<(String, String, String, i64)> =
+            of_place(sql, moments, place).fetch_all(&self.pool).await?;
         let mut all: BTreeMap<String, Decided> = BTreeMap::new();
         for (of, state, decision, n) in rows {
             let of = match per {
@@ -84,17 +80,13 @@ impl Store {
         place: &Place,
     ) -> Result<BTreeMap<String, u64>, StoreError> {
         let (from, until) = days.moments();
-        let rows: Vec<(String, i64)> = sqlx::query_as(in_place!(
+        let sql = in_place!(
             "SELECT cardholder, COUNT(*) FROM alerts \
              WHERE received_at >= $1 AND received_at < $2 AND state <> 'withdrawn'",
             "GROUP BY cardholder"
-        ))
-        .bind(from.as_millis())
-        .bind(until.as_millis())
-        .bind(&place.hospital)
-        .bind(&place.district)
-        .fetch_all(&self.pool)
-        .await?;
+        );
+        let moments = (from.as_millis(), until.as_millis());
+        let rows: Vec<(String, i64)> = of_place(sql, moments, place).fetch_all(&self.pool).await?;
         Ok(rows.into_iter().map(|(mark, n)| (mark, natural(n))).collect())
     }
 }

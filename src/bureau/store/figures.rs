@@ -4,7 +4,10 @@
 //! Written inside the transaction that keeps a posture, whose first statement locks
 //! the box's row: two postures of one box never count at once.
 
-use super::{Store, StoreError, Tx, parse};
+use sqlx::query::QueryAs;
+use sqlx::{Database, FromRow};
+
+use super::{Db, DbRow, Store, StoreError, Tx, parse};
 use crate::bureau::figures::calendar::{Day, Days};
 use crate::bureau::figures::counts::{self, Counted, Tally};
 use crate::bureau::figures::coverage::KnownCounter;
@@ -23,6 +26,18 @@ pub struct Place {
     pub hospital: String,
     /// One district's name.
     pub district: String,
+}
+
+/// A question of [`in_place`] between two numbers, `$1` and `$2`: days, months or moments.
+pub(super) fn of_place<'q, O>(
+    sql: &'static str,
+    (from, to): (i64, i64),
+    place: &'q Place,
+) -> QueryAs<'q, Db, O, <Db as Database>::Arguments>
+where
+    O: for<'r> FromRow<'r, DbRow>,
+{
+    sqlx::query_as(sql).bind(from).bind(to).bind(&place.hospital).bind(&place.district)
 }
 
 /// A place as a condition, with `$3` the hospital and `$4` the district.
@@ -216,78 +231,50 @@ pub struct Verdicts {
     pub n: u64,
 }
 
+/// By what verdicts are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The day, in China.
+    Day,
+    /// The reason; empty for verdicts that have none.
+    Reason,
+    /// The hospital.
+    Hospital,
+}
+
+macro_rules! by {
+    ($what:literal) => {
+        in_place!(
+            concat!(
+                "SELECT ",
+                $what,
+                " AS what, verdict, CAST(SUM(n) AS BIGINT) AS n FROM day_counts WHERE day BETWEEN $1 AND $2"
+            ),
+            concat!("GROUP BY ", $what, ", verdict ORDER BY n DESC, verdict, what")
+        )
+    };
+}
+
 impl Store {
-    /// Verdicts by day.
+    /// Verdicts of these days, by what they are told apart; the most frequent first.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn verdicts_by_day(&self, days: Days, place: &Place) -> Result<Vec<Verdicts>, StoreError> {
-        let rows = self
-            .counted(
-                in_place!(
-                    "SELECT CAST(day AS TEXT) AS what, verdict, CAST(SUM(n) AS BIGINT) AS n FROM day_counts \
-                     WHERE day BETWEEN $1 AND $2",
-                    "GROUP BY day, verdict ORDER BY day, verdict"
-                ),
-                days,
-                place,
-            )
-            .await?;
-        let dated = |mut v: Verdicts| {
-            v.of = Day::from_number(parse("day_counts", &v.of)?).to_string();
-            Ok(v)
+    pub async fn verdicts(&self, by: By, days: Days, place: &Place) -> Result<Vec<Verdicts>, StoreError> {
+        let sql = match by {
+            By::Day => by!("CAST(day AS TEXT)"),
+            By::Reason => by!("reason"),
+            By::Hospital => by!("hospital"),
         };
-        rows.into_iter().map(dated).collect()
-    }
-
-    /// Verdicts by reason, the most frequent first.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn verdicts_by_reason(&self, days: Days, place: &Place) -> Result<Vec<Verdicts>, StoreError> {
-        self.counted(
-            in_place!(
-                "SELECT reason AS what, verdict, CAST(SUM(n) AS BIGINT) AS n FROM day_counts \
-                 WHERE day BETWEEN $1 AND $2",
-                "GROUP BY reason, verdict ORDER BY n DESC, verdict, what"
-            ),
-            days,
-            place,
-        )
-        .await
-    }
-
-    /// Verdicts by hospital.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn verdicts_by_hospital(&self, days: Days, place: &Place) -> Result<Vec<Verdicts>, StoreError> {
-        self.counted(
-            in_place!(
-                "SELECT hospital AS what, verdict, CAST(SUM(n) AS BIGINT) AS n FROM day_counts \
-                 WHERE day BETWEEN $1 AND $2",
-                "GROUP BY hospital, verdict ORDER BY hospital, verdict"
-            ),
-            days,
-            place,
-        )
-        .await
-    }
-
-    async fn counted(
-        &self,
-        sql: &'static str,
-        days: Days,
-        place: &Place,
-    ) -> Result<Vec<Verdicts>, StoreError> {
-        let rows: Vec<(String, String, i64)> = sqlx::query_as(sql)
-            .bind(days.first.number())
-            .bind(days.last.number())
-            .bind(&place.hospital)
-            .bind(&place.district)
-            .fetch_all(&self.pool)
-            .await?;
-        Ok(rows.into_iter().map(|(of, verdict, n)| Verdicts { of, verdict, n: natural(n) }).collect())
+        let rows: Vec<(String, String, i64)> =
+            of_place(sql, days.numbers(), place).fetch_all(&self.pool).await?;
+        let verdicts = |(mut of, verdict, n): (String, String, i64)| {
+            if by == By::Day {
+                of = Day::from_number(parse("day_counts", &of)?).to_string();
+            }
+            Ok(Verdicts { of, verdict, n: natural(n) })
+        };
+        rows.into_iter().map(verdicts).collect()
     }
 
     /// Every counter that a box named, with since when and until when it is known. A
@@ -297,18 +284,14 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn known_counters(&self, place: &Place) -> Result<Vec<KnownCounter>, StoreError> {
-        let rows: Vec<(String, String, i64, i64, i64)> = sqlx::query_as(in_place!(
+        let rows: Vec<(String, String, i64, i64, i64)> = of_place(in_place!(
             "SELECT hospital, counter, MIN(first_at), MAX(named_at), CAST(MAX(there) AS BIGINT) FROM \
              (SELECT s.hospital AS hospital, s.counter AS counter, s.first_at AS first_at, s.named_at AS named_at, \
              CASE WHEN a.suspended = FALSE AND s.named_at >= COALESCE(p.received_at, 0) THEN 1 ELSE 0 END AS there \
              FROM seen_counters s JOIN agents a ON a.name = s.agent LEFT JOIN postures p ON p.agent = s.agent) \
              AS named WHERE first_at BETWEEN $1 AND $2",
             "GROUP BY hospital, counter ORDER BY hospital, counter"
-        ))
-        .bind(i64::MIN)
-        .bind(i64::MAX)
-        .bind(&place.hospital)
-        .bind(&place.district)
+        ), (i64::MIN, i64::MAX), place)
         .fetch_all(&self.pool)
         .await?;
         let day = |at| Day::of(WallTime::from_millis(at));
@@ -331,16 +314,16 @@ impl Store {
         place: &Place,
         least_ms: i64,
     ) -> Result<Vec<(Day, HospitalId, u64)>, StoreError> {
-        let rows: Vec<(i64, String, i64)> = sqlx::query_as(in_place!(
-            "SELECT day, hospital, COUNT(*) AS n FROM \
+        let rows: Vec<(i64, String, i64)> = of_place(
+            in_place!(
+                "SELECT day, hospital, COUNT(*) AS n FROM \
              (SELECT day, hospital, counter, CAST(SUM(worked_ms) AS BIGINT) AS worked FROM day_working \
              WHERE day BETWEEN $1 AND $2 GROUP BY day, hospital, counter) AS seen WHERE worked >= $5",
-            "GROUP BY day, hospital ORDER BY day, hospital"
-        ))
-        .bind(days.first.number())
-        .bind(days.last.number())
-        .bind(&place.hospital)
-        .bind(&place.district)
+                "GROUP BY day, hospital ORDER BY day, hospital"
+            ),
+            days.numbers(),
+            place,
+        )
         .bind(least_ms)
         .fetch_all(&self.pool)
         .await?;

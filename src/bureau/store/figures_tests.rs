@@ -27,7 +27,7 @@ fn days(first: i64, last: i64) -> Days {
 }
 
 async fn matches(store: &Store, first: i64, last: i64) -> u64 {
-    let all = store.verdicts_by_day(days(first, last), &Place::default()).await.unwrap();
+    let all = store.verdicts(By::Day, days(first, last), &Place::default()).await.unwrap();
     all.iter().filter(|v| v.verdict == "match").map(|v| v.n).sum()
 }
 
@@ -52,13 +52,17 @@ async fn postures_add_up_over_restarts_losses_and_days() {
             (matches(&store, 10, 10).await, matches(&store, 11, 11).await, matches(&store, 12, 12).await),
             (9, 6, 0)
         );
-        let by_reason = store.verdicts_by_reason(days(0, 99), &Place::default()).await.unwrap();
+        let by_reason = store.verdicts(By::Reason, days(0, 99), &Place::default()).await.unwrap();
         let told: Vec<_> = by_reason.iter().map(|v| (v.of.as_str(), v.verdict.as_str(), v.n)).collect();
         assert_eq!(told, [("", "match", 15), ("no_face", "inconclusive", 2)]);
         let of =
             |hospital: &str, district: &str| Place { hospital: hospital.into(), district: district.into() };
         for (place, n) in [(of("H1", ""), 2), (of("H2", ""), 0), (of("", "nowhere"), 0)] {
-            assert_eq!(store.verdicts_by_hospital(days(0, 99), &place).await.unwrap().len(), n, "{place:?}");
+            assert_eq!(
+                store.verdicts(By::Hospital, days(0, 99), &place).await.unwrap().len(),
+                n,
+                "{place:?}"
+            );
         }
     })
     .await;

@@ -56,7 +56,7 @@ use std::path::PathBuf;
 use sqlx::migrate::MigrateError;
 use zeroize::Zeroizing;
 
-use self::engine::{DbRow, Pool, Tx};
+use self::engine::{Db, DbRow, Pool, Tx};
 use self::months::Months;
 use crate::crypto::seal::{RootKey, SealError, SealKey};
 
@@ -73,7 +73,7 @@ pub use erasures::{Erasure, HeldAlert, HeldReference, KeptBy, Receipt, Stays};
 pub use events::{Insertion, StoredAlert};
 pub use evidence::{Evidence, StoredEvent};
 pub use exemptions::Exemption;
-pub use figures::{Place, Verdicts};
+pub use figures::{By, Place, Verdicts};
 pub use handouts::HandedOut;
 pub use heads::AuditFinding;
 pub use hospitals::Hospital;
@@ -94,7 +94,7 @@ pub use review::{
 };
 pub use rollouts::{NewRollout, Rollout, Stage, StageChange, Wanted};
 pub use seeding::{MADE_UP, MadeDecision, MadeEvent};
-pub use settled::{Import, Imported, MonthSettled};
+pub use settled::{Import, Imported, MOST_SETTLED, MonthSettled};
 
 const CANARY_LABEL: &str = "meta/canary";
 const CANARY: &[u8] = b"counterproof bureau";

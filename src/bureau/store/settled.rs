@@ -11,12 +11,14 @@ use super::{Store, StoreError, Tx, parse};
 use crate::bureau::figures::calendar::Month;
 use crate::bureau::figures::import::Line;
 use crate::bureau::figures::unusual::Settled;
-use crate::bureau::store::figures::{in_place, natural};
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 use crate::protocol::id::CardholderId;
 
-use super::figures::Place;
+use super::figures::{Place, in_place, natural, of_place};
+
+/// Pairs of cardholder and medical type that are looked at together: no question takes all memory.
+pub const MOST_SETTLED: usize = 2_000_000;
 
 /// A file that was imported.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -141,7 +143,8 @@ impl Store {
         rows.into_iter().map(import).collect()
     }
 
-    /// What each cardholder settled of each medical type in the months from the first to the last.
+    /// What each cardholder settled of each medical type in the months from the first to
+    /// the last; nothing if that is more than [`MOST_SETTLED`].
     ///
     /// # Errors
     /// If the database fails.
@@ -150,16 +153,13 @@ impl Store {
         first: Month,
         last: Month,
         place: &Place,
-    ) -> Result<Vec<Settled>, StoreError> {
-        let rows: Vec<(String, String, i64, i64)> = sqlx::query_as(in_place!(
+    ) -> Result<Option<Vec<Settled>>, StoreError> {
+        let rows: Vec<(String, String, i64, i64)> = of_place(in_place!(
             "SELECT cardholder, medical_type, CAST(SUM(settlements) AS BIGINT), CAST(SUM(amount_fen) AS BIGINT) \
              FROM settlement_figures WHERE month BETWEEN $1 AND $2",
-            "GROUP BY cardholder, medical_type"
-        ))
-        .bind(first.number())
-        .bind(last.number())
-        .bind(&place.hospital)
-        .bind(&place.district)
+            "GROUP BY cardholder, medical_type LIMIT $5"
+        ), (first.number(), last.number()), place)
+        .bind(i64::try_from(MOST_SETTLED).unwrap_or(i64::MAX).saturating_add(1))
         .fetch_all(&self.pool)
         .await?;
         let settled = |(cardholder, medical_type, settlements, amount_fen)| Settled {
@@ -168,7 +168,7 @@ impl Store {
             settlements,
             amount_fen,
         };
-        Ok(rows.into_iter().map(settled).collect())
+        Ok((rows.len() <= MOST_SETTLED).then(|| rows.into_iter().map(settled).collect()))
     }
 
     /// The months of which something is known.
@@ -314,12 +314,16 @@ mod tests {
 
             let p = |n: &str| store.mark(&n.parse().unwrap());
             let (p1, p2) = (p("P1"), p("P2"));
-            let mut all = store.settled(month("2026-09"), month("2026-10"), &Place::default()).await.unwrap();
+            let mut all =
+                store.settled(month("2026-09"), month("2026-10"), &Place::default()).await.unwrap().unwrap();
             all.sort_by_key(|s| (s.medical_type.clone(), s.settlements));
             let told: Vec<_> = all.iter().map(|s| (&s.cardholder, s.settlements, s.amount_fen)).collect();
             assert_eq!(told, [(&p1, 4, 350), (&p("P3"), 1, 1), (&p2, 10, 1000)]);
             let at_h2 = Place { hospital: "H2".into(), district: String::new() };
-            assert_eq!(store.settled(month("2026-10"), month("2026-10"), &at_h2).await.unwrap().len(), 1);
+            assert_eq!(
+                store.settled(month("2026-10"), month("2026-10"), &at_h2).await.unwrap().unwrap().len(),
+                1
+            );
             assert_eq!(store.settled_months().await.unwrap(), [month("2026-09"), month("2026-10")].into());
 
             assert_eq!(store.settled_by(&p1).await.unwrap(), Some("P1".parse().unwrap()));

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 
-use super::super::figures::{Place, in_place, natural};
+use super::super::figures::{Place, in_place, natural, of_place};
 use super::super::{DbRow, Store, StoreError, parse};
 use crate::bureau::review::letters::{LetterKind, LetterState};
 use crate::clock::WallTime;
@@ -178,18 +178,14 @@ impl Store {
         at: WallTime,
         place: &Place,
     ) -> Result<Vec<(String, u64)>, StoreError> {
-        let rows: Vec<(String, i64)> = sqlx::query_as(in_place!(
+        let sql = in_place!(
             "SELECT hospital, COUNT(*) FROM letters l JOIN alerts a ON a.id = l.alert \
              WHERE l.kind = 'recording' AND l.sent_at < l.due_at AND l.due_at < $1 \
              AND (l.ended_at IS NULL OR l.ended_at >= $2)",
             "GROUP BY hospital ORDER BY hospital"
-        ))
-        .bind(at.as_millis())
-        .bind(at.as_millis())
-        .bind(&place.hospital)
-        .bind(&place.district)
-        .fetch_all(&self.pool)
-        .await?;
+        );
+        let moments = (at.as_millis(), at.as_millis());
+        let rows: Vec<(String, i64)> = of_place(sql, moments, place).fetch_all(&self.pool).await?;
         Ok(rows.into_iter().map(|(hospital, n)| (hospital, natural(n))).collect())
     }
 
