@@ -92,3 +92,4 @@ documents-go = Hand out
 document-policy = Policy
 document-notice = Notice
 document-calibration = Calibration
+boxes-false-note = Of alerts that came since {$value}; other days stand under statistics.

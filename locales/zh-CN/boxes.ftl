@@ -92,3 +92,4 @@ documents-go = 下发
 document-policy = 隐私策略
 document-notice = 告知书
 document-calibration = 标定
+boxes-false-note = 统计自 {$value} 起收到的预警；其他时段见“统计”。

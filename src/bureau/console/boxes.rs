@@ -10,15 +10,19 @@ use std::time::Duration;
 
 use super::failure::Failure;
 use super::frame::Frame;
+use super::parts::Table;
 use super::route::{ADMINISTER, Needs, Route};
 use super::shown::{moment, moment_or_dash};
+use super::statistics::usual_days;
+use super::statistics_page::false_alerts;
 use super::visitor::{Posted, Visitor};
 use super::{Console, page};
 use crate::bureau::accounts::Role;
 use crate::bureau::acts::Person;
 use crate::bureau::agents;
+use crate::bureau::figures::calendar::Day;
 use crate::bureau::join::For;
-use crate::bureau::store::Agent;
+use crate::bureau::store::{Agent, Per, Place};
 use crate::protocol::commission::Mode;
 
 /// Who sees boxes.
@@ -55,6 +59,9 @@ struct BoxesPage<'a> {
     frame: Frame<'a>,
     rows: Vec<Row>,
     waiting: Vec<Vec<String>>,
+    /// Of the usual days, with the first of them.
+    false_alerts: Table,
+    since: String,
     may_join: bool,
     administers: bool,
 }
@@ -97,6 +104,8 @@ async fn list(State(console): State<Arc<Console>>, visitor: Visitor) -> Result<R
             name: agent.name.to_string(),
         }
     };
+    let days = usual_days(Day::of(now));
+    let decided = store.decided_alerts(Per::Box, days, &Place::default()).await?;
     let agents = store.boxes().await?;
     let known: Vec<String> = agents.iter().map(|a| a.name.to_string()).collect();
     let new = codes.iter().filter(|c| c.is_good(now) && !known.iter().any(|k| *k == c.agent.as_str()));
@@ -110,6 +119,8 @@ async fn list(State(console): State<Arc<Console>>, visitor: Visitor) -> Result<R
             frame: Frame::new(&visitor, "boxes-title"),
             rows,
             waiting,
+            false_alerts: false_alerts(words, "statistics-by-box", "statistics-box", &decided),
+            since: days.first.to_string(),
             may_join: console.codes.is_some(),
             administers: visitor.has(Role::Administrator),
         },
