@@ -207,18 +207,9 @@ impl Hospital {
 
     /// Runs a command of the bureau's program.
     pub fn bureau_command(&self, words: &[&str]) -> io::Result<String> {
-        // Where a command has a subcommand, its options follow that.
-        let at = if matches!(
-            words.first(),
-            Some(&("accounts" | "agents" | "commission" | "exempt" | "rollout"))
-        ) {
-            2
-        } else {
-            1
-        };
         let mut command = Command::new(&self.programs.bureau);
-        command.args(words.iter().take(at)).arg("--config").arg(self.dir.join("bureau.toml"));
-        made(words.first().unwrap_or(&"bureau"), command.args(words.iter().skip(at)).output())
+        command.args(words).arg("--config").arg(self.dir.join("bureau.toml"));
+        made(words.first().unwrap_or(&"bureau"), command.output())
     }
 
     /// A supervisor signs for the shipped calibration, before the box showed anything.
