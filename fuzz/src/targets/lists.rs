@@ -1,14 +1,19 @@
-//! Lists that people write: photographs to enrol, pairs to evaluate.
+//! Lists that people write: photographs to enrol, pairs to evaluate, what was settled.
 
 use counterproof::bench::list::PairList;
 use counterproof::bureau::enrol;
+use counterproof::bureau::figures::calendar::Month;
+use counterproof::bureau::figures::import::{self, Allowed};
 
 use super::{choose, refused, with_folder};
 
 /// By the first byte: a CSV file of photographs, or a list of pairs whose
-/// pictures `a.jpg`, `b.jpg` and `images/c.jpg` are there.
+/// pictures `a.jpg`, `b.jpg` and `images/c.jpg` are there, or settlement statistics.
 pub fn lists(data: &[u8]) -> bool {
-    let Some((choice, data)) = choose(data, 2) else { return false };
+    let Some((choice, data)) = choose(data, 3) else { return false };
+    if choice == 2 {
+        return settled(data);
+    }
     with_folder(|dir| {
         let path = dir.join("list.csv");
         std::fs::write(&path, data).unwrap();
@@ -32,4 +37,25 @@ pub fn lists(data: &[u8]) -> bool {
             Err(e) => refused(e, data.len()),
         }
     })
+}
+
+/// What was settled: a file is taken whole, with each line within its limits, or every
+/// fault is told.
+fn settled(data: &[u8]) -> bool {
+    let month = |number| Month::from_number(number).unwrap();
+    let allowed = Allowed { first: month(202_512), last: month(202_611) };
+    match import::read(data, allowed) {
+        Ok(lines) => {
+            let fits = |l: &import::Line| {
+                (allowed.first..=allowed.last).contains(&l.month) && l.settlements > 0 && l.amount_fen >= 0
+            };
+            assert!(!lines.is_empty() && lines.iter().all(fits));
+            true
+        }
+        Err(told) => {
+            assert!(told.count >= told.faults.len());
+            let faults: Vec<String> = told.faults.iter().take(1).map(ToString::to_string).collect();
+            refused(faults.concat(), data.len())
+        }
+    }
 }

@@ -16,6 +16,7 @@ use counterproof::protocol::commission::{Commission, CommissionError, Order};
 use counterproof::protocol::countersign::{Countersigned, PostureAnswer};
 use counterproof::protocol::head::HeadAnswer;
 use counterproof::protocol::id::{AlertId, CardholderId, SettlementId};
+use counterproof::protocol::join::JoinCode;
 use counterproof::protocol::policy::PolicyDocument;
 use counterproof::protocol::posture::Posture;
 use counterproof::protocol::reference::{ReferenceSet, Template};
@@ -192,7 +193,7 @@ fn template(text: &str) -> bool {
 /// Names, numbers, digests, signatures and keys. What is read is written the
 /// same way again: a name, digest or key has one spelling.
 pub fn names(data: &[u8]) -> bool {
-    let Some((choice, data)) = choose(data, 7) else { return false };
+    let Some((choice, data)) = choose(data, 8) else { return false };
     if choice == 6 {
         return private_key(data);
     }
@@ -244,6 +245,13 @@ pub fn names(data: &[u8]) -> bool {
         4 => match text.parse::<AlertId>() {
             Ok(id) => {
                 assert_eq!(id.to_string().parse::<AlertId>().unwrap(), id);
+                true
+            }
+            Err(e) => refused(e, given),
+        },
+        7 => match text.parse::<JoinCode>() {
+            Ok(code) => {
+                assert_eq!(code.to_line().as_str(), text.trim());
                 true
             }
             Err(e) => refused(e, given),

@@ -10,6 +10,7 @@ use counterproof::protocol::commission::{
 use counterproof::protocol::countersign::{Countersigned, PostureAnswer};
 use counterproof::protocol::figures::Figures;
 use counterproof::protocol::id::Epoch;
+use counterproof::protocol::join::JoinCode;
 use counterproof::protocol::policy::PolicyDocument;
 use counterproof::protocol::posture::{AuditHead, CameraState, Posture};
 use counterproof::protocol::reference::{ReferenceSet, Template};
@@ -238,6 +239,7 @@ pub fn names() -> Vec<Vec<u8>> {
         chosen(4, EPOCH),
         chosen(5, "/agents/box-1"),
         chosen(6, pkcs8()),
+        chosen(7, JoinCode::new([7; 32].into(), Sha256::of(b"c")).to_line().as_bytes()),
     ]
 }
 
@@ -504,6 +506,10 @@ fn heads() -> Vec<u8> {
 pub fn lists() -> Vec<Vec<u8>> {
     vec![
         chosen(0, "\u{feff}cardholder,photo\r\nP0001,a, b.jpg\r\n\r\nP0002,c.png\n"),
+        chosen(
+            2,
+            "\u{feff}month,cardholder,hospital,medical_type,settlements,amount_fen\r\n2026-10,P1,H1,11,3,41250\n",
+        ),
         chosen(1, "\u{feff}left,right,same,fold\r\na.jpg,b.jpg,1,1\r\n\r\nb.jpg,c.jpg,False,-7\n"),
     ]
 }
