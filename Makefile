@@ -50,12 +50,14 @@ canary-proof: setup build leaky  ## each leak that is built in is found
 	@target/release/examples/canary --leaky target/canary/leaky --proof
 
 # An agent with deliberate leaks, kept apart: the ordinary one is put back in its place.
-# Its own code is not optimised: what is looked for is whether leaks are found.
+# Its own code is not optimised: what is looked for is whether leaks are found. With an
+# example beside it, libraries have the features that tests ask of them, as in every other
+# build here; without, many of them and the whole program would be built once more.
 leaky: build
-	$(CARGO) build --release --features leak --bin counterproof --config 'profile.release.package.counterproof.opt-level=0'
+	$(CARGO) build --release --features leak --bin counterproof --example demo --config 'profile.release.package.counterproof.opt-level=0'
 	@mkdir -p target/canary
 	@mv target/release/counterproof target/canary/leaky
-	$(CARGO) build --release --bin counterproof
+	$(CARGO) build --release --bins --examples
 
 faults: setup build  ## break everything that can break, and count what was lost
 	@target/release/examples/faults --cuts $(CUTS)
