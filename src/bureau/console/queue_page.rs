@@ -2,10 +2,10 @@
 
 use askama::Template;
 use jiff::Timestamp;
-use jiff::tz::Offset;
 
 use super::frame::Frame;
 use super::queue_asked::{Asked, Band, MINE, NEWEST, NOBODY, SERIOUS};
+use super::shown::{moment, yuan};
 use super::visitor::Visitor;
 use crate::bureau::store::{ChainState, Hospital, QueueRow, QueueState};
 use crate::clock::WallTime;
@@ -62,34 +62,12 @@ pub(super) struct Line {
     said: String,
 }
 
-/// `2026-11-22 09:10` in China.
-fn minute(t: WallTime) -> String {
-    let time = Timestamp::from_millisecond(t.as_millis());
-    time.map_or_else(
-        |_| t.to_string(),
-        |t| Offset::constant(8).to_datetime(t).strftime("%Y-%m-%d %H:%M").to_string(),
-    )
-}
-
-/// Fen as yuan, in groups of three.
-fn yuan(fen: i64) -> String {
-    let whole = (fen / 100).to_string();
-    let mut grouped = String::new();
-    for (i, digit) in whole.chars().enumerate() {
-        if i > 0 && (whole.len() - i).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    format!("{grouped}.{:02}", fen % 100)
-}
-
 impl Line {
     /// `limit` is how many days an open alert is kept.
     pub(super) fn new(visitor: &Visitor, row: &QueueRow, now: WallTime, limit: u32) -> Self {
         let words = visitor.words();
         let mark = |text, class| Mark { text, class };
-        let settled = minute(row.occurred_at);
+        let settled = moment(row.occurred_at);
         let state = mark(words.word("alert-state", row.state.as_str()), state_class(row.state));
         let said = words.say_with("queue-said", &[("settled", &settled), ("state", &state.text)]);
         let (name, district) = row.place.clone().unzip();
@@ -103,7 +81,7 @@ impl Line {
             hospital: name.unwrap_or_else(|| row.hospital.clone()),
             district: district.filter(|d| !d.is_empty()),
             counter: row.counter.clone(),
-            amount: yuan(row.amount_fen),
+            amount: yuan(row.amount_fen.unsigned_abs()),
             kind: match NAMED_KINDS.contains(&row.medical_type.as_str()) {
                 true => words.word("medical-type", &row.medical_type),
                 false => row.medical_type.clone(),
@@ -245,19 +223,5 @@ pub(super) struct LinesPage<'a> {
 impl<'a> LinesPage<'a> {
     pub(super) fn new(visitor: &'a Visitor, lines: Vec<Line>, newest: i64) -> Self {
         Self { frame: Frame::new(visitor, "queue-title"), lines, newest }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn amounts_and_moments_are_written_as_people_read_them() {
-        for (fen, text) in [(0, "0.00"), (5, "0.05"), (41_250, "412.50"), (123_456_789, "1,234,567.89")] {
-            assert_eq!(yuan(fen), text);
-        }
-        let at: Timestamp = "2026-11-22T01:10:15Z".parse().unwrap();
-        assert_eq!(minute(WallTime::from_millis(at.as_millisecond())), "2026-11-22 09:10");
     }
 }

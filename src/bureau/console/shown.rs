@@ -5,6 +5,7 @@ use jiff::tz::Offset;
 
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
+use crate::svg::chart::Unit;
 
 /// A moment, as clocks in China show it.
 pub(super) fn moment(at: WallTime) -> String {
@@ -36,6 +37,11 @@ pub(super) fn short(digest: Sha256) -> String {
     digest.to_string().chars().take(16).collect()
 }
 
+/// An amount in fen, 0 or more, as yuan.
+pub(super) fn yuan(fen: u64) -> String {
+    format!("{}.{:02}", Unit::Count.write((fen / 100) as f64), fen % 100)
+}
+
 /// A span in the largest unit that tells it: days, hours, minutes, seconds.
 pub(super) fn span(seconds: u64) -> String {
     match seconds {
@@ -57,6 +63,7 @@ mod tests {
         assert_eq!(today(at).to_string(), "2026-11-22");
         assert_eq!(day("2026-11-22").map(moment).as_deref(), Some("2026-11-22 00:00"));
         assert_eq!(day("22.11.2026"), None);
+        assert_eq!([0, 5, 41_250, 123_456_789].map(yuan), ["0.00", "0.05", "412.50", "1,234,567.89"]);
         assert_eq!([span(60), span(600), span(86_400), span(864_000)], ["60 s", "10 min", "24 h", "10 d"]);
     }
 }

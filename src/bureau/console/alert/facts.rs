@@ -3,10 +3,11 @@
 
 use super::super::Console;
 use super::super::failure::Failure;
+use super::super::shown::yuan;
 use super::super::visitor::Visitor;
 use super::super::words::Words;
 use super::Opened;
-use super::parts::{beijing, moment, yuan};
+use super::parts::{beijing, moment};
 use crate::bureau::review::rarity::{Boundaries, Honest, Rarity};
 use crate::commissioning::report::CalibrationFile;
 use crate::protocol::alert::{Comparison, Content, Event, Mismatch, QualitySummary};

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::Offset;
 
+use super::super::shown::yuan;
 use super::super::visitor::Visitor;
 use crate::bureau::review::State;
 use crate::bureau::store::{ChainState, Neighbour, StoredAlert, TakenStep};
@@ -55,11 +56,6 @@ pub(super) fn moment(t: WallTime) -> String {
 /// The day in China.
 pub(super) fn day(t: WallTime) -> String {
     moment(t).chars().take(10).collect()
-}
-
-/// Fen as yuan.
-pub(super) fn yuan(fen: u64) -> String {
-    format!("{}.{:02}", fen / 100, fen % 100)
 }
 
 pub(super) fn state(visitor: &Visitor, state: State) -> Mark {
