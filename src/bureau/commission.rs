@@ -268,7 +268,7 @@ pub async fn list(store: &Store) -> Result<Vec<Listed>, BureauError> {
         listed.push(Listed {
             mode: standing.map(|s| s.mode),
             since: standing.map(|s| s.since),
-            order: newest.and_then(|(_, c)| serde_json::from_str(&c.document).ok()),
+            order: newest.and_then(|(_, c)| serde_json::from_str(&c.0.document).ok()),
             seen,
             name,
         });

@@ -17,20 +17,21 @@
 //! ```
 //! ```
 //! use counterproof::crypto::sign::PublicKey;
-//! use counterproof::protocol::commission::{Commission, CommissionError, VerifiedCommission};
+//! use counterproof::protocol::commission::{Commission, VerifiedCommission};
 //! use counterproof::protocol::id::AgentId;
-//! fn check(c: Commission, k: &PublicKey, a: &AgentId) -> Result<VerifiedCommission, CommissionError> { c.verify(k, a) }
+//! use counterproof::protocol::signed::SignedError;
+//! fn check(c: Commission, k: &PublicKey, a: &AgentId) -> Result<VerifiedCommission, SignedError> { c.verify(k, a) }
 //! ```
 
 use serde::{Deserialize, Serialize};
 
 use super::figures::Figures;
 use super::id::AgentId;
-use super::json::{self, Misread};
+use super::signed::{self, Signed, SignedError};
 use super::verdict::words;
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
-use crate::crypto::sign::{PublicKey, Signature, SignatureError, SigningKey, Unverified};
+use crate::crypto::sign::{PublicKey, SigningKey};
 
 /// Longest document that is read, in bytes.
 pub const MAX_BYTES: usize = 16 * 1024;
@@ -122,34 +123,15 @@ pub struct Revoke {
 
 /// An order with a signature that nobody has checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Commission {
-    /// The exact text that was signed: the order as JSON.
-    pub document: String,
-    /// By the bureau, over the bytes of the document.
-    pub signature: Signature,
-}
+#[serde(transparent)]
+pub struct Commission(pub Signed);
 
-/// Why a commission does not count.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum CommissionError {
-    /// By another key, or over something else.
-    #[error(transparent)]
-    Signature(#[from] SignatureError),
-    /// Signed, but not understood.
-    #[error("its document is not understood: {0}")]
-    Form(#[from] Misread),
-    /// Longer than [`MAX_BYTES`].
-    #[error("its document has {0} bytes, at most {MAX_BYTES} are read")]
-    TooLong(usize),
-    /// For another box.
-    #[error("it is for {found}, this box is {expected}")]
-    OtherBox {
-        /// The box it names.
-        found: AgentId,
-        /// This box.
-        expected: AgentId,
-    },
+impl signed::Word for Order {
+    const MOST: usize = MAX_BYTES;
+
+    fn agent(&self) -> &AgentId {
+        &self.agent
+    }
 }
 
 impl Commission {
@@ -158,29 +140,20 @@ impl Commission {
     /// # Errors
     /// Only if it cannot be written as JSON.
     pub fn sign(order: &Order, key: &SigningKey) -> Result<Self, serde_json::Error> {
-        let document = serde_json::to_string(order)?;
-        let signature = key.sign(document.as_bytes());
-        Ok(Self { document, signature })
+        Signed::sign(order, key).map(Self)
     }
 
     /// SHA-256 of the document: its name in records.
     pub fn digest(&self) -> Sha256 {
-        Sha256::of(self.document.as_bytes())
+        Sha256::of(self.0.document.as_bytes())
     }
 
     /// Checks that the bureau signed it, and for this box.
     ///
     /// # Errors
-    /// [`CommissionError`]
-    pub fn verify(&self, bureau: &PublicKey, agent: &AgentId) -> Result<VerifiedCommission, CommissionError> {
-        if self.document.len() > MAX_BYTES {
-            return Err(CommissionError::TooLong(self.document.len()));
-        }
-        let verified = Unverified::new(self.document.as_bytes(), self.signature.clone()).verify(bureau)?;
-        let order: Order = json::read(verified.bytes())?;
-        if order.agent != *agent {
-            return Err(CommissionError::OtherBox { found: order.agent, expected: agent.clone() });
-        }
+    /// [`SignedError`]
+    pub fn verify(&self, bureau: &PublicKey, agent: &AgentId) -> Result<VerifiedCommission, SignedError> {
+        let order = self.0.read(bureau, agent)?;
         Ok(VerifiedCommission { order, commission: self.clone() })
     }
 }
@@ -329,6 +302,7 @@ pub struct Standing {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::crypto::sign::SignatureError;
     use proptest::prelude::*;
 
     pub(crate) fn key() -> SigningKey {
@@ -373,23 +347,25 @@ pub(crate) mod tests {
         assert_eq!((verified.order().number, verified.commission()), (1, &good));
         assert!(matches!(
             good.verify(&key().public(), &s.agent),
-            Err(CommissionError::Signature(SignatureError::OtherKey { .. }))
+            Err(SignedError::Signature(SignatureError::OtherKey { .. }))
         ));
-        let changed = Commission { document: good.document.replace("\"li\"", "\"wu\""), ..good.clone() };
+        let with = |document: String, signature| Commission(Signed { document, signature });
+        let changed = with(good.0.document.replace("\"li\"", "\"wu\""), good.0.signature.clone());
         assert_eq!(
             changed.verify(&bureau.public(), &s.agent).err(),
-            Some(CommissionError::Signature(SignatureError::Wrong))
+            Some(SignedError::Signature(SignatureError::Wrong))
         );
         let other = good.verify(&bureau.public(), &"box-2".parse().unwrap()).unwrap_err();
         assert!(other.to_string().contains("for box-1, this box is box-2"), "{other}");
         // What the bureau signs for another purpose is none.
         let statement = "counterproof receipt v1 box-1".to_owned();
         let signature = bureau.sign(statement.as_bytes());
-        let foreign = Commission { document: statement, signature };
-        assert!(matches!(foreign.verify(&bureau.public(), &s.agent), Err(CommissionError::Form(_))));
+        let foreign = with(statement, signature);
+        assert!(matches!(foreign.verify(&bureau.public(), &s.agent), Err(SignedError::Form(_))));
         let document = " ".repeat(MAX_BYTES + 1);
-        let long = Commission { signature: bureau.sign(document.as_bytes()), document };
-        assert!(matches!(long.verify(&bureau.public(), &s.agent), Err(CommissionError::TooLong(_))));
+        let signature = bureau.sign(document.as_bytes());
+        let long = with(document, signature);
+        assert!(matches!(long.verify(&bureau.public(), &s.agent), Err(SignedError::TooLong { .. })));
     }
 
     #[test]
@@ -426,7 +402,7 @@ pub(crate) mod tests {
         fn any_signed_bytes_are_read_or_refused(text in ".{0,200}") {
             let bureau = key();
             let signature = bureau.sign(text.as_bytes());
-            let c = Commission { document: text, signature };
+            let c = Commission(Signed { document: text, signature });
             prop_assert!(c.verify(&bureau.public(), &subject().agent).is_err());
         }
     }

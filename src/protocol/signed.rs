@@ -3,7 +3,7 @@
 //! What is signed are the exact bytes of the document, which is JSON that names
 //! its form and the box. It says nothing until [`Signed::read`] has checked it with
 //! the pinned key. What the words mean stands with each of them
-//! (`handout`, `rollout`); orders about commissioning have a form of their own.
+//! (`commission`, `handout`, `rollout`).
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -12,11 +12,14 @@ use super::id::AgentId;
 use super::json::{self, Misread};
 use crate::crypto::sign::{PublicKey, Signature, SignatureError, SigningKey, Unverified};
 
-/// Longest document that is read, in bytes.
+/// Longest document that is read, in bytes, unless its [`Word`] says otherwise.
 pub const MAX_BYTES: usize = 4 * 1024;
 
 /// What may be signed for a box.
 pub trait Word: Serialize + DeserializeOwned {
+    /// Longest document that is read, in bytes.
+    const MOST: usize = MAX_BYTES;
+
     /// The box that it is for.
     fn agent(&self) -> &AgentId;
 }
@@ -40,9 +43,14 @@ pub enum SignedError {
     /// Signed, but not understood.
     #[error("its document is not understood: {0}")]
     Form(#[from] Misread),
-    /// Longer than [`MAX_BYTES`].
-    #[error("its document has {0} bytes, at most {MAX_BYTES} are read")]
-    TooLong(usize),
+    /// Longer than [`Word::MOST`].
+    #[error("its document has {found} bytes, at most {most} are read")]
+    TooLong {
+        /// How long it is.
+        found: usize,
+        /// How long it may be.
+        most: usize,
+    },
     /// For another box.
     #[error("it is for {found}, this box is {expected}")]
     OtherBox {
@@ -69,8 +77,9 @@ impl Signed {
     /// # Errors
     /// [`SignedError`]
     pub fn read<W: Word>(&self, bureau: &PublicKey, agent: &AgentId) -> Result<W, SignedError> {
-        if self.document.len() > MAX_BYTES {
-            return Err(SignedError::TooLong(self.document.len()));
+        let (found, most) = (self.document.len(), W::MOST);
+        if found > most {
+            return Err(SignedError::TooLong { found, most });
         }
         let verified = Unverified::new(self.document.as_bytes(), self.signature.clone()).verify(bureau)?;
         let word: W = json::read(verified.bytes())?;
@@ -115,7 +124,8 @@ mod tests {
         assert_ne!(changed, signed);
         assert!(matches!(changed.read::<Handout>(&bureau.public(), &agent), Err(SignedError::Signature(_))));
         let long = Signed { document: "x".repeat(MAX_BYTES + 1), ..signed };
-        assert_eq!(long.read::<Handout>(&bureau.public(), &agent), Err(SignedError::TooLong(MAX_BYTES + 1)));
+        let too_long = SignedError::TooLong { found: MAX_BYTES + 1, most: MAX_BYTES };
+        assert_eq!(long.read::<Handout>(&bureau.public(), &agent), Err(too_long));
         let form = Signed::sign(&handout, &bureau).unwrap().document.replace(".v1", ".v9");
         let newer = Signed { signature: bureau.sign(form.as_bytes()), document: form };
         assert!(matches!(newer.read::<Handout>(&bureau.public(), &agent), Err(SignedError::Form(_))));

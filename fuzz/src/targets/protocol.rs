@@ -12,7 +12,7 @@ use counterproof::edge::inspect::read_heads;
 use counterproof::http::problem::Problem;
 use counterproof::privacy::age::{Ages, Due, Marks, Word};
 use counterproof::protocol::alert::{Event, EventError, MAX_BYTES, Source};
-use counterproof::protocol::commission::{Commission, CommissionError, Order};
+use counterproof::protocol::commission::{Commission, Order};
 use counterproof::protocol::countersign::{Countersigned, PostureAnswer};
 use counterproof::protocol::head::HeadAnswer;
 use counterproof::protocol::id::{AlertId, CardholderId, SettlementId};
@@ -21,6 +21,7 @@ use counterproof::protocol::policy::PolicyDocument;
 use counterproof::protocol::posture::Posture;
 use counterproof::protocol::reference::{ReferenceSet, Template};
 use counterproof::protocol::settlement::{Accepted, Settlement};
+use counterproof::protocol::signed::SignedError;
 use counterproof::protocol::transform::TransformGrant;
 use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -122,10 +123,10 @@ fn order(data: &[u8]) -> bool {
     };
     let key = super::crypto::signing_key();
     let signed = Commission::sign(&order, &key).unwrap();
-    nothing_smuggled(data, signed.document.as_bytes());
+    nothing_smuggled(data, signed.0.document.as_bytes());
     match signed.verify(&key.public(), &order.agent) {
         Ok(word) => assert_eq!(word.order(), &order),
-        Err(e) => assert!(matches!(e, CommissionError::TooLong(_)), "{e}"),
+        Err(e) => assert!(matches!(e, SignedError::TooLong { .. }), "{e}"),
     }
     assert!(
         signed.verify(&key.public(), &"another".parse().unwrap()).is_err()

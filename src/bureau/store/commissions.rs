@@ -3,6 +3,7 @@
 use super::{AgentChange, Store, StoreError, parse};
 use crate::protocol::commission::{Commission, Order};
 use crate::protocol::id::AgentId;
+use crate::protocol::signed::Signed;
 
 impl Store {
     /// Keeps an order that was signed. Refused if there is no such box, or an
@@ -23,8 +24,8 @@ impl Store {
              SELECT name, $1, $2, $3, $4 FROM agents WHERE name = $5 ON CONFLICT DO NOTHING",
         )
         .bind(number)
-        .bind(&commission.document)
-        .bind(commission.signature.to_string())
+        .bind(&commission.0.document)
+        .bind(commission.0.signature.to_string())
         .bind(order.signed_at.as_millis())
         .bind(order.agent.as_str())
         .execute(&self.pool)
@@ -45,7 +46,7 @@ impl Store {
         .await?;
         let Some((number, document, signature)) = row else { return Ok(None) };
         let signature = parse(&format!("commissions/{agent}"), &signature)?;
-        Ok(Some((number.unsigned_abs(), Commission { document, signature })))
+        Ok(Some((number.unsigned_abs(), Commission(Signed { document, signature }))))
     }
 }
 
