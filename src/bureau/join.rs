@@ -14,13 +14,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Json, body::Bytes};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -31,6 +31,7 @@ use zeroize::Zeroizing;
 
 use super::BureauError;
 use super::acts::{self, Person};
+use super::api::Body;
 use super::config::Config;
 use super::metrics;
 use super::store::{Code, Joined, Joining, NewCode, Store, StoreError};
@@ -240,7 +241,7 @@ fn no_code() -> Problem {
     Problem::new(StatusCode::FORBIDDEN, detail).about("secret")
 }
 
-async fn receive(State(joins): State<Arc<Joins>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn receive(State(joins): State<Arc<Joins>>, headers: HeaderMap, Body(body): Body) -> Response {
     match joins.receive(&headers, &body).await {
         Ok(answer) => ([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response(),
         Err(problem) => problem.into_response(),

@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::server::{WantsServerCert, WebPkiClientVerifier};
+use rustls::{
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore, ServerConfig, SignatureScheme,
+};
 
 use super::Sha256;
 use super::keys::{KeyError, read_secret};
@@ -114,12 +116,9 @@ impl TlsFiles {
         let verifier = WebPkiClientVerifier::builder(Arc::new(roots(&self.ca)?))
             .build()
             .map_err(|e| self.config_error(e))?;
-        let mut config = ServerConfig::builder_with_protocol_versions(&[&rustls::version::TLS13])
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(certificates(&self.certificate)?, private_key(&self.key)?)
-            .map_err(|e| self.config_error(e))?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(config)
+        let verified = ServerConfig::builder_with_protocol_versions(&[&rustls::version::TLS13])
+            .with_client_cert_verifier(verifier);
+        self.serve_with(verified)
     }
 
     /// For a server that asks nobody for a certificate: joining alone.
@@ -127,8 +126,17 @@ impl TlsFiles {
     /// # Errors
     /// [`TlsError`] naming the file that cannot be used.
     pub fn server_for_anybody(&self) -> Result<ServerConfig, TlsError> {
-        let mut config = ServerConfig::builder_with_protocol_versions(&[&rustls::version::TLS13])
-            .with_no_client_auth()
+        self.serve_with(
+            ServerConfig::builder_with_protocol_versions(&[&rustls::version::TLS13]).with_no_client_auth(),
+        )
+    }
+
+    /// With this end's certificate, for HTTP/1.1.
+    fn serve_with(
+        &self,
+        asks: ConfigBuilder<ServerConfig, WantsServerCert>,
+    ) -> Result<ServerConfig, TlsError> {
+        let mut config = asks
             .with_single_cert(certificates(&self.certificate)?, private_key(&self.key)?)
             .map_err(|e| self.config_error(e))?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -186,12 +194,11 @@ impl ServerCertVerifier for Pinned {
 
     fn verify_tls12_signature(
         &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let known = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, known)
+        Err(Error::General("TLS 1.3 alone is spoken".into()))
     }
 
     fn verify_tls13_signature(
