@@ -174,7 +174,7 @@ pub async fn export(
         "exemption": exemption.map(|e| json!({
             "until": e.until, "by": e.by, "at": e.at, "reason": e.reason,
         })),
-        "settlement_statistics": store.settlement_figures_of(&mark).await?,
+        "settlement_statistics": store.settled_of(&mark).await?,
         "requests": requests,
         "erasures": receipts,
         "acts": store.acts_about(&mark).await?,

@@ -145,24 +145,6 @@ impl Store {
             .collect()
     }
 
-    /// The imported settlement statistics of a cardholder: month, hospital, medical
-    /// type, settlements, amount in fen.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn settlement_figures_of(
-        &self,
-        mark: &str,
-    ) -> Result<Vec<(i64, String, String, i64, i64)>, StoreError> {
-        Ok(sqlx::query_as(
-            "SELECT month, hospital, medical_type, settlements, amount_fen FROM settlement_figures \
-             WHERE cardholder = $1 ORDER BY month, hospital, medical_type",
-        )
-        .bind(mark)
-        .fetch_all(&self.pool)
-        .await?)
-    }
-
     /// The acts about a mark or an alert, newest first.
     ///
     /// # Errors
@@ -216,14 +198,7 @@ impl Store {
             .execute(&mut *tx)
             .await?
             .rows_affected();
-        let mut settlement_figures = 0;
-        for sql in [
-            "DELETE FROM settlement_figures WHERE cardholder = $1",
-            "DELETE FROM settlement_people WHERE cardholder = $1",
-        ] {
-            let done = sqlx::query(sql).bind(&request.mark).execute(&mut *tx).await?;
-            settlement_figures += done.rows_affected();
-        }
+        let settlement_figures = erase_settled(&mut tx, &request.mark).await?;
         let erasure = Erasure {
             format: "counterproof.erasure.v1".into(),
             id: id.clone(),
@@ -296,6 +271,18 @@ async fn erase_references(tx: &mut Tx<'_>, cardholder: &CardholderId) -> Result<
     Ok(sealed.iter().map(|s| Sha256::of(s)).collect())
 }
 
+/// Erases the imported settlement statistics of a cardholder; how many lines that was.
+async fn erase_settled(tx: &mut Tx<'_>, mark: &str) -> Result<u64, StoreError> {
+    let mut lines = 0;
+    for (sql, counts) in [
+        ("DELETE FROM settlement_people WHERE cardholder = $1", 0),
+        ("DELETE FROM settlement_figures WHERE cardholder = $1", 1),
+    ] {
+        lines += counts * sqlx::query(sql).bind(mark).execute(&mut **tx).await?.rows_affected();
+    }
+    Ok(lines)
+}
+
 /// Erases an alert's content and what people did with it; how many withdrawals went
 /// with it. Its place in the box's chain stays: number and digest.
 async fn erase_alert(tx: &mut Tx<'_>, alert: &str) -> Result<u64, StoreError> {
@@ -316,6 +303,8 @@ async fn erase_alert(tx: &mut Tx<'_>, alert: &str) -> Result<u64, StoreError> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::bureau::figures::calendar::Month;
+    use crate::bureau::figures::import::Line;
     use crate::bureau::store::NewReference;
     use crate::bureau::store::events::tests::{Bench, chain, withdrawal};
     use crate::bureau::store::requests::tests::asked;
@@ -340,6 +329,20 @@ pub(super) mod tests {
         let (model, photo) = (Sha256::of(b"m"), Sha256::of(cardholder.as_str().as_bytes()));
         let new = NewReference { cardholder, model, preprocessing: 1, template: &template, photo };
         store.add_reference(&new, at(1)).await.unwrap();
+    }
+
+    /// Imports a month of each of them, one after the other.
+    async fn settled(store: &Store, people: &[&CardholderId]) {
+        let line = |(cardholder, month): (&&CardholderId, i64)| Line {
+            month: Month::from_number(month).unwrap(),
+            cardholder: (*cardholder).clone(),
+            hospital: "H1".parse().unwrap(),
+            medical_type: "11".parse().unwrap(),
+            settlements: 1,
+            amount_fen: 100,
+        };
+        let lines: Vec<Line> = people.iter().zip(202601..).map(line).collect();
+        store.import_settled(Sha256::of(b"a file"), &lines, "li", at(1)).await.unwrap();
     }
 
     /// Puts an alert into a case in that state, and under legal hold if `held` is 1.
@@ -382,6 +385,7 @@ pub(super) mod tests {
             for person in [&who, &somebody] {
                 enrolled(store, person).await;
             }
+            settled(store, &[&who, &who, &somebody]).await;
             keep_in_a_case(store, &events[1], ("closed", 1)).await;
             let request = asked(store, "erasure", &who).await;
             let before = store.alerts_about(&request.mark).await.unwrap();
@@ -393,7 +397,14 @@ pub(super) mod tests {
             let erasure = &receipt.erasure;
             let digest = |e: &Event| Sha256::of(&e.to_bytes().unwrap());
             assert_eq!(erasure.alerts, [digest(&events[0]), digest(&events[2])]);
-            assert_eq!((erasure.references.len(), erasure.withdrawals), (1, 1));
+            assert_eq!(
+                (erasure.references.len(), erasure.withdrawals, erasure.settlement_figures),
+                (1, 1, 2)
+            );
+            let marks = [&who, &somebody].map(|person| store.mark(person));
+            assert!(store.settled_of(&marks[0]).await.unwrap().is_empty());
+            assert_eq!(store.settled_by(&marks[0]).await.unwrap(), None);
+            assert_eq!(store.settled_of(&marks[1]).await.unwrap().len(), 1);
             let stays = Stays { alert: digest(&events[1]), case: "A1".into(), reason: "legal_hold".into() };
             assert_eq!(erasure.stays, [stays]);
             assert!(!receipt.document.contains(who.as_str()) && receipt.document.contains(&request.mark));
