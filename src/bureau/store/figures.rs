@@ -336,5 +336,4 @@ impl Store {
 }
 
 #[cfg(test)]
-#[path = "figures_tests.rs"]
 mod tests;

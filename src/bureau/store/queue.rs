@@ -8,8 +8,11 @@
 //!
 //! What it does not do: say who may see it, or write down that somebody did.
 
+mod statement;
+
 use sqlx::{AssertSqlSafe, Row};
 
+use self::statement::{Asked, LINES, NAMES, Statement, Value};
 use super::{DbRow, Hospital, Store, StoreError, StoredAlert, parse};
 use crate::clock::WallTime;
 use crate::protocol::id::{CounterId, HospitalId};
@@ -173,192 +176,6 @@ pub struct AlertChange {
     pub changed_at: WallTime,
 }
 
-/// A value of a statement that is put together here.
-enum Value {
-    Number(i64),
-    Text(String),
-}
-
-/// A statement that is put together: constant words, and values that are bound.
-#[derive(Default)]
-struct Statement {
-    sql: String,
-    values: Vec<Value>,
-}
-
-impl Statement {
-    fn put(&mut self, sql: &str) -> &mut Self {
-        self.sql.push_str(sql);
-        self
-    }
-
-    fn value(&mut self, value: Value) -> &mut Self {
-        self.values.push(value);
-        self.sql.push_str(&format!("${}", self.values.len()));
-        self
-    }
-
-    fn number(&mut self, n: i64) -> &mut Self {
-        self.value(Value::Number(n))
-    }
-
-    fn text(&mut self, text: &str) -> &mut Self {
-        self.value(Value::Text(text.to_owned()))
-    }
-
-    /// The conditions of a filter, but for states and mark, each begun with AND.
-    fn filter(&mut self, filter: &QueueFilter) -> &mut Self {
-        if let Some(hospital) = &filter.hospital {
-            self.put(" AND hospital = ").text(hospital.as_str());
-        }
-        if let Some(district) = &filter.district {
-            self.put(" AND hospital IN (SELECT code FROM hospitals WHERE district = ")
-                .text(district)
-                .put(")");
-        }
-        if let Some(counter) = &filter.counter {
-            self.put(" AND counter = ").text(counter.as_str());
-        }
-        let (low, high) = filter.bins.unzip();
-        for (condition, value) in [
-            (" AND occurred_at >= ", filter.from.map(WallTime::as_millis)),
-            (" AND occurred_at < ", filter.until.map(WallTime::as_millis)),
-            (" AND score_bin >= ", low),
-            (" AND score_bin <= ", high),
-            (" AND amount_fen >= ", filter.amount_from),
-            (" AND amount_fen <= ", filter.amount_to),
-            (" AND arrival > ", filter.arrived_after),
-        ] {
-            if let Some(n) = value {
-                self.put(condition).number(n);
-            }
-        }
-        match &filter.assignee {
-            Some(Assignee::Nobody) => self.put(" AND assignee IS NULL"),
-            Some(Assignee::Account(name)) => self.put(" AND assignee = ").text(name),
-            None => self,
-        }
-    }
-}
-
-/// The greatest seriousness.
-const MOST_SERIOUS: i64 = 2;
-const COLUMNS: &str = "id, arrival, agent, hospital, counter, occurred_at, received_at, amount_fen, medical_type, \
-                       score_bin, seriousness, state, decision, assignee";
-
-/// What a page asks for.
-#[derive(Debug, Clone, Copy)]
-struct Asked<'f> {
-    filter: &'f QueueFilter,
-    order: QueueOrder,
-    from: QueueFrom,
-    limit: i64,
-}
-
-impl Asked<'_> {
-    const fn upward(&self) -> bool {
-        matches!(self.from, QueueFrom::Before(_))
-    }
-
-    /// How a page is put in order.
-    const fn ordered(&self, upward: bool) -> &'static str {
-        match (self.order, upward) {
-            (QueueOrder::Serious, false) => " ORDER BY seriousness DESC, arrival DESC",
-            (QueueOrder::Serious, true) => " ORDER BY seriousness, arrival",
-            (QueueOrder::Newest, false) => " ORDER BY arrival DESC",
-            (QueueOrder::Newest, true) => " ORDER BY arrival",
-        }
-    }
-
-    /// From which arrival on the alerts of one seriousness may stand on the page, as a
-    /// condition with its number; `None` if none of them can.
-    fn bound(&self, seriousness: i64) -> Option<Option<(&'static str, i64)>> {
-        let (place, condition, further) = match self.from {
-            QueueFrom::Start => return Some(None),
-            QueueFrom::After(p) => (p, " AND arrival < ", seriousness < p.seriousness),
-            QueueFrom::Before(p) => (p, " AND arrival > ", seriousness > p.seriousness),
-        };
-        if self.order == QueueOrder::Newest || seriousness == place.seriousness {
-            return Some(Some((condition, place.arrival)));
-        }
-        further.then_some(None)
-    }
-
-    /// The few alerts of which the page is made: of each state and seriousness a page's
-    /// length.
-    fn cells(&self, s: &mut Statement) {
-        let states = states(self.filter);
-        let by_arrival =
-            if self.upward() { " ORDER BY arrival LIMIT " } else { " ORDER BY arrival DESC LIMIT " };
-        let mut number = 0;
-        for state in states {
-            for seriousness in 0..=MOST_SERIOUS {
-                let Some(bound) = self.bound(seriousness) else { continue };
-                if number > 0 {
-                    s.put(" UNION ALL ");
-                }
-                s.put(&format!("SELECT * FROM (SELECT {COLUMNS} FROM alerts WHERE state = "));
-                s.text(state.as_str()).put(" AND seriousness = ").number(seriousness);
-                if let Some((condition, arrival)) = bound {
-                    s.put(condition).number(arrival);
-                }
-                s.filter(self.filter).put(by_arrival).number(self.limit);
-                s.put(&format!(") AS c{number}"));
-                number += 1;
-            }
-        }
-    }
-
-    /// The alerts of one cardholder: few, found by the mark.
-    fn of_cardholder(&self, mark: &str, s: &mut Statement) {
-        s.put(&format!("SELECT {COLUMNS} FROM alerts WHERE cardholder = ")).text(mark);
-        // Said so that no index of states is taken instead of the mark's.
-        s.put(" AND state || '' IN (");
-        for (i, state) in states(self.filter).into_iter().enumerate() {
-            s.put(if i > 0 { ", " } else { "" }).text(state.as_str());
-        }
-        s.put(")").filter(self.filter);
-        let (place, after) = match self.from {
-            QueueFrom::Start => return,
-            QueueFrom::After(p) => (p, "<"),
-            QueueFrom::Before(p) => (p, ">"),
-        };
-        match self.order {
-            QueueOrder::Newest => s.put(&format!(" AND arrival {after} ")).number(place.arrival),
-            QueueOrder::Serious => s
-                .put(&format!(" AND (seriousness, arrival) {after} ("))
-                .number(place.seriousness)
-                .put(", ")
-                .number(place.arrival)
-                .put(")"),
-        };
-    }
-
-    fn statement(&self) -> Statement {
-        let mut s = Statement::default();
-        s.put(
-            "SELECT q.*, CAST(NULL AS BIGINT) AS withdrawn_at, e.chain, p.sealed, p.signature, \
-             h.name AS hospital_name, h.district, a.display FROM (SELECT * FROM (",
-        );
-        match &self.filter.cardholder {
-            Some(mark) => self.of_cardholder(mark, &mut s),
-            None => self.cells(&mut s),
-        }
-        s.put(") AS u").put(self.ordered(self.upward())).put(" LIMIT ").number(self.limit);
-        s.put(
-            ") AS q JOIN events e ON e.id = q.id JOIN payloads p ON p.event = q.id \
-             LEFT JOIN hospitals h ON h.code = q.hospital LEFT JOIN accounts a ON a.name = q.assignee",
-        );
-        s.put(&self.ordered(false).replace("seriousness", "q.seriousness").replace("arrival", "q.arrival"));
-        s
-    }
-}
-
-/// The states that a filter asks for.
-fn states(filter: &QueueFilter) -> Vec<QueueState> {
-    if filter.states.is_empty() { QueueState::ALL.to_vec() } else { filter.states.clone() }
-}
-
 impl Store {
     async fn fetch(&self, s: Statement) -> Result<Vec<DbRow>, StoreError> {
         let mut query = sqlx::query(AssertSqlSafe(s.sql));
@@ -407,13 +224,7 @@ impl Store {
     /// If the database fails.
     pub async fn queue_row(&self, id: &str) -> Result<Option<QueueRow>, StoreError> {
         let mut s = Statement::default();
-        s.put(
-            "SELECT q.*, CAST(NULL AS BIGINT) AS withdrawn_at, e.chain, p.sealed, p.signature, \
-             h.name AS hospital_name, h.district, a.display FROM alerts q JOIN events e ON e.id = q.id \
-             JOIN payloads p ON p.event = q.id LEFT JOIN hospitals h ON h.code = q.hospital \
-             LEFT JOIN accounts a ON a.name = q.assignee WHERE q.id = ",
-        )
-        .text(id);
+        s.put(LINES).put("alerts q").put(NAMES).put(" WHERE q.id = ").text(id);
         let rows = self.fetch(s).await?;
         let keys = self.signing_keys(&rows).await?;
         let row = rows.first().map(|row| Ok(QueueRow::read(row, self.read_alert(row, &keys)?)?));

@@ -226,56 +226,28 @@ impl Store {
         };
         Ok(rows.into_iter().map(one).collect())
     }
-
-    /// Deletes what is held of one cardholder; how many lines that was.
-    ///
-    /// # Errors
-    /// If the database fails; nothing is deleted then.
-    pub async fn forget_settled(&self, mark: &str) -> Result<u64, StoreError> {
-        let mut tx = self.pool.begin().await?;
-        let gone = sqlx::query("DELETE FROM settlement_figures WHERE cardholder = $1")
-            .bind(mark)
-            .execute(&mut *tx)
-            .await?;
-        sqlx::query("DELETE FROM settlement_people WHERE cardholder = $1")
-            .bind(mark)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(gone.rows_affected())
-    }
 }
 
 /// Keeps a line; whether it took the place of an earlier one.
 async fn keep(tx: &mut Tx<'_>, line: &Line, mark: &str) -> Result<bool, StoreError> {
-    let update = sqlx::query(
-        "UPDATE settlement_figures SET settlements = $5, amount_fen = $6 \
-         WHERE month = $1 AND cardholder = $2 AND hospital = $3 AND medical_type = $4",
-    )
-    .bind(line.month.number())
-    .bind(mark)
-    .bind(line.hospital.as_str())
-    .bind(line.medical_type.as_str())
-    .bind(line.settlements)
-    .bind(line.amount_fen)
-    .execute(&mut **tx)
-    .await?;
-    if update.rows_affected() > 0 {
+    let of_line = |sql: &'static str| {
+        sqlx::query(sql)
+            .bind(line.month.number())
+            .bind(mark)
+            .bind(line.hospital.as_str())
+            .bind(line.medical_type.as_str())
+            .bind(line.settlements)
+            .bind(line.amount_fen)
+    };
+    let earlier = "UPDATE settlement_figures SET settlements = $5, amount_fen = $6 \
+                   WHERE month = $1 AND cardholder = $2 AND hospital = $3 AND medical_type = $4";
+    if of_line(earlier).execute(&mut **tx).await?.rows_affected() > 0 {
         return Ok(true);
     }
-    sqlx::query(
-        "INSERT INTO settlement_figures (month, cardholder, hospital, medical_type, settlements, amount_fen, \
-         month_ends) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-    )
-    .bind(line.month.number())
-    .bind(mark)
-    .bind(line.hospital.as_str())
-    .bind(line.medical_type.as_str())
-    .bind(line.settlements)
-    .bind(line.amount_fen)
-    .bind(line.month.ends().as_millis())
-    .execute(&mut **tx)
-    .await?;
+    let new = "INSERT INTO settlement_figures \
+               (month, cardholder, hospital, medical_type, settlements, amount_fen, month_ends) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    of_line(new).bind(line.month.ends().as_millis()).execute(&mut **tx).await?;
     Ok(false)
 }
 
@@ -329,11 +301,6 @@ mod tests {
             assert_eq!(store.settled_by(&p1).await.unwrap(), Some("P1".parse().unwrap()));
             assert_eq!(store.settled_by("0000").await.unwrap(), None);
             assert_eq!(store.settled_of(&p1).await.unwrap().len(), 2);
-            assert_eq!(store.forget_settled(&p1).await.unwrap(), 2);
-            assert_eq!(
-                (store.settled_of(&p1).await.unwrap().len(), store.settled_by(&p1).await.unwrap()),
-                (0, None)
-            );
         })
         .await;
     }

@@ -1,5 +1,6 @@
 //! That pages lead through everything, and that an index serves each of them.
 
+use super::statement::states;
 use super::*;
 use crate::bureau::seed::tests::filled;
 use crate::bureau::store::Database;
