@@ -218,3 +218,21 @@ pub fn find_manifest(given: &Path) -> PathBuf {
     let beside = program.ancestors().skip(1).map(|folder| folder.join(given)).find(|path| path.is_file());
     beside.unwrap_or_else(|| given.to_owned())
 }
+
+/// A folder for one measurement, that goes with this.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new(what: &str) -> std::io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("counterproof-{what}-{}", std::process::id()));
+        std::fs::create_dir(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // A folder that stays is no fault of the measurement.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

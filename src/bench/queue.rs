@@ -12,8 +12,8 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::BenchError;
 use super::sample::SampleBureau;
+use super::{BenchError, Folder};
 
 /// The deep page's number, from 1.
 const DEEP: usize = 500;
@@ -48,16 +48,6 @@ pub struct QueueArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
-}
-
-/// A folder that goes with this.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // A folder that stays is no fault of the measurement.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 /// Times in milliseconds, sorted.
@@ -128,9 +118,7 @@ fn next_link(page: &str) -> Option<String> {
 /// # Errors
 /// If the store holds anything real, or the bureau does not start or answer.
 pub async fn run(args: &QueueArgs, program: &Path) -> Result<(), BenchError> {
-    let dir = std::env::temp_dir().join(format!("counterproof-queue-{}", std::process::id()));
-    std::fs::create_dir_all(&dir)?;
-    let folder = Folder(dir);
+    let folder = Folder::new("queue")?;
     let mut bureau = match (&args.config, &args.database) {
         (Some(config), _) => SampleBureau::of(program, &folder.0, config),
         (None, Some(url)) => {

@@ -14,13 +14,11 @@ mod client;
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor};
 use url::Url;
@@ -29,8 +27,9 @@ use self::client::{Client, Request};
 use super::hospital::Running;
 use super::hospital::pki::{Issued, Pki};
 use super::postgres::{DURABLE, Postgres};
-use super::{BenchError, round};
+use super::{BenchError, Folder, round};
 use crate::crypto::Sha256;
+use crate::crypto::keys::make_bureau_keys;
 use crate::crypto::sign::SigningKey;
 use crate::crypto::tls::TlsFiles;
 use crate::protocol::id::{AgentId, AlertId, CardholderId, Epoch, HospitalId};
@@ -89,24 +88,6 @@ pub struct Wanted {
     pub cardholders: Vec<CardholderId>,
 }
 
-/// A folder that goes with this.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("counterproof-ingest-{}", std::process::id()));
-        fs::create_dir(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // A folder that stays is no fault of the measurement.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// The database that is measured.
 enum Place {
     File,
@@ -132,7 +113,7 @@ async fn measured<E: std::fmt::Display>(
     program: &Path,
     prepare: impl AsyncFn(&Wanted) -> Result<(), E>,
 ) -> io::Result<()> {
-    let folder = Folder::new()?;
+    let folder = Folder::new("ingest")?;
     let place = Place::find(args).await?;
     let pki = Pki::new(&folder.0.join("pki"))?;
     let config = write_settings(&folder.0, &pki)?;
@@ -317,20 +298,14 @@ fn mismatch(one: &NewBox, box_number: u32, epoch: Epoch, seq: u32, previous: Opt
 /// Writes keys, certificates and the configuration; where that is.
 fn write_settings(dir: &Path, pki: &Pki) -> io::Result<PathBuf> {
     pki.issue("bureau", true)?;
-    let der = SigningKey::generate_pkcs8().map_err(io::Error::other)?;
-    let root: [u8; 32] = Sha256::of(&der).0;
-    for (name, bytes) in [("root.key", root.as_slice()), ("signing.key", der.as_slice())] {
-        let mut file =
-            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(dir.join(name))?;
-        file.write_all(BASE64.encode(bytes).as_bytes())?;
-    }
+    make_bureau_keys(&dir.join("keys"), &["localhost".into()]).map_err(io::Error::other)?;
     let config = dir.join("bureau.toml");
     fs::write(
         &config,
         "[server]\nlisten = '127.0.0.1:0'\n[server.tls]\nca = 'pki/ca.pem'\n\
          certificate = 'pki/bureau.pem'\nkey = 'pki/bureau.key'\n[console]\nlisten = '127.0.0.1:0'\n\
-         [metrics]\nlisten = '127.0.0.1:0'\n[store]\npath = 'bureau.db'\nroot_key = 'root.key'\n\
-         [keys]\nsigning = 'signing.key'\n[references]\nper_agent_per_minute = 6000\n",
+         [metrics]\nlisten = '127.0.0.1:0'\n[store]\npath = 'bureau.db'\nroot_key = 'keys/root.key'\n\
+         [keys]\nsigning = 'keys/signing.key'\n[references]\nper_agent_per_minute = 6000\n",
     )?;
     Ok(config)
 }
