@@ -72,16 +72,17 @@ pub(super) async fn give(
         };
         heard = anew;
     };
-    if found.is_empty() {
+    if found.references.is_empty() {
         let detail = "no reference is enrolled for this cardholder";
         return Err(Problem::new(StatusCode::NOT_FOUND, detail).about("cardholder").into_response());
     }
     let key = Arc::new(api.store.transform_key(&heard.known.agent).map_err(unavailable)?);
     let declared = match role {
         Some(AskedAs::Proxy) => Vec::new(),
+        None if !found.has_proxies => Vec::new(),
         None => api.store.proxies_of(&cardholder, now).await.map_err(unavailable)?,
     };
-    let mut set = protect(cardholder, &found, &key, &api.transforms).await.map_err(unavailable)?;
+    let mut set = protect(cardholder, &found.references, &key, &api.transforms).await.map_err(unavailable)?;
     for proxy in declared {
         let proxy = proxy.declaration.proxy;
         let found = api.store.references(&proxy, now).await.map_err(unavailable)?;

@@ -61,10 +61,12 @@ impl Incoming {
 
 /// How a batch begins on a server. It waits for the one before it to be committed. A
 /// process that stands still in the middle of one stands in the way of all, so the server
-/// gives it up after a time. And a server keeps the plan of a statement; one that was made
-/// for an empty table reads a full one from end to end, and over many rows planning anew
-/// costs little.
-const BEGIN: &str = "BEGIN; SET LOCAL plan_cache_mode = force_custom_plan; \
+/// gives it up after a time. The server keeps the plan of each statement: planning over many
+/// rows costs as much as carrying it out. A plan that was made for an empty table would read a
+/// full one from end to end, so that only ways by an index are left to choose from.
+const BEGIN: &str = "BEGIN; SET LOCAL plan_cache_mode = force_generic_plan; \
+                     SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; \
+                     SET LOCAL enable_mergejoin = off; \
                      SET LOCAL idle_in_transaction_session_timeout = '30s'; \
                      SELECT pg_advisory_xact_lock(7166183713098886515)";
 

@@ -86,7 +86,7 @@ pub use queue::{
     AlertChange, Assignee, QueueFilter, QueueFrom, QueueOrder, QueuePage, QueuePlace, QueueRow, QueueState,
     StateCounts,
 };
-pub use references::{Addition, NewReference, StoredReference};
+pub use references::{Addition, FoundFor, NewReference, StoredReference};
 pub use requests::{NewRequest, Request};
 pub use review::{
     Answer, BlindAnswer, BlindCheck, BlindState, DeclaredProxy, Letter, LetterText, Listing, Neighbour,

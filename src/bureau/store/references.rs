@@ -36,6 +36,14 @@ pub struct StoredReference {
     pub template: Template,
 }
 
+/// What a box is told of a cardholder.
+pub struct FoundFor {
+    /// Their references; none if they are not enrolled, or exempt.
+    pub references: Vec<StoredReference>,
+    /// Whether somebody is declared who acts for them.
+    pub has_proxies: bool,
+}
+
 /// What became of a reference that was handed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Addition {
@@ -154,7 +162,7 @@ impl Store {
     }
 
     /// The same for a box, if its record is still the one that the caller has; nothing
-    /// if it was suspended or anything of it was replaced. One question for both.
+    /// if it was suspended or anything of it was replaced. One question for all of it.
     ///
     /// # Errors
     /// If the database fails, or a row cannot be opened.
@@ -163,11 +171,12 @@ impl Store {
         agent: &Agent,
         cardholder: &CardholderId,
         now: WallTime,
-    ) -> Result<Option<Vec<StoredReference>>, StoreError> {
+    ) -> Result<Option<FoundFor>, StoreError> {
         let (version, issue) = agent.transform.parts();
         let rows = sqlx::query(
-            "SELECT e.id, e.model, e.preprocessing, e.sealed FROM agents a \
-             LEFT JOIN enrolments e ON e.cardholder = $1 \
+            "SELECT e.id, e.model, e.preprocessing, e.sealed, \
+             (SELECT COUNT(*) FROM declared_proxies p WHERE p.cardholder = $8 AND p.until > $2) AS proxies \
+             FROM agents a LEFT JOIN enrolments e ON e.cardholder = $1 \
              AND NOT EXISTS (SELECT 1 FROM exemptions x WHERE x.cardholder = $1 AND x.until > $2) \
              WHERE a.name = $3 AND a.suspended = FALSE AND a.public_key = $4 AND a.certificate = $5 \
              AND a.transform_version = $6 AND a.transform_issue = $7 ORDER BY e.enrolled_at, e.id",
@@ -179,13 +188,16 @@ impl Store {
         .bind(agent.certificate.to_string())
         .bind(i64::from(version))
         .bind(issue)
+        .bind(self.mark(cardholder))
         .fetch_all(&self.pool)
         .await?;
         let Some(first) = rows.first() else { return Ok(None) };
-        if first.try_get::<Option<&str>, _>("id")?.is_none() {
-            return Ok(Some(Vec::new()));
-        }
-        rows.iter().map(|row| self.read_reference(row)).collect::<Result<_, _>>().map(Some)
+        let has_proxies = first.try_get::<i64, _>("proxies")? > 0;
+        let references = match first.try_get::<Option<&str>, _>("id")? {
+            None => Vec::new(),
+            Some(_) => rows.iter().map(|row| self.read_reference(row)).collect::<Result<_, _>>()?,
+        };
+        Ok(Some(FoundFor { references, has_proxies }))
     }
 
     fn read_reference(&self, row: &DbRow) -> Result<StoredReference, StoreError> {
@@ -274,7 +286,7 @@ mod tests {
             let known = store.agent(&new.name).await.unwrap().unwrap();
             let found = async |agent: &Agent, now: i64| {
                 let found = store.references_for(agent, &cardholder, at(now)).await.unwrap();
-                found.map(|references| references.len())
+                found.map(|found| found.references.len())
             };
             assert_eq!(found(&known, 1).await, Some(0));
             let template = Template::from_raw(vec![3.0, 4.0]).unwrap();

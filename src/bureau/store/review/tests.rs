@@ -3,6 +3,7 @@ use crate::bureau::retention::Kind;
 use crate::bureau::review::agreement::Agreement;
 use crate::bureau::review::letters::{LetterKind, LetterState};
 use crate::bureau::review::proxies::{Declaration, MOST_PROXIES};
+use crate::bureau::store::agents::tests::box_with_key;
 use crate::bureau::store::erasures::tests::keep_in_a_case;
 use crate::bureau::store::events::tests::{Bench, chain, withdrawal};
 use crate::bureau::store::figures::Place;
@@ -239,6 +240,14 @@ fn declaration(proxy: &str) -> Declaration {
 #[tokio::test]
 async fn a_declared_proxy_holds_until_its_end_and_nobody_has_many() {
     on_both(async |store| {
+        let (boxed, _) = box_with_key("box-1");
+        store.add_agent(&boxed, at(0)).await.unwrap();
+        let agent = store.agent(&boxed.name).await.unwrap().unwrap();
+        let is_told = async |person: &str, now: i64| {
+            let found = store.references_for(&agent, &person.parse().unwrap(), at(now)).await.unwrap();
+            found.unwrap().has_proxies
+        };
+        assert!(!is_told("P0001", 50).await);
         let declare = async |proxy: &str, until: i64| {
             let declaration = declaration(proxy);
             let new = NewProxy { declaration: &declaration, by: "li", at: at(1), until: at(until) };
@@ -254,6 +263,8 @@ async fn a_declared_proxy_holds_until_its_end_and_nobody_has_many() {
         let held = store.proxies_of(&cardholder, at(99)).await.unwrap();
         assert_eq!((held.len(), &held[0].declaration), (1, &declaration("P2")));
         assert!(store.proxies_of(&cardholder, at(100)).await.unwrap().is_empty());
+        assert_eq!((is_told("P0001", 99).await, is_told("P0001", 100).await), (true, false));
+        assert!(!is_told("P2", 50).await);
         assert!(store.proxies_of(&"P2".parse().unwrap(), at(50)).await.unwrap().is_empty());
         assert_eq!(store.purge(Kind::DeclaredProxies, at(99), at(99)).await.unwrap().deleted, 3);
         assert!(!store.end_proxy(&held[0].id, &"P2".parse().unwrap()).await.unwrap());
