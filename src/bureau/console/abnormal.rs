@@ -28,7 +28,7 @@ use crate::bureau::figures::calendar::{Day, Days, Month};
 use crate::bureau::figures::import::{Fault, Refused};
 use crate::bureau::figures::unusual::{Far, Found, Order, Population, Unusual, find};
 use crate::bureau::settled::{ACT, understand};
-use crate::bureau::store::{Import, Imported, MOST_SETTLED, MonthSettled, Place};
+use crate::bureau::store::{Import, Imported, MOST_SETTLED, MonthSettled, Place, QueueState};
 use crate::svg::chart::Unit;
 
 /// Cardholders on the list.
@@ -331,8 +331,14 @@ async fn open(
         empty: w.say("abnormal-nothing-known"),
         ..Table::default()
     };
+    // To who is to decide one blind, it is open here too.
+    let blind = console.store.blind_for(visitor.account()?).await?;
+    let is_blind = |id: &str| blind.iter().any(|b| b.to_string() == id);
     let alerts = console.store.states_of_cardholder(&mark).await?.into_iter().map(|a| AlertOf {
-        told: w.word("abnormal-state", a.decision.as_deref().unwrap_or(&a.state)),
+        told: match is_blind(&a.id) {
+            true => w.word("abnormal-state", QueueState::Open.as_str()),
+            false => w.word("abnormal-state", a.decision.as_deref().unwrap_or(&a.state)),
+        },
         day: Day::of(a.received_at).to_string(),
         id: a.id,
     });

@@ -64,14 +64,12 @@ async fn show(
     console.note(&visitor, "look at alerts", &about, asked.link(PATH, &[])).await?;
     // Before the list is read: what comes in between is told as new, and not missed.
     let newest = console.store.newest_arrival().await?;
-    let (mut found, mut counts, hospitals) = tokio::try_join!(
-        console.store.queue_page(&filter, order, from, LENGTH),
-        console.store.queue_counts(&filter),
+    let blind = Blind::of(&console, &visitor).await?;
+    let (found, counts, hospitals) = tokio::try_join!(
+        blind.page(&filter, order, from, LENGTH),
+        blind.counts(&filter),
         console.store.places_of_boxes(),
     )?;
-    let blind = Blind::of(&console, &visitor).await?;
-    blind.count(&filter, &mut counts);
-    blind.mix(&filter, order, from, &mut found);
     let links = links(&asked, &found);
     let lines = lines(&console, &visitor, &found).await?;
     let tabs = tabs(&asked, counts);
@@ -125,8 +123,8 @@ async fn rows(
     let since = filter.arrived_after.unwrap_or_default().to_string();
     console.note(&visitor, "look at alerts", "list of alerts", format!("arrived after {since}")).await?;
     let newest = console.store.newest_arrival().await?;
-    let found =
-        console.store.queue_page(&filter, order, asked.begins().unwrap_or_default(), MOST_NEW).await?;
+    let from = asked.begins().map_err(|e| unfit(&visitor, e))?;
+    let found = Blind::of(&console, &visitor).await?.page(&filter, order, from, MOST_NEW).await?;
     let lines = lines(&console, &visitor, &found).await?;
     page(&visitor, &LinesPage::new(&visitor, lines, newest))
 }
@@ -146,7 +144,7 @@ async fn fresh(
     Query(asked): Query<Asked>,
 ) -> Result<Response, Failure> {
     let filter = filter(&visitor, &asked)?;
-    let counts = console.store.queue_counts(&filter).await?;
+    let counts = Blind::of(&console, &visitor).await?.counts(&filter).await?;
     let of = |state: &QueueState| match state {
         QueueState::Open => counts.open,
         QueueState::Decided => counts.decided,
@@ -167,7 +165,7 @@ async fn row(
     let id = id.to_string();
     let row = console.store.queue_row(&id).await?.ok_or_else(Failure::not_found)?;
     console.note(&visitor, "look at alerts", &id, "changed in an open list".into()).await?;
-    let row = Blind::of(&console, &visitor).await?.hide(row);
+    let row = Blind::of(&console, &visitor).await?.shown(row);
     let newest = row.at().arrival;
     let found = QueuePage { rows: vec![row], has_before: false, has_after: false };
     let lines = lines(&console, &visitor, &found).await?;

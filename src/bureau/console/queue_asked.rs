@@ -6,11 +6,10 @@
 
 use jiff::ToSpan;
 use jiff::civil::Date;
-use jiff::tz::Offset;
 use serde::Deserialize;
 
-use crate::bureau::store::{Assignee, QueueFilter, QueueFrom, QueueOrder, QueuePlace, QueueState};
-use crate::clock::WallTime;
+use super::shown::midnight;
+use crate::bureau::store::{Among, Assignee, QueueFilter, QueueFrom, QueueOrder, QueuePlace, QueueState};
 use crate::protocol::figures::BINS;
 
 /// What may stand behind the question mark; an empty value is none.
@@ -109,12 +108,6 @@ fn read<T>(field: &'static str, text: &str, how: impl Fn(&str) -> Option<T>) -> 
     how(trimmed).map(Some).ok_or_else(unfit)
 }
 
-/// Midnight in China at the beginning of a day.
-fn midnight(date: Date) -> Option<WallTime> {
-    let at = Offset::constant(8).to_timestamp(date.at(0, 0, 0, 0)).ok()?;
-    Some(WallTime::from_millis(at.as_millisecond()))
-}
-
 fn date(text: &str) -> Option<Date> {
     text.parse().ok()
 }
@@ -171,6 +164,7 @@ impl Asked {
             assignee,
             cardholder: read("cardholder", &self.cardholder, |t| is_mark(t).then(|| t.to_owned()))?,
             arrived_after: read("since", &self.since, |t| t.parse().ok())?,
+            among: Among::All,
         })
     }
 
@@ -231,6 +225,7 @@ impl Asked {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::WallTime;
 
     fn asked(query: &str) -> Asked {
         let uri: axum::http::Uri = format!("/alerts?{query}").parse().unwrap();
@@ -259,6 +254,7 @@ mod tests {
             assignee: Some(Assignee::Account(String::from("li"))),
             cardholder: Some("0011aabb".into()),
             arrived_after: None,
+            among: Among::All,
         };
         assert_eq!(filter, expected);
         assert_eq!(all.order(), Ok(QueueOrder::Newest));

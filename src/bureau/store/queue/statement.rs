@@ -1,7 +1,8 @@
 //! The queue's statement: constant words, and values that are bound.
 
-use super::{Assignee, QueueFilter, QueueFrom, QueueOrder, QueueState};
+use super::{Among, Assignee, QueueFilter, QueueFrom, QueueOrder, QueueState};
 use crate::clock::WallTime;
+use crate::protocol::id::AlertId;
 
 /// A value of a statement that is put together here.
 pub(super) enum Value {
@@ -36,8 +37,39 @@ impl Statement {
         self.value(Value::Text(text.to_owned()))
     }
 
-    /// The conditions of a filter, but for states and mark, each begun with AND.
+    fn list<'t>(&mut self, texts: impl Iterator<Item = &'t str>) -> &mut Self {
+        self.put("(");
+        for (i, text) in texts.enumerate() {
+            self.put(if i > 0 { ", " } else { "" }).text(text);
+        }
+        self.put(")")
+    }
+
+    fn ids(&mut self, ids: &[AlertId]) -> &mut Self {
+        let texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        self.list(texts.iter().map(String::as_str))
+    }
+
+    /// What finds the few alerts that a filter names.
+    pub(super) fn few(&mut self, filter: &QueueFilter) -> &mut Self {
+        match &filter.among {
+            Among::Only(ids) => self.put("id IN ").ids(ids),
+            Among::All | Among::Without(_) => self.put("1 = 1"),
+        };
+        match &filter.cardholder {
+            Some(mark) => self.put(" AND cardholder = ").text(mark),
+            None => self,
+        }
+    }
+
+    /// The conditions of a filter, but for states and what [`Self::few`] puts, each begun
+    /// with AND.
     pub(super) fn filter(&mut self, filter: &QueueFilter) -> &mut Self {
+        if let Among::Without(ids) = &filter.among
+            && !ids.is_empty()
+        {
+            self.put(" AND id NOT IN ").ids(ids);
+        }
         if let Some(hospital) = &filter.hospital {
             self.put(" AND hospital = ").text(hospital.as_str());
         }
@@ -146,15 +178,12 @@ impl Asked<'_> {
         }
     }
 
-    /// The alerts of one cardholder: few, found by the mark.
-    fn of_cardholder(&self, mark: &str, s: &mut Statement) {
-        s.put(&format!("SELECT {COLUMNS} FROM alerts WHERE cardholder = ")).text(mark);
-        // Said so that no index of states is taken instead of the mark's.
-        s.put(" AND state || '' IN (");
-        for (i, state) in states(self.filter).into_iter().enumerate() {
-            s.put(if i > 0 { ", " } else { "" }).text(state.as_str());
-        }
-        s.put(")").filter(self.filter);
+    /// The alerts that are found by their cardholder's mark or by their ids: few.
+    fn few(&self, s: &mut Statement) {
+        s.put(&format!("SELECT {COLUMNS} FROM alerts WHERE ")).few(self.filter);
+        // Said so that no index of states is taken instead of the mark's or the ids'.
+        s.put(" AND state || '' IN ").list(states(self.filter).into_iter().map(QueueState::as_str));
+        s.filter(self.filter);
         let (place, after) = match self.from {
             QueueFrom::Start => return,
             QueueFrom::After(p) => (p, "<"),
@@ -174,9 +203,10 @@ impl Asked<'_> {
     pub(super) fn statement(&self) -> Statement {
         let mut s = Statement::default();
         s.put(LINES).put("(SELECT * FROM (");
-        match &self.filter.cardholder {
-            Some(mark) => self.of_cardholder(mark, &mut s),
-            None => self.cells(&mut s),
+        if self.filter.names_few() {
+            self.few(&mut s)
+        } else {
+            self.cells(&mut s)
         }
         s.put(") AS u").put(self.ordered(self.upward())).put(" LIMIT ").number(self.limit);
         s.put(") AS q").put(NAMES);
