@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::BureauError;
 use super::acts::{self, Person, on_one_line};
 use super::exempt;
-use super::store::{NewRequest, Receipt, Request, Store, StoreError};
+use super::store::{DeclaredProxy, NewRequest, Receipt, Request, Store, StoreError};
 use crate::clock::WallTime;
 use crate::crypto::sign::SigningKey;
 use crate::protocol::commission::MAX_TEXT;
@@ -154,6 +154,9 @@ pub async fn export(
             "standing": held,
             "received_at": evidence.as_ref().map(|e| e.alert.received_at),
             "event": evidence.as_ref().map(|e| &e.event),
+            "steps": store.steps(held.id, 0).await?,
+            "blind_decisions": store.blind_said(held.id).await?,
+            "letters": store.letters(held.id).await?,
             "acts": about_it,
         }));
     }
@@ -174,11 +177,29 @@ pub async fn export(
         "exemption": exemption.map(|e| json!({
             "until": e.until, "by": e.by, "at": e.at, "reason": e.reason,
         })),
+        "declared_proxies": declarations(store, cardholder).await?,
         "settlement_statistics": store.settled_of(&mark).await?,
         "requests": requests,
         "erasures": receipts,
         "acts": store.acts_about(&mark).await?,
     }))
+}
+
+/// Declarations about a person. For whom they may act is another person's data: that
+/// they may is said, and nobody's number.
+async fn declarations(store: &Store, person: &CardholderId) -> Result<Vec<Value>, StoreError> {
+    let held = store.declarations_about(person).await?;
+    let told = |held: DeclaredProxy| {
+        if held.declaration.cardholder == *person {
+            return json!({ "as": "cardholder", "held": held });
+        }
+        let mut held = json!(held);
+        if let Some(declaration) = held["declaration"].as_object_mut() {
+            declaration.retain(|key, _| key != "cardholder" && key != "cardholder_consent");
+        }
+        json!({ "as": "proxy", "held": held })
+    };
+    Ok(held.into_iter().map(told).collect())
 }
 
 /// Erases what is held about the cardholder of a request and no case keeps; the

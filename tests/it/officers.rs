@@ -10,45 +10,7 @@ use counterproof::protocol::POSTURE_PATH;
 use serde_json::{Value, json};
 
 use crate::support::bureau::{Bureau, Chain, TestBox};
-
-/// Somebody at the console.
-struct Visitor<'b> {
-    bureau: &'b Bureau,
-    cookie: String,
-    client: reqwest::Client,
-}
-
-impl<'b> Visitor<'b> {
-    async fn new(bureau: &'b Bureau, name: &str, roles: &[&str]) -> Self {
-        bureau.add_account(name, roles);
-        let cookie = bureau.sign_in(name).await;
-        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { bureau, cookie, client }
-    }
-
-    async fn get(&self, path: &str) -> (u16, String) {
-        let get = self.client.get(self.bureau.console_url(path));
-        let get =
-            get.header("cookie", &self.cookie).header("accept", "text/html").header("accept-language", "en");
-        let answer = get.send().await.unwrap();
-        (answer.status().as_u16(), answer.text().await.unwrap())
-    }
-
-    /// Sends a form as the page at `from` would; status, where it leads, body.
-    async fn send(&self, from: &str, to: &str, fields: &[(&str, &str)]) -> (u16, String, String) {
-        let (status, page) = self.get(from).await;
-        assert_eq!(status, 200, "{from}: {page}");
-        let csrf = page.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap();
-        let mut body = url::form_urlencoded::Serializer::new(String::new());
-        body.append_pair("csrf", csrf);
-        body.extend_pairs(fields);
-        let post = self.client.post(self.bureau.console_url(to)).header("cookie", &self.cookie);
-        let post = post.header("content-type", "application/x-www-form-urlencoded");
-        let answer = post.header("accept-language", "en").body(body.finish()).send().await.unwrap();
-        let place = answer.headers().get("location").map(|l| l.to_str().unwrap().to_owned());
-        (answer.status().as_u16(), place.unwrap_or_default(), answer.text().await.unwrap())
-    }
-}
+use crate::support::person::Person;
 
 fn posture(version: &str) -> Value {
     let nothing = Sha256::of(b"m");
@@ -67,7 +29,7 @@ fn posture(version: &str) -> Value {
 async fn an_administrator_makes_a_code_once_and_a_box_joins_with_it() {
     let mut bureau = Bureau::prepare("[join]\nlisten = '127.0.0.1:0'\n");
     bureau.run();
-    let admin = Visitor::new(&bureau, "wei", &["administrator"]).await;
+    let admin = Person::new(&bureau, "wei", &["administrator"]).await;
     let fields = [("name", "box-7"), ("hospital", "H31010000001")];
     let (status, _, page) = admin.send("/boxes", "/boxes/code", &fields).await;
     assert_eq!(status, 200, "{page}");
@@ -93,7 +55,7 @@ async fn an_administrator_makes_a_code_once_and_a_box_joins_with_it() {
     assert!(admin.get("/boxes/box-7").await.1.contains("Hear it again"));
 
     // A supervisor looks and signs; codes and suspending are the administrator's.
-    let supervisor = Visitor::new(&bureau, "li", &["supervisor"]).await;
+    let supervisor = Person::new(&bureau, "li", &["supervisor"]).await;
     let (status, page) = supervisor.get("/boxes/box-7").await;
     assert!(status == 200 && page.contains("Take the commission back") && !page.contains("Hear it again"));
     let (status, _, refused) = supervisor.send("/boxes/box-7", "/boxes/box-7/resume", &[]).await;
@@ -106,7 +68,7 @@ async fn the_privacy_officer_sees_each_box_and_takes_out_one_signed_file() {
     let boxed: TestBox = bureau.add_box("box-1");
     let sent = boxed.post(&bureau, POSTURE_PATH, posture("0.1.0").to_string().as_bytes()).await;
     assert_eq!(sent.status().as_u16(), 200);
-    let officer = Visitor::new(&bureau, "chen", &["privacy_officer"]).await;
+    let officer = Person::new(&bureau, "chen", &["privacy_officer"]).await;
     let (status, page) = officer.get("/privacy").await;
     assert_eq!(status, 200, "{page}");
     for part in
@@ -134,7 +96,7 @@ async fn the_privacy_officer_sees_each_box_and_takes_out_one_signed_file() {
     assert_eq!((&told["by"], &told["overview"]["filing"]), (&"chen".into(), &"not_due".into()));
     let acts = String::from_utf8(bureau.command(&["acts"]).output().unwrap().stdout).unwrap();
     assert!(acts.contains("privacy export"), "{acts}");
-    let reviewer = Visitor::new(&bureau, "wu", &["reviewer"]).await;
+    let reviewer = Person::new(&bureau, "wu", &["reviewer"]).await;
     for path in ["/privacy", "/rights", "/boxes", "/rollouts"] {
         assert_eq!(reviewer.get(path).await.0, 403, "{path}");
     }
@@ -145,18 +107,47 @@ fn holds(dir: &Path, file: &str, needle: &str) -> bool {
     bytes.windows(needle.len()).any(|w| w == needle.as_bytes())
 }
 
+fn today() -> String {
+    jiff::Timestamp::now().to_zoned(jiff::tz::Offset::constant(8).to_time_zone()).date().to_string()
+}
+
+fn request<'t>(number: &'t str, kind: &'t str, received: &'t str) -> [(&'t str, &'t str); 4] {
+    [("cardholder", number), ("kind", kind), ("received", received), ("asked", "please")]
+}
+
+/// A reviewer writes a letter about an alert, declares a proxy there, and decides it.
+async fn work_on(bureau: &Bureau, alert: &str) {
+    let reviewer = Person::new(bureau, "wu", &["reviewer"]).await;
+    let proxy = [
+        ("proxy", "P0002"),
+        ("relation", "daughter"),
+        ("cardholder_consent", "his word"),
+        ("proxy_consent", "her word"),
+        ("consented_on", "2026-01-02"),
+        ("days", "30"),
+    ];
+    let decision = [("seen", "0"), ("decision", "false_alert"), ("note", "the recording shows her")];
+    for (form, fields) in [
+        ("letters", &[("kind", "recording"), ("asked", "camera 7")][..]),
+        ("proxies", &proxy),
+        ("decision", &decision),
+    ] {
+        let (status, _, said) = reviewer.send(alert, &format!("{alert}/{form}"), fields).await;
+        assert_eq!(status, 303, "{form}: {said}");
+    }
+}
+
 #[tokio::test]
 async fn a_person_is_told_what_is_held_and_has_it_erased_with_a_receipt() {
     let bureau = Bureau::start("");
     let boxed = bureau.add_box("box-1");
     let (id, alert) = Chain::new("box-1").mismatch();
     assert_eq!(boxed.alert(&bureau, &alert).await, 201);
-    let officer = Visitor::new(&bureau, "chen", &["privacy_officer"]).await;
+    work_on(&bureau, &format!("/alerts/{id}")).await;
+    let officer = Person::new(&bureau, "chen", &["privacy_officer"]).await;
     let ask = async |kind| {
-        let today = jiff::Timestamp::now().to_zoned(jiff::tz::Offset::constant(8).to_time_zone()).date();
-        let (asked, received) = ("please", today.to_string());
-        let fields = [("cardholder", "P0001"), ("kind", kind), ("received", &received), ("asked", asked)];
-        let (status, place, said) = officer.send("/rights", "/rights", &fields).await;
+        let (status, place, said) =
+            officer.send("/rights", "/rights", &request("P0001", kind, &today())).await;
         assert!(status == 303 && place.starts_with("/rights/") && !place.contains("P0001"), "{place} {said}");
         place
     };
@@ -169,6 +160,22 @@ async fn a_person_is_told_what_is_held_and_has_it_erased_with_a_receipt() {
         (&held["cardholder"], &held["alerts"][0]["event"]["id"]),
         (&"P0001".into(), &id.as_str().into())
     );
+    let alert_held = &held["alerts"][0];
+    assert_eq!(alert_held["steps"][0]["text"]["note"], "the recording shows her");
+    assert_eq!(alert_held["steps"][0]["decision"], "false_alert");
+    assert_eq!(
+        (&alert_held["letters"][0]["kind"], &alert_held["letters"][0]["text"]["asked"]),
+        (&"recording".into(), &"camera 7".into())
+    );
+    let declared = &held["declared_proxies"];
+    assert_eq!(
+        (&declared[0]["as"], &declared[0]["held"]["declaration"]["proxy"]),
+        (&"cardholder".into(), &"P0002".into())
+    );
+    // The proxy is told that she is one, and not of whom.
+    let (_, theirs, _) = officer.send("/rights", "/rights", &request("P0002", "access", &today())).await;
+    let (_, _, hers) = officer.send(&theirs, &format!("{theirs}/export"), &[]).await;
+    assert!(hers.contains("her word") && !hers.contains("his word") && !hers.contains("P0001"), "{hers}");
     let end = [("how", "done"), ("outcome", "handed over")];
     assert_eq!(officer.send(&access, &format!("{access}/end"), &end).await.0, 303);
 

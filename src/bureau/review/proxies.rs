@@ -12,8 +12,6 @@ use crate::protocol::id::CardholderId;
 
 /// Most proxies that one cardholder may have declared at a time.
 pub const MOST_PROXIES: i64 = 4;
-/// Longest text of a field, in characters.
-pub const MOST_TEXT: usize = 2_000;
 
 /// A declaration, as it is sealed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

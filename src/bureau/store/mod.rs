@@ -83,14 +83,14 @@ pub use place::{Database, EXPECTED, NoDatabase};
 pub use postures::{PostureKept, StoredPosture};
 pub use purges::PurgeReport;
 pub use queue::{
-    AlertChange, Assignee, QueueFilter, QueueFrom, QueueOrder, QueuePage, QueuePlace, QueueRow, QueueState,
-    StateCounts,
+    AlertChange, Among, Assignee, QueueFilter, QueueFrom, QueueOrder, QueuePage, QueuePlace, QueueRow,
+    QueueState, StateCounts,
 };
 pub use references::{Addition, FoundFor, NewReference, StoredReference};
 pub use requests::{NewRequest, Request};
 pub use review::{
-    Answer, BlindAnswer, BlindCheck, BlindState, DeclaredProxy, Letter, LetterText, Listing, Neighbour,
-    NewLetter, NewProxy, NewStep, ProxyAddition, StepText, TakenStep,
+    Answer, BlindAnswer, BlindCheck, BlindSaid, BlindState, DeclaredProxy, Letter, LetterText, Listing,
+    Neighbour, NewLetter, NewProxy, NewStep, ProxyAddition, StepText, TakenStep,
 };
 pub use rollouts::{NewRollout, Rollout, Stage, StageChange, Wanted};
 pub use seeding::{MADE_UP, MadeDecision, MadeEvent};

@@ -5,6 +5,7 @@
 //! leave here have no names.
 
 use ring::rand::{SecureRandom, SystemRandom};
+use serde::Serialize;
 use sqlx::Row;
 
 use super::super::{DbRow, Store, StoreError, parse};
@@ -41,6 +42,17 @@ pub struct BlindCheck {
     pub first: Decision,
     /// What was decided blind.
     pub second: Option<Decision>,
+}
+
+/// What was decided blind about an alert, for the person whom it is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BlindSaid {
+    /// What.
+    pub decision: Decision,
+    /// When.
+    pub at: WallTime,
+    /// Why.
+    pub note: String,
 }
 
 /// A blind second decision.
@@ -155,6 +167,29 @@ impl Store {
         .execute(&self.pool)
         .await?;
         Ok(done.rows_affected() == 1)
+    }
+
+    /// What was decided blind about an alert, without a name.
+    ///
+    /// # Errors
+    /// If the database fails, or a row cannot be opened.
+    pub async fn blind_said(&self, alert: AlertId) -> Result<Vec<BlindSaid>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT id, second, ended_at, sealed FROM blind_checks \
+             WHERE alert = $1 AND state = 'answered' ORDER BY ended_at, id",
+        )
+        .bind(alert.to_string())
+        .fetch_all(&self.pool)
+        .await?;
+        let read = |row: &DbRow| {
+            let text: StepText = self.open_as(TABLE, row.try_get("id")?, row.try_get("sealed")?)?;
+            Ok(BlindSaid {
+                decision: parse(TABLE, row.try_get("second")?)?,
+                at: WallTime::from_millis(row.try_get("ended_at")?),
+                note: text.note,
+            })
+        };
+        rows.iter().map(read).collect()
     }
 
     /// Ends a blind check that its reviewer learnt of.

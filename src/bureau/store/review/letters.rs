@@ -42,7 +42,7 @@ pub struct NewLetter<'a> {
 }
 
 /// A letter on record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Letter {
     /// Its id.
     pub id: String,

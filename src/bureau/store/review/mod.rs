@@ -21,7 +21,7 @@ use crate::clock::WallTime;
 use crate::protocol::id::{AgentId, AlertId, CounterId, HospitalId};
 
 pub(super) use ages::{DECIDED_ALERTS, DECLARED_PROXIES, OLDEST_DECIDED, OLDEST_OPEN, OPEN_MISMATCHES};
-pub use blind::{BlindAnswer, BlindCheck, BlindState};
+pub use blind::{BlindAnswer, BlindCheck, BlindSaid, BlindState};
 pub use letters::{Answer, Letter, LetterText, NewLetter};
 pub use neighbours::Neighbour;
 pub use proxies::{DeclaredProxy, NewProxy, ProxyAddition};
@@ -84,7 +84,7 @@ pub struct NewStep<'a> {
 }
 
 /// A step that was taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TakenStep {
     /// 1, 2, 3, … within the alert.
     pub number: i64,

@@ -3,6 +3,7 @@
 //! They are found by the mark of the cardholder. That somebody was looked up leaves no
 //! trace, as with references.
 
+use serde::Serialize;
 use sqlx::Row;
 
 use super::super::{DbRow, Store, StoreError};
@@ -34,7 +35,7 @@ pub enum ProxyAddition {
 }
 
 /// A declaration on record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeclaredProxy {
     /// Its id.
     pub id: String,
@@ -98,14 +99,34 @@ impl Store {
         cardholder: &CardholderId,
         now: WallTime,
     ) -> Result<Vec<DeclaredProxy>, StoreError> {
-        let rows = sqlx::query(
+        self.declared("cardholder = $1 AND until > $2", cardholder, now).await
+    }
+
+    /// Every declaration that is held about a person, in force or not: who may act for
+    /// them, and for whom they may act.
+    ///
+    /// # Errors
+    /// If the database fails, or a row cannot be opened.
+    pub async fn declarations_about(&self, person: &CardholderId) -> Result<Vec<DeclaredProxy>, StoreError> {
+        let ever = WallTime::from_millis(i64::MIN);
+        self.declared("(cardholder = $1 OR proxy = $1) AND until > $2", person, ever).await
+    }
+
+    async fn declared(
+        &self,
+        condition: &'static str,
+        person: &CardholderId,
+        since: WallTime,
+    ) -> Result<Vec<DeclaredProxy>, StoreError> {
+        let sql = format!(
             "SELECT id, declared_at, declared_by, until, sealed FROM declared_proxies \
-             WHERE cardholder = $1 AND until > $2 ORDER BY declared_at, id",
-        )
-        .bind(self.mark(cardholder))
-        .bind(now.as_millis())
-        .fetch_all(&self.pool)
-        .await?;
+             WHERE {condition} ORDER BY declared_at, id"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(self.mark(person))
+            .bind(since.as_millis())
+            .fetch_all(&self.pool)
+            .await?;
         let read = |row: &DbRow| {
             let id: &str = row.try_get("id")?;
             Ok(DeclaredProxy {
