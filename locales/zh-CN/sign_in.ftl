@@ -3,5 +3,4 @@ sign-in-name = 账号
 sign-in-password = 密码
 sign-in-go = 登录
 sign-in-note = 查看参保人信息的每一次操作都会记录：谁、看了什么、何时。
-sign-in-refused = 账号或密码不正确，或该账号不能登录。
-sign-in-locked = 多次输入错误，该账号已暂时锁定。十五分钟后再试，或请管理员解除。
+sign-in-refused = 账号或密码不正确，或该账号现在不能登录。连续五次输入错误，账号锁定十五分钟。

@@ -3,7 +3,8 @@
 //! Loopback alone does not keep another site's page out: a browser sends its
 //! requests from this machine too, and a name of that site may be made to point
 //! here. So only a `Host` that is loopback itself is answered, and every answer
-//! forbids to be framed, sniffed, cached or told as a referrer.
+//! forbids to be framed, sniffed, cached or told to another site as a referrer. To none
+//! at all would be too much: browsers then send `Origin: null` with the pages' own forms.
 
 use axum::extract::Request;
 use axum::http::uri::Authority;
@@ -27,7 +28,7 @@ pub fn harden(response: &mut Response, policy: &'static str) {
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, policy),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        (header::REFERRER_POLICY, "same-origin"),
         (header::CACHE_CONTROL, "no-store"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (HeaderName::from_static("permissions-policy"), "camera=(), microphone=(), geolocation=()"),

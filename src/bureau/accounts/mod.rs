@@ -151,7 +151,8 @@ pub enum Attempt {
     /// No such name, a wrong password, or an account that signs in elsewhere or is
     /// disabled: not told apart, so that nobody learns which names there are.
     Refused,
-    /// Too many wrong passwords, until then.
+    /// Too many wrong passwords, until then. Pages say the same as of [`Self::Refused`]:
+    /// only a name that there is can be locked.
     Locked(WallTime),
 }
 

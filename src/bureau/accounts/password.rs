@@ -1,18 +1,24 @@
 //! Passwords: hashed with Argon2id, compared, and asked to be long enough.
 //!
-//! 19 MiB, two passes, one lane: the least that OWASP's password storage sheet
+//! At most [`AT_ONCE`] are hashed at a time, whoever asks: more would let anybody fill
+//! the memory by trying to sign in. 19 MiB, two passes, one lane: the least that OWASP's password storage sheet
 //! names for Argon2id, and what the library takes by itself. What a hash was made
 //! with stands in it, so that older ones stay good when this is raised.
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 /// Fewest characters; NIST SP 800-63B-4 asks for 15 where it is the only factor.
 pub const FEWEST: usize = 15;
 /// Most characters: longer ones cost time to hash and help nobody.
 pub const MOST: usize = 256;
+
+/// How many are hashed at a time.
+const AT_ONCE: usize = 4;
+static HASHING: Semaphore = Semaphore::const_new(AT_ONCE);
 
 /// Why a password cannot be taken.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -58,6 +64,7 @@ pub async fn fits(password: Zeroizing<String>, hash: String) -> bool {
         let fits = Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok();
         fits && !hash.is_empty()
     };
+    let _turn = HASHING.acquire().await;
     tokio::task::spawn_blocking(work).await.unwrap_or(false)
 }
 

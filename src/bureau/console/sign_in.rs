@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::failure::Failure;
 use super::frame::Frame;
+use super::parts::Nothing;
 use super::route::{Needs, Route};
 use super::visitor::{LANGUAGE_COOKIE, Posted, Visitor, inside, new_secret, welcome, with_cookie};
 use super::{Console, page};
@@ -73,8 +74,8 @@ async fn sign_in(
             console.note_of(account.name.as_str(), "sign in", account.name.as_str(), String::new()).await?;
             return welcome(&console, &secret, &back);
         }
-        Attempt::Refused => "sign-in-refused",
-        Attempt::Locked(_) => "sign-in-locked",
+        // Said alike: only a name that there is can be locked.
+        Attempt::Refused | Attempt::Locked(_) => "sign-in-refused",
     };
     tracing::info!("somebody was not signed in");
     let frame = Frame::new(&visitor, "sign-in-title");
@@ -83,9 +84,6 @@ async fn sign_in(
     *answer.status_mut() = StatusCode::UNAUTHORIZED;
     Ok(answer)
 }
-
-#[derive(Deserialize)]
-struct Nothing {}
 
 async fn sign_out(
     State(console): State<Arc<Console>>,
