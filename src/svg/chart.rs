@@ -208,7 +208,7 @@ pub struct Spread<'a> {
     pub marks: &'a [(&'a str, f64)],
 }
 
-impl Spread<'_> {
+impl<'s> Spread<'s> {
     /// The picture.
     pub fn draw(&self) -> String {
         let names: Vec<&str> = self.distributions.iter().map(|(name, _)| *name).collect();
@@ -237,13 +237,25 @@ impl Spread<'_> {
                 if name == "-0" { "0" } else { &name },
             );
         }
-        for (row, (name, value)) in self.marks.iter().enumerate() {
-            let (at, head) = (x.at(*value), legend.height + 16.0 + ROW * row as f64);
-            drawing.line(&format!("mark m{}", row % 3 + 1), (at, head + 4.0), (at, bottom));
-            let anchor = if at > f64::midpoint(LEFT, RIGHT) { Anchor::End } else { Anchor::Start };
+        for (row, (n, name, at, anchor)) in self.rows_of_marks(&x).into_iter().enumerate() {
+            let head = legend.height + 16.0 + ROW * row as f64;
+            drawing.line(&format!("mark m{}", n % 3 + 1), (at, head + 4.0), (at, bottom));
             drawing.text("", (at, head), anchor, name);
         }
         drawing.finish(&self.told)
+    }
+
+    /// The marks from the top row down, each with its place and the side of its name. Names
+    /// stand to the left of their lines where there is room, the rightmost on top: so no
+    /// line runs through a name.
+    fn rows_of_marks(&self, x: &Scale) -> Vec<(usize, &'s str, f64, Anchor)> {
+        let row = |(n, &(name, value)): (usize, &(&'s str, f64))| {
+            let at = x.at(value);
+            (n, name, at, if at > width_of(name) { Anchor::End } else { Anchor::Start })
+        };
+        let mut rows: Vec<_> = self.marks.iter().enumerate().map(row).collect();
+        rows.sort_by(|a, b| (b.3 == Anchor::Start).cmp(&(a.3 == Anchor::Start)).then(b.2.total_cmp(&a.2)));
+        rows
     }
 }
 
@@ -310,6 +322,20 @@ mod tests {
         let svg = spread.draw();
         let at = place(LEFT + (RIGHT - LEFT) * 0.56);
         assert!(well_formed(&svg) && svg.contains(&format!(r#"class="mark m1" d="M{at} "#)), "{svg}");
+    }
+
+    #[test]
+    fn no_line_runs_through_the_name_of_a_mark() {
+        let marks = [("this alert: 0.19", 0.19), ("mismatch up to 0.35", 0.35), ("match from 0.55", 0.55)];
+        let spread = Spread { told: TOLD, axis: (-1.0, 1.0), distributions: &[], marks: &marks };
+        let rows = spread.rows_of_marks(&Scale::new((-1.0, 1.0), (LEFT, RIGHT)));
+        assert!(rows.iter().map(|r| r.0).eq([2, 1, 0]), "{rows:?}");
+        for (row, (_, name, at, anchor)) in rows.iter().enumerate() {
+            assert_eq!(*anchor, Anchor::End);
+            let text = at - width_of(name)..*at;
+            // Lines that begin in a row above run past this one.
+            assert!(rows[..row].iter().all(|above| !text.contains(&above.2)), "{rows:?}");
+        }
     }
 
     proptest! {
