@@ -29,6 +29,7 @@ pub mod report;
 pub mod sample;
 pub mod scene;
 pub mod sessions;
+mod sign_in;
 pub mod stream;
 pub mod svg;
 pub mod tally;
@@ -37,6 +38,8 @@ pub mod verification;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+pub use sign_in::sign_in;
 
 use crate::camera::decode::DecodeError;
 use crate::crypto::transform::{Transform, TransformKey};

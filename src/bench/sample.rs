@@ -150,18 +150,6 @@ impl SampleBureau {
     /// # Errors
     /// If nobody is signed in.
     pub async fn sign_in(&self, name: &str) -> io::Result<String> {
-        let body: String = url::form_urlencoded::Serializer::new(String::new())
-            .append_pair("name", name)
-            .append_pair("password", PASSWORD)
-            .finish();
-        // Redirections are not followed: the cookie is in the first answer.
-        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
-        let client = client.no_proxy().build().map_err(io::Error::other)?;
-        let post = client.post(format!("{}/sign-in", self.console));
-        let post = post.header("content-type", "application/x-www-form-urlencoded").body(body);
-        let answer = post.send().await.map_err(io::Error::other)?;
-        let cookie = answer.headers().get("set-cookie").and_then(|c| c.to_str().ok());
-        let cookie = cookie.and_then(|c| c.split(';').next()).map(str::to_owned);
-        cookie.ok_or_else(|| io::Error::other(format!("nobody was signed in: {}", answer.status())))
+        super::sign_in(&self.console, name, PASSWORD).await
     }
 }

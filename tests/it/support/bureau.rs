@@ -172,17 +172,7 @@ impl Bureau {
 
     /// The cookie of a session of this account.
     pub async fn sign_in(&self, name: &str) -> String {
-        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        let answer = client
-            .post(self.console_url("/sign-in"))
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(format!("name={name}&password={}", PASSWORD.replace(' ', "+")))
-            .send()
-            .await
-            .unwrap();
-        assert_eq!(answer.status().as_u16(), 303);
-        let cookie = answer.headers()["set-cookie"].to_str().unwrap();
-        cookie.split(';').next().unwrap().to_owned()
+        counterproof::bench::sign_in(&self.console_url(""), name, PASSWORD).await.unwrap()
     }
 
     /// A JSON document of the console.
