@@ -20,6 +20,7 @@ mod health;
 mod ingest;
 mod init;
 mod logs;
+mod looks;
 mod metrics;
 mod officers;
 mod openapi;

@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::failure::Failure;
 use super::frame::Frame;
+use super::parts::{JSON, Nothing, file};
 use super::route::{PRIVACY, Route};
-use super::shown::{day, moment, short, today};
+use super::shown::{day, midnight, moment, short};
 use super::visitor::{Posted, Visitor};
 use super::{Console, page};
 use crate::bureau::rights::{self, End, Kind};
@@ -61,21 +61,22 @@ fn row(console: &Console, visitor: &Visitor, request: &Request) -> Row {
         id: request.id.clone(),
         kind: words.word("right", &request.kind),
         mark: request.mark.clone(),
-        received: today(request.received_at).to_string(),
-        due: today(request.due_at).to_string(),
+        received: day(request.received_at).to_string(),
+        due: day(request.due_at).to_string(),
         state: words.word("request", &request.state),
         overdue: request.is_overdue(console.clock.now().wall),
     }
 }
 
 async fn list(State(console): State<Arc<Console>>, visitor: Visitor) -> Result<Response, Failure> {
+    console.note(&visitor, "rights look", "list of requests", String::new()).await?;
     let requests = console.store.requests(500).await?;
     let words = visitor.words();
     let page_of = RightsPage {
         frame: Frame::new(&visitor, "rights-title"),
         rows: requests.iter().map(|r| row(&console, &visitor, r)).collect(),
         kinds: Kind::ALL.map(|k| (k.as_str(), words.word("right", k.as_str()))).to_vec(),
-        today: today(console.clock.now().wall).to_string(),
+        today: day(console.clock.now().wall).to_string(),
         days: console.rights.answer_days.to_string(),
     };
     page(&visitor, &page_of)
@@ -92,12 +93,12 @@ struct OpenForm {
 async fn open(
     State(console): State<Arc<Console>>,
     visitor: Visitor,
-    Posted { form, .. }: Posted<OpenForm>,
+    Posted { form }: Posted<OpenForm>,
 ) -> Result<Response, Failure> {
-    let wrong = |what: String| Failure::bad("failure-refused").with("what", what);
-    let cardholder = form.cardholder.trim().parse().map_err(|e: BadName| wrong(e.to_string()))?;
-    let kind: Kind = form.kind.parse().map_err(wrong)?;
-    let received = day(form.received.trim()).ok_or_else(|| Failure::bad("rights-bad-day"))?;
+    let cardholder = form.cardholder.trim().parse().map_err(|e: BadName| Failure::refused(e))?;
+    let kind: Kind = form.kind.parse().map_err(Failure::refused)?;
+    let received = form.received.trim().parse().ok().and_then(midnight);
+    let received = received.ok_or_else(|| Failure::bad("rights-bad-day"))?;
     let (now, by) = (console.clock.now().wall, visitor.acts_as()?);
     let what = (form.asked, received, now);
     let id = rights::open(&console.store, &console.rights, &by, (kind, cardholder), what).await?;
@@ -175,9 +176,6 @@ async fn show(
     page(&visitor, &page_of)
 }
 
-#[derive(Deserialize)]
-struct Nothing {}
-
 fn back(id: &str) -> Response {
     Redirect::to(&format!("/rights/{id}")).into_response()
 }
@@ -192,9 +190,7 @@ async fn export(
     let now = console.clock.now().wall;
     let held = rights::export(&console.store, &visitor.acts_as()?, &request.cardholder, now).await?;
     let text = serde_json::to_vec_pretty(&held).map_err(|e| Failure::broken(&e.to_string()))?;
-    let name = format!("attachment; filename=\"held-{}.json\"", request.mark);
-    Ok(([(header::CONTENT_TYPE, "application/json".to_owned()), (header::CONTENT_DISPOSITION, name)], text)
-        .into_response())
+    Ok(file(JSON, &format!("held-{}.json", request.mark), text))
 }
 
 #[derive(Deserialize)]
@@ -207,7 +203,7 @@ async fn erase(
     State(console): State<Arc<Console>>,
     visitor: Visitor,
     Path(id): Path<String>,
-    Posted { form, .. }: Posted<EraseForm>,
+    Posted { form }: Posted<EraseForm>,
 ) -> Result<Response, Failure> {
     let request = found(&console, &id).await?;
     if form.cardholder.trim() != request.cardholder.as_str() {
@@ -228,7 +224,7 @@ async fn exempt(
     State(console): State<Arc<Console>>,
     visitor: Visitor,
     Path(id): Path<String>,
-    Posted { form, .. }: Posted<ExemptForm>,
+    Posted { form }: Posted<ExemptForm>,
 ) -> Result<Response, Failure> {
     let now = console.clock.now().wall;
     let by = visitor.acts_as()?;
@@ -246,7 +242,7 @@ async fn end(
     State(console): State<Arc<Console>>,
     visitor: Visitor,
     Path(id): Path<String>,
-    Posted { form, .. }: Posted<EndForm>,
+    Posted { form }: Posted<EndForm>,
 ) -> Result<Response, Failure> {
     let how = match form.how.as_str() {
         "done" => End::Done,
