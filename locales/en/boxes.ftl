@@ -22,6 +22,19 @@ box-wanted = Version it was told
 box-calibration = Calibration in force
 box-policy = Policy in force
 box-troubles = Troubles
+box-held = Events: held / gaps / expired / misfits
+box-waiting = Waiting / set aside
+box-liveness = Liveness
+box-verdicts = Verdicts since its start
+box-cameras = Cameras
+box-new-epoch = New epoch of its audit log since
+box-troubles-note = What the box says of itself stands in its own words.
+box-some-troubles = { $n ->
+    [one] { $n } trouble
+   *[other] { $n } troubles
+ }
+box-audit-cut-short = The audit log was cut short: record { $held } was seen, then { $found } ({ $at }, { $times } times)
+box-audit-rewritten = The audit log was rewritten: record { $held } was seen, then { $found } ({ $at }, { $times } times)
 box-state-active = Active
 box-state-silent = Silent
 box-state-suspended = Suspended

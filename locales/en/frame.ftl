@@ -3,7 +3,5 @@ frame-skip = Skip to the content
 frame-navigation = Main navigation
 frame-other-language = 中文
 frame-sign-out = Sign out
-nav-overview = Boxes
-nav-accounts = Accounts
 nav-abnormal = Two abnormalities
 nav-statistics = Statistics

@@ -3,7 +3,5 @@ frame-skip = 跳到正文
 frame-navigation = 主导航
 frame-other-language = English
 frame-sign-out = 退出
-nav-overview = 终端
-nav-accounts = 账号
 nav-abnormal = 两个异常
 nav-statistics = 统计

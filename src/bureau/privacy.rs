@@ -78,6 +78,16 @@ pub enum Agreement {
 }
 
 impl Agreement {
+    /// Of the digest that was declared for a box and the one that it says is in force.
+    pub fn of(declared: Option<Sha256>, in_force: Option<Sha256>) -> Self {
+        match (declared, in_force) {
+            (None, _) => Self::NotDeclared,
+            (Some(_), None) => Self::NotTold,
+            (Some(d), Some(f)) if d == f => Self::Same,
+            (Some(_), Some(_)) => Self::Differs,
+        }
+    }
+
     /// Its word.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -197,12 +207,7 @@ pub async fn overview(store: &Store, retention: &Retention, today: Date) -> Resu
         };
         let in_force: Option<Value> = in_force.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let policy: Option<Policy> = in_force.clone().and_then(|v| serde_json::from_value(v).ok());
-        let agreement = match (&declared, posture) {
-            (None, _) => Agreement::NotDeclared,
-            (Some(_), None) => Agreement::NotTold,
-            (Some(d), Some(p)) if d.digest == p.policy => Agreement::Same,
-            _ => Agreement::Differs,
-        };
+        let agreement = Agreement::of(declared.as_ref().map(|d| d.digest), posture.map(|p| p.policy));
         let differences = match (&in_force, &declared) {
             (Some(at_box), Some(d)) => compare::differences(at_box, &d.policy),
             _ => Vec::new(),

@@ -231,7 +231,7 @@ async fn the_latest_posture_of_a_box_is_shown_and_only_its_own_is_taken() {
     assert_eq!(refused["field"], "agent");
     let shown = bureau.json("/agents.json").await;
     assert_eq!(shown["agents"][0]["posture"]["verdicts"]["match"], 7);
-    let page = bureau.console("/overview?lang=en").await.text().await.unwrap();
+    let page = bureau.console("/boxes/box-1?lang=en").await.text().await.unwrap();
     assert!(page.contains("camera w03 is dark") && page.contains("lang=\"en\""), "{page}");
 }
 

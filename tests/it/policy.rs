@@ -293,7 +293,7 @@ async fn the_list_of_boxes_says_whether_the_policy_is_the_declared_one() {
     let site = Site::open();
     let (file, shown) = site.show_json();
     let page =
-        async |lang: &str| site.bureau.console(&format!("/overview?lang={lang}")).await.text().await.unwrap();
+        async |lang: &str| site.bureau.console(&format!("/boxes?lang={lang}")).await.text().await.unwrap();
     let zero = "0".repeat(64);
     let mut posture = json!({
         "agent": "box-1", "hospital": "H31010000001", "at": 1_795_000_000_000_i64, "agent_version": "0.1.0",

@@ -84,7 +84,7 @@ async fn audit_heads_are_countersigned_and_a_log_cut_short_is_found_told_and_sho
     assert_eq!(findings.len(), 2);
     assert!(findings.iter().all(|f| f["held"]["hash"] == json!(Sha256::of(b"nine"))), "{shown}");
     for (language, words) in [("zh-CN", "审计日志被截短"), ("en", "The audit log was cut short")] {
-        let page = bureau.console(&format!("/overview?lang={language}")).await.text().await.unwrap();
+        let page = bureau.console(&format!("/boxes/box-1?lang={language}")).await.text().await.unwrap();
         assert!(page.contains(words), "{page}");
     }
 

@@ -6,46 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::support::bureau::{Bureau, Chain};
-
-/// A signed-in browser that does not follow redirections.
-struct Browser<'b> {
-    bureau: &'b Bureau,
-    client: reqwest::Client,
-    cookie: String,
-}
-
-impl<'b> Browser<'b> {
-    async fn of(bureau: &'b Bureau, name: &str, role: &str) -> Self {
-        bureau.add_account(name, &[role]);
-        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { bureau, client, cookie: bureau.sign_in(name).await }
-    }
-
-    async fn get(&self, path: &str) -> reqwest::Response {
-        let get = self.client.get(self.bureau.console_url(path)).header("cookie", &self.cookie);
-        get.header("accept", "text/html").send().await.unwrap()
-    }
-
-    async fn page(&self, path: &str) -> String {
-        let answer = self.get(path).await;
-        assert_eq!(answer.status().as_u16(), 200, "{path}");
-        answer.text().await.unwrap()
-    }
-
-    async fn post(&self, path: &str, fields: &[(&str, &str)]) -> reqwest::Response {
-        let csrf = between(&self.page("/alerts").await, "name=\"csrf\" value=\"", "\"").to_owned();
-        let mut form = url::form_urlencoded::Serializer::new(String::new());
-        form.append_pair("csrf", &csrf).extend_pairs(fields);
-        let post = self.client.post(self.bureau.console_url(path)).header("cookie", &self.cookie);
-        let post = post.header("content-type", "application/x-www-form-urlencoded").body(form.finish());
-        post.send().await.unwrap()
-    }
-}
-
-fn between<'t>(text: &'t str, before: &str, after: &str) -> &'t str {
-    let rest = text.split_once(before).unwrap_or_else(|| panic!("no {before} in {text}")).1;
-    rest.split(after).next().unwrap()
-}
+use crate::support::person::Person;
 
 fn ids(page: &str) -> Vec<&str> {
     page.split("data-alert=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
@@ -68,8 +29,8 @@ async fn one_alert(bureau: &Bureau) -> String {
 async fn an_alert_is_listed_without_the_cardholders_number_and_the_look_is_recorded() {
     let bureau = Bureau::start("");
     let id = one_alert(&bureau).await;
-    let browser = Browser::of(&bureau, "li", "reviewer").await;
-    let home = browser.get("/").await;
+    let browser = Person::new(&bureau, "li", &["reviewer"]).await.in_chinese();
+    let home = browser.ask("/").await;
     assert_eq!((home.status().as_u16(), home.headers()["location"].to_str().unwrap()), (303, "/alerts"));
     let page = browser.page("/alerts").await;
     assert_eq!(ids(&page), [id.as_str()]);
@@ -93,7 +54,7 @@ async fn an_alert_is_listed_without_the_cardholders_number_and_the_look_is_recor
     ] {
         assert_eq!(ids(&browser.page(&format!("/alerts?{filter}")).await).len(), listed, "{filter}");
     }
-    let unfit = browser.get("/alerts?from=yesterday").await;
+    let unfit = browser.ask("/alerts?from=yesterday").await;
     assert_eq!(unfit.status().as_u16(), 422);
     assert!(unfit.text().await.unwrap().contains("yesterday"));
 }
@@ -102,16 +63,15 @@ async fn an_alert_is_listed_without_the_cardholders_number_and_the_look_is_recor
 async fn a_cardholder_is_found_by_number_and_the_number_goes_no_further() {
     let bureau = Bureau::start("");
     let id = one_alert(&bureau).await;
-    let browser = Browser::of(&bureau, "li", "reviewer").await;
-    let found = browser.post("/alerts/find", &[("number", " P0001 ")]).await;
-    assert_eq!(found.status().as_u16(), 303);
-    let address = found.headers()["location"].to_str().unwrap().to_owned();
+    let browser = Person::new(&bureau, "li", &["reviewer"]).await.in_chinese();
+    let (status, address, _) = browser.send("/alerts", "/alerts/find", &[("number", " P0001 ")]).await;
+    assert_eq!(status, 303);
     assert!(address.starts_with("/alerts?state=all&cardholder=") && !address.contains("P0001"), "{address}");
     assert_eq!(ids(&browser.page(&address).await), [id.as_str()]);
-    let other = browser.post("/alerts/find", &[("number", "P0002")]).await;
-    let nothing = browser.page(other.headers()["location"].to_str().unwrap()).await;
+    let (_, other, _) = browser.send("/alerts", "/alerts/find", &[("number", "P0002")]).await;
+    let nothing = browser.page(&other).await;
     assert!(ids(&nothing).is_empty());
-    assert_eq!(browser.post("/alerts/find", &[("number", "P 1")]).await.status().as_u16(), 422);
+    assert_eq!(browser.send("/alerts", "/alerts/find", &[("number", "P 1")]).await.0, 422);
     assert!(!serde_json::to_string(&acts(&bureau)).unwrap().contains("P0001"));
     assert!(!bureau.log().contains("P0001"));
 }
@@ -123,7 +83,7 @@ async fn a_made_up_store_says_so_and_its_pages_keep_the_filter_both_ways() {
     assert!(filled.status.success(), "{}", String::from_utf8_lossy(&filled.stderr));
     let again = bureau.command(&["seed"]).args(["--alerts", "1"]).output().unwrap();
     assert!(String::from_utf8_lossy(&again.stderr).contains("filled before"));
-    let browser = Browser::of(&bureau, "li", "reviewer").await;
+    let browser = Person::new(&bureau, "li", &["reviewer"]).await.in_chinese();
     let first = browser.page("/alerts?state=all&order=newest&score=middle").await;
     assert!(first.contains("class=\"made-up\"") && !first.contains("rel=\"prev\""));
     assert!(first.contains("/language/en?back=%2Falerts%3Fstate%3Dall%26order%3Dnewest%26score%3Dmiddle"));
@@ -157,25 +117,25 @@ async fn an_open_page_hears_of_a_new_alert_and_the_stream_ends_with_its_session(
     let mut bureau = Bureau::start("");
     let (heard, over, id);
     {
-        let browser = Browser::of(&bureau, "li", "reviewer").await;
-        let mut stream = browser.get("/feed").await;
+        let browser = Person::new(&bureau, "li", &["reviewer"]).await.in_chinese();
+        let mut stream = browser.ask("/feed").await;
         assert_eq!(stream.headers()["content-type"], "text/event-stream");
         read_until(&mut stream, "still here").await;
         id = one_alert(&bureau).await;
         heard = read_until(&mut stream, "event: alert").await;
-        let fresh: Value = browser.get("/alerts/fresh?since=0").await.json().await.unwrap();
+        let fresh: Value = browser.ask("/alerts/fresh?since=0").await.json().await.unwrap();
         assert_eq!(fresh["n"], 1);
-        let nothing: Value = browser.get("/alerts/fresh?since=0&score=near").await.json().await.unwrap();
+        let nothing: Value = browser.ask("/alerts/fresh?since=0&score=near").await.json().await.unwrap();
         assert_eq!(nothing["n"], 0);
         assert_eq!(ids(&browser.page("/alerts/rows?since=0").await), [id.as_str()]);
         assert_eq!(ids(&browser.page(&format!("/alerts/row?id={id}")).await), [id.as_str()]);
-        assert_eq!(browser.post("/sign-out", &[]).await.status().as_u16(), 303);
+        assert_eq!(browser.send("/alerts", "/sign-out", &[]).await.0, 303);
         over = read_until(&mut stream, "event: over").await;
     }
     assert!(heard.contains(&id) && !heard.contains("P0001") && !heard.contains("w03"), "{heard}");
     assert!(over.contains("event: over"), "{over}");
-    let browser = Browser::of(&bureau, "wang", "supervisor").await;
-    let mut stream = browser.get("/feed").await;
+    let browser = Person::new(&bureau, "wang", &["supervisor"]).await;
+    let mut stream = browser.ask("/feed").await;
     read_until(&mut stream, "still here").await;
     drop(browser);
     // An open stream does not keep the program.
@@ -185,10 +145,10 @@ async fn an_open_page_hears_of_a_new_alert_and_the_stream_ends_with_its_session(
 #[tokio::test]
 async fn who_does_not_review_sees_neither_list_nor_feed() {
     let bureau = Bureau::start("");
-    let browser = Browser::of(&bureau, "zhao", "administrator").await;
+    let browser = Person::new(&bureau, "zhao", &["administrator"]).await;
     for path in ["/alerts", "/alerts/rows", "/alerts/fresh", "/alerts/row", "/feed", "/alerts.json"] {
-        assert_eq!(browser.get(path).await.status().as_u16(), 403, "{path}");
+        assert_eq!(browser.ask(path).await.status().as_u16(), 403, "{path}");
     }
-    let home = browser.get("/").await;
+    let home = browser.ask("/").await;
     assert_ne!(home.headers()["location"].to_str().unwrap(), "/alerts");
 }

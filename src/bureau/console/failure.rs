@@ -33,6 +33,11 @@ impl Failure {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
     }
 
+    /// Something that a command would refuse too, in its words.
+    pub(super) fn refused(what: impl ToString) -> Self {
+        Self::bad("failure-refused").with("what", what.to_string())
+    }
+
     /// There is no such thing.
     pub(super) const fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "failure-not-found")
@@ -75,11 +80,6 @@ impl Failure {
         let with: Vec<(&str, &str)> = self.with.iter().map(|(k, v)| (*k, v.as_str())).collect();
         words.say_with(self.message, &with)
     }
-
-    /// Its message's id, where a form shows it beside the field.
-    pub(super) const fn message(&self) -> &'static str {
-        self.message
-    }
 }
 
 impl From<StoreError> for Failure {
@@ -94,7 +94,7 @@ impl From<BureauError> for Failure {
         match error {
             BureauError::Store(e) => e.into(),
             // A command's own words, which name what is allowed.
-            BureauError::Command(what) => Self::bad("failure-refused").with("what", what),
+            BureauError::Command(what) => Self::refused(what),
             other => Self::broken(&other.to_string()),
         }
     }

@@ -9,14 +9,12 @@ use crate::http::language::Language;
 pub(super) const PLACES: &[(&str, &str, Needs)] = &[
     ("/alerts", "nav-queue", route::REVIEW),
     ("/blind", "nav-blind", route::SUPERVISE),
-    ("/overview", "nav-overview", Needs::SignedIn),
     ("/abnormal", "nav-abnormal", route::REVIEW),
     ("/statistics", "nav-statistics", Needs::SignedIn),
     ("/boxes", "nav-boxes", super::boxes::BOXES),
     ("/rollouts", "nav-rollouts", super::boxes::BOXES),
     ("/privacy", "nav-privacy", super::privacy::READ),
     ("/rights", "nav-rights", route::PRIVACY),
-    ("/accounts", "nav-accounts", route::ADMINISTER),
 ];
 
 /// One entry of the navigation.

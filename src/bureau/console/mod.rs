@@ -12,10 +12,8 @@
 //! [`failure`] what goes wrong. Each other module is a page or a few that belong
 //! together. No decision about an alert is made here; people make them.
 
-#![allow(dead_code)]
-
 mod abnormal;
-mod accounts;
+mod agents_json;
 mod alert;
 mod alerts_json;
 mod boxes;
@@ -23,11 +21,8 @@ mod failure;
 mod feed;
 mod frame;
 mod home;
-mod messages;
 mod one_box;
 mod openapi;
-mod overview;
-mod overview_page;
 mod parts;
 mod privacy;
 mod queue;
@@ -156,8 +151,7 @@ impl Console {
         Ok(self.made_up.load(Ordering::Relaxed))
     }
 
-    /// The cookie in which a session's secret stands. The prefix makes browsers refuse
-    /// one that was set for another path or host; they know it over TLS only.
+    /// The cookie in which a session's secret stands.
     fn cookie_name(&self) -> &'static str {
         "counterproof-session"
     }

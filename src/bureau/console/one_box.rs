@@ -8,9 +8,11 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::boxes::BOXES;
+use super::boxes::{BOXES, Known, mode, troubles};
 use super::failure::Failure;
 use super::frame::Frame;
+use super::parts::{Mark, Nothing};
+use super::privacy::agreement;
 use super::route::{ADMINISTER, Route, SUPERVISE};
 use super::shown::{moment, moment_or_dash, short};
 use super::visitor::{Posted, Visitor};
@@ -18,13 +20,16 @@ use super::{Console, page};
 use crate::bureau::accounts::Role;
 use crate::bureau::commission::{self, Signing};
 use crate::bureau::handouts::{self, Document};
+use crate::bureau::store::{AgentSummary, Code, HandedOut};
 use crate::bureau::{BureauError, agents};
+use crate::clock::WallTime;
 use crate::commissioning::recommend::{Concern, Recommendation};
 use crate::commissioning::report::Report;
-use crate::protocol::commission::Mode;
+use crate::crypto::Sha256;
 use crate::protocol::document::DocumentKind;
-use crate::protocol::id::AgentId;
+use crate::protocol::id::{AgentId, CounterId};
 use crate::protocol::policy::PolicyDocument;
+use crate::protocol::posture::{CameraState, Posture};
 use crate::svg::Told;
 use crate::svg::chart::Spread;
 
@@ -50,7 +55,7 @@ struct Figures {
     needs_reason: bool,
 }
 
-struct HandedOut {
+struct Handed {
     number: u64,
     kind: String,
     digest: String,
@@ -67,8 +72,10 @@ struct BoxPage<'a> {
     name: String,
     facts: Vec<(String, String)>,
     mode: String,
+    policy: Mark,
+    troubles: Vec<String>,
     figures: Option<Figures>,
-    handed_out: Vec<HandedOut>,
+    handed_out: Vec<Handed>,
     has_declared: bool,
     calibrations: Vec<String>,
     suspended: bool,
@@ -86,10 +93,10 @@ async fn show(
     visitor: Visitor,
     Path(name): Path<String>,
 ) -> Result<Response, Failure> {
-    let (store, words, name) = (&console.store, visitor.words(), named(&name)?);
-    let agent = store.agent(&name).await?.ok_or_else(Failure::not_found)?;
-    let posture = store.posture(&name).await?;
-    let told = posture.as_ref().map(|p| &p.posture);
+    let (store, name) = (&console.store, named(&name)?);
+    let summary = store.agent_summary(&name).await?.ok_or_else(Failure::not_found)?;
+    let of = Known::of(store, summary.agent.clone()).await?;
+    let new_epoch = store.newer_epochs().await?.get(&name).copied();
     let code = store.codes().await?.into_iter().find(|c| c.agent == name);
     let report = match commission::report(store, &name).await {
         Ok(report) => Some(report),
@@ -97,55 +104,82 @@ async fn show(
         Err(BureauError::Command(_)) => None,
         Err(e) => return Err(e.into()),
     };
-    let dash = || "–".to_owned();
-    let facts = [
-        ("box-hospital", agent.hospital.to_string()),
-        ("box-key", agent.public_key.id().to_string()),
-        ("box-certificate", short(agent.certificate)),
-        ("box-certificate-until", moment_or_dash(code.as_ref().and_then(|c| c.certificate_until))),
-        ("box-joined", moment_or_dash(code.as_ref().and_then(|c| c.used_at))),
-        ("box-last", moment_or_dash(agent.last_seen)),
-        ("box-version", told.map_or_else(dash, |p| p.agent_version.clone())),
-        ("box-wanted", told.and_then(|p| p.wanted.as_ref()).map_or_else(dash, |w| w.version.clone())),
-        ("box-calibration", told.map_or_else(dash, |p| short(p.calibration))),
-        ("box-policy", told.map_or_else(dash, |p| short(p.policy))),
-        ("box-troubles", told.map_or_else(dash, |p| p.troubles.join("; "))),
-    ];
-    let mode = report.as_ref().map(|r| match r.standing.mode {
-        Mode::Armed => "armed",
-        Mode::Shadow(reason) => reason.as_str(),
-    });
-    let in_force = told.map(|p| [p.policy, p.calibration]).unwrap_or([agent.certificate; 2]);
+    let told = of.told();
+    let in_force = told.map(|p| [p.policy, p.calibration]).into_iter().flatten().collect::<Vec<_>>();
     let handed_out = store.handed_out(Some(&name)).await?;
     let calibrations = store.document_digests(DocumentKind::Calibration).await?;
     page(
         &visitor,
         &BoxPage {
             frame: Frame::titled(&visitor, name.to_string()),
-            facts: facts.map(|(id, value)| (words.say(id), value)).to_vec(),
-            mode: words.word("box-mode", mode.unwrap_or("not_told")),
+            facts: facts(&visitor, &of, &summary, (code.as_ref(), new_epoch)),
+            policy: agreement(&visitor, of.agreement()),
+            troubles: troubles(&visitor, &of),
+            mode: mode(&visitor, report.as_ref().map(|r| r.standing.mode)),
             figures: report.as_ref().map(|r| figures(&visitor, r)),
-            handed_out: handed_out
-                .into_iter()
-                .map(|h| HandedOut {
-                    number: h.number,
-                    kind: words.word("document", h.kind.as_str()),
-                    digest: h.digest.to_string(),
-                    by: h.by,
-                    at: moment(h.at),
-                    arrived: h.arrived_at.map(moment),
-                    in_force: in_force.contains(&h.digest),
-                })
-                .collect(),
-            has_declared: store.declared_policy(&name).await?.is_some(),
+            handed_out: handed_out.into_iter().map(|h| handed(&visitor, h, &in_force)).collect(),
+            has_declared: of.declared_policy.is_some(),
             calibrations: calibrations.iter().map(ToString::to_string).collect(),
-            suspended: agent.suspended,
+            suspended: of.agent.suspended,
             supervises: visitor.has(Role::Supervisor),
             administers: visitor.has(Role::Administrator),
             may_join: console.codes.is_some(),
             name: name.to_string(),
         },
     )
+}
+
+/// What is on record of it and what it last said, by name.
+fn facts(
+    visitor: &Visitor,
+    of: &Known,
+    summary: &AgentSummary,
+    (code, new_epoch): (Option<&Code>, Option<WallTime>),
+) -> Vec<(String, String)> {
+    let words = visitor.words();
+    let told = |what: fn(&Posture) -> String| of.told().map_or_else(|| "–".to_owned(), what);
+    let camera = |(counter, state): (&CounterId, &CameraState)| {
+        format!("{counter}: {}", words.word("alert-camera", state.as_str()))
+    };
+    let cameras: Vec<String> = of.told().into_iter().flat_map(|p| p.cameras.iter().map(camera)).collect();
+    [
+        ("box-hospital", of.agent.hospital.to_string()),
+        ("box-key", of.agent.public_key.id().to_string()),
+        ("box-certificate", short(of.agent.certificate)),
+        ("box-certificate-until", moment_or_dash(code.and_then(|c| c.certificate_until))),
+        ("box-joined", moment_or_dash(code.and_then(|c| c.used_at))),
+        ("box-last", moment_or_dash(of.agent.last_seen)),
+        (
+            "box-held",
+            format!("{} / {} / {} / {}", summary.events, summary.gaps, summary.expired, summary.broken),
+        ),
+        ("box-waiting", told(|p| format!("{} / {}", p.outbox_waiting, p.outbox_set_aside))),
+        ("box-version", told(|p| p.agent_version.clone())),
+        ("box-wanted", told(|p| p.wanted.as_ref().map_or_else(|| "–".to_owned(), |w| w.version.clone()))),
+        ("box-calibration", told(|p| short(p.calibration))),
+        ("box-policy", told(|p| short(p.policy))),
+        ("box-liveness", told(|p| p.liveness.clone())),
+        (
+            "box-verdicts",
+            told(|p| p.verdicts.iter().map(|(v, n)| format!("{v} {n}")).collect::<Vec<_>>().join(", ")),
+        ),
+        ("box-cameras", if cameras.is_empty() { "–".to_owned() } else { cameras.join(", ") }),
+        ("box-new-epoch", moment_or_dash(new_epoch)),
+    ]
+    .map(|(id, value)| (words.say(id), value))
+    .to_vec()
+}
+
+fn handed(visitor: &Visitor, h: HandedOut, in_force: &[Sha256]) -> Handed {
+    Handed {
+        number: h.number,
+        kind: visitor.words().word("document", h.kind.as_str()),
+        digest: h.digest.to_string(),
+        by: h.by,
+        at: moment(h.at),
+        arrived: h.arrived_at.map(moment),
+        in_force: in_force.contains(&h.digest),
+    }
 }
 
 fn figures(visitor: &Visitor, report: &Report) -> Figures {
@@ -228,7 +262,7 @@ async fn sign(
     State(console): State<Arc<Console>>,
     visitor: Visitor,
     Path(name): Path<String>,
-    Posted { form, .. }: Posted<SignForm>,
+    Posted { form }: Posted<SignForm>,
 ) -> Result<Response, Failure> {
     let name = named(&name)?;
     let signing = Signing {
@@ -250,7 +284,7 @@ async fn revoke(
     State(console): State<Arc<Console>>,
     visitor: Visitor,
     Path(name): Path<String>,
-    Posted { form, .. }: Posted<RevokeForm>,
+    Posted { form }: Posted<RevokeForm>,
 ) -> Result<Response, Failure> {
     let name = named(&name)?;
     let supervisor = visitor.account()?.as_str().to_owned();
@@ -270,10 +304,9 @@ async fn hand_out(
     State(console): State<Arc<Console>>,
     visitor: Visitor,
     Path(name): Path<String>,
-    Posted { form, .. }: Posted<HandOutForm>,
+    Posted { form }: Posted<HandOutForm>,
 ) -> Result<Response, Failure> {
     let (store, name) = (&console.store, named(&name)?);
-    let wrong = |what: String| Failure::bad("failure-refused").with("what", what);
     let document = match form.what.as_str() {
         "declared" => {
             let declared = store.declared_policy(&name).await?.ok_or_else(Failure::not_found)?;
@@ -286,14 +319,11 @@ async fn hand_out(
             Document::calibration(store.document(digest).await?.ok_or_else(Failure::not_found)?)
         }
     };
-    let document = document.map_err(wrong)?;
+    let document = document.map_err(Failure::refused)?;
     let now = console.clock.now().wall;
     handouts::hand_out(store, &console.key, &visitor.acts_as()?, &name, (&document, now)).await?;
     Ok(back(&name))
 }
-
-#[derive(Deserialize)]
-struct Nothing {}
 
 async fn suspend(
     State(console): State<Arc<Console>>,

@@ -1,11 +1,11 @@
 //! The console's JSON documents, as OpenAPI.
 
-use super::{alerts_json, overview};
+use super::{agents_json, alerts_json};
 use crate::http::openapi::Operation;
 
 /// Every document that machines may read with a session of the console.
 pub(super) fn operations() -> Vec<Operation> {
-    vec![alerts_json::operation(), overview::operation()]
+    vec![alerts_json::operation(), agents_json::operation()]
 }
 
 #[cfg(test)]

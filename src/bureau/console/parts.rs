@@ -1,6 +1,40 @@
-//! Parts of pages: a table of texts.
+//! Parts of pages: a word with its weight, a table of texts, a form without fields, a
+//! file to take along.
 
 use askama::Template;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+/// A word with its weight: `good`, `watch`, `bad`, `quiet`, or empty for a plain one.
+#[derive(Debug, Clone)]
+pub(super) struct Mark {
+    /// What stands there.
+    pub(super) text: String,
+    /// How it looks.
+    pub(super) class: &'static str,
+}
+
+impl Mark {
+    /// This word with this weight.
+    pub(super) const fn new(text: String, class: &'static str) -> Self {
+        Self { text, class }
+    }
+}
+
+/// A form without fields of its own.
+#[derive(Deserialize)]
+pub(super) struct Nothing {}
+
+/// An answer that browsers keep as a file of this name.
+pub(super) fn file(kind: &'static str, name: &str, body: Vec<u8>) -> Response {
+    let disposition = format!("attachment; filename=\"{name}\"");
+    ([(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, disposition)], body)
+        .into_response()
+}
+
+/// The kind of a JSON file.
+pub(super) const JSON: &str = "application/json";
 
 /// A table whose first column names each row.
 #[derive(Debug, Clone, Default, Template)]

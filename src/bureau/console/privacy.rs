@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use axum::response::Response;
 
 use super::failure::Failure;
 use super::frame::Frame;
+use super::parts::{JSON, Mark, Nothing, file};
 use super::route::{Needs, Route};
-use super::shown::{moment, moment_or_dash, short, span, today};
+use super::shown::{day, moment, moment_or_dash, short, span};
 use super::visitor::{Posted, Visitor};
 use super::{Console, page};
 use crate::bureau::accounts::Role;
@@ -35,10 +34,8 @@ pub(super) fn routes() -> Vec<Route> {
 struct Row {
     name: String,
     hospital: String,
-    agreement: String,
-    agreement_class: &'static str,
-    audit: String,
-    audit_class: &'static str,
+    agreement: Mark,
+    audit: Mark,
     review: String,
     overdue: Option<i32>,
     last_purge: String,
@@ -69,37 +66,34 @@ struct PrivacyPage<'a> {
     overdue: usize,
 }
 
-fn agreement(visitor: &Visitor, of: Agreement) -> (String, &'static str) {
+/// Whether a box's policy is the declared one.
+pub(super) fn agreement(visitor: &Visitor, of: Agreement) -> Mark {
     let class = match of {
         Agreement::Same => "good",
         Agreement::Differs => "bad",
         Agreement::NotDeclared | Agreement::NotTold => "watch",
     };
-    (visitor.words().word("agreement", of.as_str()), class)
+    Mark::new(visitor.words().word("agreement", of.as_str()), class)
 }
 
 /// Whether the audit log's heads fit: `good`, `bad` or `watch`, in words.
-fn audit(visitor: &Visitor, of: &BoxPrivacy) -> (String, &'static str) {
+fn audit(visitor: &Visitor, of: &BoxPrivacy) -> Mark {
     let words = visitor.words();
     match (of.findings.len(), of.head_at) {
-        (0, Some(at)) => (words.say_with("audit-verified", &[("at", &moment(at))]), "good"),
-        (0, None) => (words.say("audit-not-seen"), "watch"),
-        (n, _) => (words.say_with("audit-findings", &[("number", &n.to_string())]), "bad"),
+        (0, Some(at)) => Mark::new(words.say_with("audit-verified", &[("at", &moment(at))]), "good"),
+        (0, None) => Mark::new(words.say("audit-not-seen"), "watch"),
+        (n, _) => Mark::new(words.say_with("audit-findings", &[("number", &n.to_string())]), "bad"),
     }
 }
 
 fn row(visitor: &Visitor, of: &BoxPrivacy) -> Row {
-    let (agreement, agreement_class) = agreement(visitor, of.agreement);
-    let (audit, audit_class) = audit(visitor, of);
     let last = of.purges.iter().filter(|(kind, _)| *kind != "frames_seconds").map(|(_, p)| p.at).max();
     let last = last.or_else(|| of.purges.values().map(|p| p.at).max());
     Row {
         name: of.agent.to_string(),
         hospital: of.hospital.to_string(),
-        agreement,
-        agreement_class,
-        audit,
-        audit_class,
+        agreement: agreement(visitor, of.agreement),
+        audit: audit(visitor, of),
         review: of.assessment.as_ref().map_or_else(|| "–".to_owned(), |a| a.review_by.to_string()),
         overdue: of.overdue_days.filter(|d| *d > 0),
         last_purge: moment_or_dash(last),
@@ -118,7 +112,7 @@ fn said(visitor: &Visitor, limit: &Limit) -> String {
 }
 
 async fn look(console: &Console) -> Result<Overview, Failure> {
-    let today = today(console.clock.now().wall);
+    let today = day(console.clock.now().wall);
     Ok(privacy::overview(&console.store, &console.retention, today).await?)
 }
 
@@ -167,12 +161,10 @@ struct BoxPage<'a> {
     frame: Frame<'a>,
     facts: Vec<(String, String)>,
     overdue: Option<i32>,
-    agreement: String,
-    agreement_class: &'static str,
+    agreement: Mark,
     differences: Vec<(String, String, String)>,
     kept: Vec<Kept>,
-    audit: String,
-    audit_class: &'static str,
+    audit: Mark,
     findings: Vec<(String, String, String, String)>,
     models: Vec<(String, String)>,
 }
@@ -186,8 +178,6 @@ async fn one(
     let of = overview.boxes.iter().find(|b| b.agent.as_str() == name).ok_or_else(Failure::not_found)?;
     let words = visitor.words();
     let dash = || "–".to_owned();
-    let (agreement, agreement_class) = agreement(&visitor, of.agreement);
-    let (audit, audit_class) = audit(&visitor, of);
     let digest = |d: Option<crate::crypto::Sha256>| d.map_or_else(dash, short);
     let notice = of.notice.as_ref();
     let facts = [
@@ -231,20 +221,15 @@ async fn one(
         frame: Frame::titled(&visitor, words.say_with("privacy-box-title", &[("name", &name)])),
         facts: facts.map(|(id, value)| (words.say(id), value)).to_vec(),
         overdue: of.overdue_days.filter(|d| *d > 0),
-        agreement,
-        agreement_class,
+        agreement: agreement(&visitor, of.agreement),
         differences: differences.collect(),
         kept: kept.collect(),
-        audit,
-        audit_class,
+        audit: audit(&visitor, of),
         findings: findings.collect(),
         models: of.models.iter().map(|(role, d)| (role.clone(), d.to_string())).collect(),
     };
     page(&visitor, &page_of)
 }
-
-#[derive(Deserialize)]
-struct Nothing {}
 
 async fn export(
     State(console): State<Arc<Console>>,
@@ -253,8 +238,6 @@ async fn export(
 ) -> Result<Response, Failure> {
     let (overview, now) = (look(&console).await?, console.clock.now().wall);
     let by = visitor.acts_as()?;
-    let file = privacy::inspection(&console.store, &console.key, &by, &overview, now).await?;
-    let name = format!("attachment; filename=\"inspection-{}.json\"", today(now));
-    Ok(([(header::CONTENT_TYPE, "application/json".to_owned()), (header::CONTENT_DISPOSITION, name)], file)
-        .into_response())
+    let signed = privacy::inspection(&console.store, &console.key, &by, &overview, now).await?;
+    Ok(file(JSON, &format!("inspection-{}.json", day(now)), signed))
 }

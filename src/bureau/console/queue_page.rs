@@ -4,6 +4,7 @@ use askama::Template;
 use jiff::Timestamp;
 
 use super::frame::Frame;
+use super::parts::Mark;
 use super::queue_asked::{Asked, Band, MINE, NEWEST, NOBODY, SERIOUS};
 use super::shown::{moment, yuan};
 use super::visitor::Visitor;
@@ -29,12 +30,6 @@ pub(super) struct Links {
     pub(super) top: Option<String>,
     pub(super) before: Option<String>,
     pub(super) after: Option<String>,
-}
-
-/// A word with its weight: `good`, `watch`, `bad` or `quiet`.
-struct Mark {
-    text: String,
-    class: &'static str,
 }
 
 /// One alert.
@@ -66,9 +61,8 @@ impl Line {
     /// `limit` is how many days an open alert is kept.
     pub(super) fn new(visitor: &Visitor, row: &QueueRow, now: WallTime, limit: u32) -> Self {
         let words = visitor.words();
-        let mark = |text, class| Mark { text, class };
         let settled = moment(row.occurred_at);
-        let state = mark(words.word("alert-state", row.state.as_str()), state_class(row.state));
+        let state = Mark::new(words.word("alert-state", row.state.as_str()), state_class(row.state));
         let said = words.say_with("queue-said", &[("settled", &settled), ("state", &state.text)]);
         let (name, district) = row.place.clone().unzip();
         Self {
@@ -88,19 +82,20 @@ impl Line {
             },
             band: words.word("queue-band", Band::of(row.score_bin).as_str()),
             seriousness: match row.seriousness {
-                0 => mark(words.word("queue-serious", "ordinary"), "quiet"),
-                1 => mark(words.word("queue-serious", "raised"), "watch"),
-                _ => mark(words.word("queue-serious", "high"), "bad"),
+                0 => Mark::new(words.word("queue-serious", "ordinary"), "quiet"),
+                1 => Mark::new(words.word("queue-serious", "raised"), "watch"),
+                _ => Mark::new(words.word("queue-serious", "high"), "bad"),
             },
+            // Plain where nothing is amiss: what stands out is what wants somebody.
             signature: match row.alert.signature_valid {
-                true => mark(words.word("queue-signature", "valid"), "good"),
-                false => mark(words.word("queue-signature", "invalid"), "bad"),
+                true => Mark::new(words.word("queue-signature", "valid"), ""),
+                false => Mark::new(words.word("queue-signature", "invalid"), "bad"),
             },
             chain: match row.alert.chain {
                 ChainState::Ok => None,
-                ChainState::Gap => Some(mark(words.word("queue-chain", "gap"), "watch")),
-                ChainState::Expired => Some(mark(words.word("queue-chain", "expired"), "watch")),
-                ChainState::Broken => Some(mark(words.word("queue-chain", "broken"), "bad")),
+                ChainState::Gap => Some(Mark::new(words.word("queue-chain", "gap"), "watch")),
+                ChainState::Expired => Some(Mark::new(words.word("queue-chain", "expired"), "watch")),
+                ChainState::Broken => Some(Mark::new(words.word("queue-chain", "broken"), "bad")),
             },
             state,
             decision: row.decision.as_deref().map(|d| words.word("alert-decision", d)),
@@ -119,9 +114,8 @@ impl Line {
 
 const fn state_class(state: QueueState) -> &'static str {
     match state {
-        QueueState::Open => "watch",
-        QueueState::Decided => "good",
-        QueueState::Withdrawn => "quiet",
+        QueueState::Open => "",
+        QueueState::Decided | QueueState::Withdrawn => "quiet",
     }
 }
 
@@ -130,11 +124,11 @@ fn age(visitor: &Visitor, row: &QueueRow, now: WallTime, limit: i64) -> Mark {
     let days = (now.as_millis() - row.alert.received_at.as_millis()).max(0) / DAY_MS;
     let words = visitor.words();
     if row.state != QueueState::Open {
-        return Mark { text: words.count("queue-age", days), class: "" };
+        return Mark::new(words.count("queue-age", days), "");
     }
     let left = (limit - days).max(0);
     let text = words.say_with("queue-age-of", &[("days", &days.to_string()), ("limit", &limit.to_string())]);
-    Mark { text, class: if left <= SOON_DAYS { "overdue" } else { "" } }
+    Mark::new(text, if left <= SOON_DAYS { "overdue" } else { "" })
 }
 
 /// An entry of a list to choose from.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::boxes::BOXES;
 use super::failure::Failure;
 use super::frame::Frame;
+use super::parts::Nothing;
 use super::route::{ADMINISTER, Route};
 use super::shown::moment;
 use super::visitor::{Posted, Visitor};
@@ -97,18 +98,14 @@ struct PlanForm {
 async fn plan(
     State(console): State<Arc<Console>>,
     visitor: Visitor,
-    Posted { form, .. }: Posted<PlanForm>,
+    Posted { form }: Posted<PlanForm>,
 ) -> Result<Response, Failure> {
-    let wrong = |what: String| Failure::bad("failure-refused").with("what", what);
-    let package = form.package.trim().parse().map_err(|e: crate::crypto::NotADigest| wrong(e.to_string()))?;
-    let stages = rollouts::stages(&form.stages).map_err(wrong)?;
+    let package = form.package.trim().parse().map_err(|e: crate::crypto::NotADigest| Failure::refused(e))?;
+    let stages = rollouts::stages(&form.stages).map_err(Failure::refused)?;
     let now = console.clock.now().wall;
     rollouts::plan(&console.store, &visitor.acts_as()?, (form.version.trim(), package), stages, now).await?;
     Ok(Redirect::to("/rollouts").into_response())
 }
-
-#[derive(Deserialize)]
-struct Nothing {}
 
 async fn change(
     console: &Console,

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use super::visitor::{self, Gate};
 use super::{
-    Console, abnormal, accounts, alert, alerts_json, boxes, feed, home, one_box, overview, privacy, queue,
-    rights, rollouts, sign_in, statistics,
+    Console, abnormal, agents_json, alert, alerts_json, boxes, feed, home, one_box, privacy, queue, rights,
+    rollouts, sign_in, statistics,
 };
 use crate::bureau::accounts::Role;
 
@@ -81,8 +81,7 @@ pub(super) fn all() -> Vec<Route> {
         queue::routes(),
         alert::routes(),
         alerts_json::routes(),
-        overview::routes(),
-        accounts::routes(),
+        agents_json::routes(),
         feed::routes(),
         statistics::routes(),
         abnormal::routes(),

@@ -1,17 +1,27 @@
-//! How times, digests and spans are written on pages.
+//! How times, amounts, digests and spans are written on pages.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::Offset;
 
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 use crate::svg::chart::Unit;
 
-/// A moment, as clocks in China show it.
-pub(super) fn moment(at: WallTime) -> String {
-    let shown =
-        |t: Timestamp| t.to_zoned(Offset::constant(8).to_time_zone()).strftime("%Y-%m-%d %H:%M").to_string();
+/// A moment written by China's clock.
+fn written(at: WallTime, form: &str) -> String {
+    let shown = |t: Timestamp| Offset::constant(8).to_datetime(t).strftime(form).to_string();
     Timestamp::from_millisecond(at.as_millis()).map_or_else(|_| at.to_string(), shown)
+}
+
+/// A moment, to the minute.
+pub(super) fn moment(at: WallTime) -> String {
+    written(at, "%Y-%m-%d %H:%M")
+}
+
+/// A moment, to the second.
+pub(super) fn second(at: WallTime) -> String {
+    written(at, "%Y-%m-%d %H:%M:%S")
 }
 
 /// A moment, or a dash.
@@ -19,16 +29,15 @@ pub(super) fn moment_or_dash(at: Option<WallTime>) -> String {
     at.map_or_else(|| "–".to_owned(), moment)
 }
 
-/// Today in China.
-pub(super) fn today(now: WallTime) -> jiff::civil::Date {
-    let at = Timestamp::from_millisecond(now.as_millis()).unwrap_or(Timestamp::UNIX_EPOCH);
+/// The day of a moment.
+pub(super) fn day(at: WallTime) -> Date {
+    let at = Timestamp::from_millisecond(at.as_millis()).unwrap_or(Timestamp::UNIX_EPOCH);
     Offset::constant(8).to_datetime(at).date()
 }
 
 /// The beginning of a day in China.
-pub(super) fn day(text: &str) -> Option<WallTime> {
-    let date: jiff::civil::Date = text.parse().ok()?;
-    let at = Offset::constant(8).to_timestamp(date.at(0, 0, 0, 0)).ok()?;
+pub(super) fn midnight(day: Date) -> Option<WallTime> {
+    let at = Offset::constant(8).to_timestamp(day.at(0, 0, 0, 0)).ok()?;
     Some(WallTime::from_millis(at.as_millisecond()))
 }
 
@@ -60,10 +69,16 @@ mod tests {
     fn times_are_chinas_and_days_begin_there() {
         let at = WallTime::from_millis(1_795_276_800_000);
         assert_eq!(moment(at), "2026-11-22 00:00");
-        assert_eq!(today(at).to_string(), "2026-11-22");
-        assert_eq!(day("2026-11-22").map(moment).as_deref(), Some("2026-11-22 00:00"));
-        assert_eq!(day("22.11.2026"), None);
-        assert_eq!([0, 5, 41_250, 123_456_789].map(yuan), ["0.00", "0.05", "412.50", "1,234,567.89"]);
+        assert_eq!(second(WallTime::from_millis(1_795_276_799_999)), "2026-11-21 23:59:59");
+        assert_eq!(day(at).to_string(), "2026-11-22");
+        assert_eq!(midnight("2026-11-22".parse().unwrap()), Some(at));
         assert_eq!([span(60), span(600), span(86_400), span(864_000)], ["60 s", "10 min", "24 h", "10 d"]);
+    }
+
+    #[test]
+    fn amounts_are_written_as_people_read_them() {
+        for (fen, text) in [(0, "0.00"), (5, "0.05"), (41_250, "412.50"), (123_456_789, "1,234,567.89")] {
+            assert_eq!(yuan(fen), text);
+        }
     }
 }

@@ -9,13 +9,12 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Query, State};
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Deserialize;
 
 use super::failure::Failure;
 use super::frame::Frame;
-use super::parts::Table;
+use super::parts::{Table, file};
 use super::route::{Needs, Route};
 use super::statistics_page::{self as show_as, Plot};
 use super::visitor::Visitor;
@@ -182,10 +181,8 @@ async fn download(
         "days" => ("days", s.days_csv()?),
         _ => ("hospitals", s.hospitals_csv()?),
     };
-    let name = format!("attachment; filename=\"statistics-{of}-{}-{}.csv\"", s.days.first, s.days.last);
-    let headers =
-        [(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, name)];
-    Ok((headers, csv).into_response())
+    let name = format!("statistics-{of}-{}-{}.csv", s.days.first, s.days.last);
+    Ok(file("text/csv; charset=utf-8", &name, csv.into_bytes()))
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ use super::failure::{self, Failure};
 use super::route::Needs;
 use super::words::Words;
 use crate::bureau::accounts::{AccountName, Role, Roles};
+use crate::bureau::acts;
 use crate::crypto::Sha256;
 use crate::http::language::{self, Language};
 
@@ -103,6 +104,14 @@ impl Visitor {
     /// If nobody is signed in, which no route that records has.
     pub(super) fn account(&self) -> Result<&AccountName, Failure> {
         self.person.as_ref().map(|p| &p.name).ok_or_else(Failure::signed_out)
+    }
+
+    /// The same, as what is done for them takes it.
+    ///
+    /// # Errors
+    /// As [`Self::account`].
+    pub(super) fn acts_as(&self) -> Result<acts::Person, Failure> {
+        Ok(acts::Person::of(Some(self.account()?.as_str().to_owned()))?)
     }
 }
 
@@ -224,15 +233,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
 pub(super) struct Posted<T> {
     /// Its fields.
     pub(super) form: T,
-    /// The same as pairs, where a name may stand more than once.
-    pub(super) pairs: Vec<(String, String)>,
-}
-
-impl<T> Posted<T> {
-    /// Every value of a name.
-    pub(super) fn all<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s str> {
-        self.pairs.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
-    }
 }
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Posted<T> {
@@ -244,9 +244,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Posted<T> {
         let bytes = axum::body::to_bytes(request.with_limited_body().into_body(), MOST_FORM)
             .await
             .map_err(|_| Failure::bad("failure-form-too-long"))?;
-        let pairs: Vec<(String, String)> = url::form_urlencoded::parse(&bytes).into_owned().collect();
-        let token = pairs.iter().find_map(|(k, v)| (k == "csrf").then_some(v.as_str())).unwrap_or_default();
-        if !visitor.sent(token) {
+        let token = url::form_urlencoded::parse(&bytes).find_map(|(k, v)| (k == "csrf").then_some(v));
+        if !visitor.sent(&token.unwrap_or_default()) {
             return Err(Failure::foreign_form());
         }
         let body = Request::post("/")
@@ -256,7 +255,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Posted<T> {
         let Form(form) = Form::<T>::from_request(body, state)
             .await
             .map_err(|e| Failure::bad("failure-form").with("found", e.body_text()))?;
-        Ok(Self { form, pairs })
+        Ok(Self { form })
     }
 }
 

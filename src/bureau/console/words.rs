@@ -194,8 +194,10 @@ mod tests {
     #[test]
     fn every_message_that_is_asked_for_is_there() {
         let (sources, known) = (sources(), messages(CHINESE));
-        for call in ["say(\"", "say_with(\"", "count(\"", "Failure::bad(\"", "Failure::conflict(\""] {
-            for rest in sources.split(call).skip(1) {
+        let said = ["say", "say_of", "say_with", "count", "Failure::bad", "Failure::conflict"];
+        let shown = ["ui::th", "ui::row", "ui::td", "ui::cell"];
+        for call in said.iter().chain(&shown).map(|c| format!("{c}(\"")) {
+            for rest in sources.split(&call).skip(1) {
                 let id = rest.split('"').next().unwrap();
                 assert!(known.contains_key(id), "{call}{id}\" is not there");
             }

@@ -240,23 +240,43 @@ impl Store {
     /// If the database fails.
     pub async fn agents(&self) -> Result<Vec<AgentSummary>, StoreError> {
         let agents = self.boxes().await?;
-        let counts: Vec<(String, String, i64)> =
+        let counts: Vec<ChainCount> =
             sqlx::query_as("SELECT agent, chain, COUNT(*) FROM events GROUP BY agent, chain")
                 .fetch_all(&self.pool)
                 .await?;
-        let count = |agent: &Agent, fits: &dyn Fn(&str) -> bool| -> i64 {
-            counts.iter().filter(|(a, c, _)| a == agent.name.as_str() && fits(c)).map(|(.., n)| n).sum()
-        };
-        Ok(agents
-            .into_iter()
-            .map(|agent| AgentSummary {
-                events: count(&agent, &|_| true),
-                gaps: count(&agent, &|c| c == "gap"),
-                expired: count(&agent, &|c| c == "expired"),
-                broken: count(&agent, &|c| c == "broken"),
-                agent,
-            })
-            .collect())
+        Ok(agents.into_iter().map(|agent| AgentSummary::of(agent, &counts)).collect())
+    }
+
+    /// One box with what its chain looks like: its events are counted for that.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn agent_summary(&self, name: &AgentId) -> Result<Option<AgentSummary>, StoreError> {
+        let Some(agent) = self.agent(name).await? else { return Ok(None) };
+        let counts: Vec<ChainCount> = sqlx::query_as(
+            "SELECT agent, chain, COUNT(*) FROM events WHERE agent = $1 GROUP BY agent, chain",
+        )
+        .bind(name.as_str())
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(Some(AgentSummary::of(agent, &counts)))
+    }
+}
+
+/// A box's name, how its events fit their chain, and how many do.
+type ChainCount = (String, String, i64);
+
+impl AgentSummary {
+    fn of(agent: Agent, counts: &[ChainCount]) -> Self {
+        let own = || counts.iter().filter(|(name, ..)| name == agent.name.as_str());
+        let count = |chain: &str| own().filter(|(_, c, _)| c == chain).map(|(.., n)| n).sum();
+        Self {
+            events: own().map(|(.., n)| n).sum(),
+            gaps: count("gap"),
+            expired: count("expired"),
+            broken: count("broken"),
+            agent,
+        }
     }
 }
 

@@ -266,12 +266,17 @@ impl Chromium {
         BASE64.decode(printed["data"].as_str().unwrap()).unwrap()
     }
 
-    /// A picture of the window: `png`, or `webp`, which is smaller and not exact.
-    pub async fn picture(&self, format: &str) -> Vec<u8> {
-        let mut wish = json!({"format": format, "captureBeyondViewport": true});
-        if format == "webp" {
-            wish["quality"] = 88.into();
-        }
+    /// A picture of the whole page, exact.
+    pub async fn picture(&self) -> Vec<u8> {
+        self.taken(json!({"format": "png", "captureBeyondViewport": true})).await
+    }
+
+    /// A picture of what the window shows: small, and not exact.
+    pub async fn small_picture(&self) -> Vec<u8> {
+        self.taken(json!({"format": "webp", "quality": 80})).await
+    }
+
+    async fn taken(&self, wish: Value) -> Vec<u8> {
         let taken = self.command("Page.captureScreenshot", wish).await;
         BASE64.decode(taken["data"].as_str().unwrap()).unwrap()
     }

@@ -69,7 +69,7 @@ async fn look_at(browser: &Chromium, path: &str, look: Look) -> Vec<String> {
         let dark = if look.dark { "dark" } else { "light" };
         let name = format!("{name}.{}.{}.{dark}.png", look.language, look.size.0);
         std::fs::create_dir_all(&dir).unwrap();
-        std::fs::write(dir.join(name), browser.picture("png").await).unwrap();
+        std::fs::write(dir.join(name), browser.picture().await).unwrap();
     }
     wrong.into_iter().map(|w| format!("{path} {} {}: {w}", look.language, look.size.0)).collect()
 }
@@ -87,9 +87,12 @@ async fn every_page_is_accessible(language: &'static str) {
     let pages: BTreeSet<&String> = plain.iter().chain(&found).collect();
     for path in pages {
         browser.go(path).await;
-        wrong.extend(look_at(&browser, path, Look { size: WIDE, ..start }).await);
-        wrong.extend(browser.unseen_focus().await.into_iter().map(|w| format!("{path}: {w}")));
-        wrong.extend(look_at(&browser, path, Look { size: NARROW, dark: true, ..start }).await);
+        for size in [WIDE, NARROW] {
+            for dark in [false, true] {
+                wrong.extend(look_at(&browser, path, Look { size, dark, ..start }).await);
+            }
+            wrong.extend(browser.unseen_focus().await.into_iter().map(|w| format!("{path}: {w}")));
+        }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     browser.close().await;

@@ -11,9 +11,9 @@ use serde::Deserialize;
 use super::super::failure::Failure;
 use super::super::frame::Frame;
 use super::super::route::{self, Route};
+use super::super::shown::day;
 use super::super::visitor::{Posted, Visitor};
 use super::super::{Console, page};
-use super::parts::day;
 use crate::bureau::accounts::{AccountName, Role};
 use crate::bureau::review::Agreement;
 use crate::bureau::review::agreement::LEAST_PAIRS;
@@ -53,7 +53,7 @@ async fn show(Held(console): Held<Arc<Console>>, visitor: Visitor) -> Result<Res
         let second = c.second.filter(|s| *s != c.first)?;
         Some(Differing {
             alert: c.alert.to_string(),
-            at: day(c.asked_at),
+            at: day(c.asked_at).to_string(),
             first: words.word("review-decision", c.first.as_str()),
             second: words.word("review-decision", second.as_str()),
         })

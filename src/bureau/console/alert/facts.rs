@@ -3,11 +3,11 @@
 
 use super::super::Console;
 use super::super::failure::Failure;
-use super::super::shown::yuan;
+use super::super::shown::{second, yuan};
 use super::super::visitor::Visitor;
 use super::super::words::Words;
 use super::Opened;
-use super::parts::{beijing, moment};
+use super::parts::settled;
 use crate::bureau::review::rarity::{Boundaries, Honest, Rarity};
 use crate::commissioning::report::CalibrationFile;
 use crate::protocol::alert::{Comparison, Content, Event, Mismatch, QualitySummary};
@@ -27,7 +27,7 @@ pub(super) struct Facts {
 }
 
 /// Whose card was settled.
-pub(in crate::bureau::console) fn cardholder(event: &Event) -> Option<&CardholderId> {
+pub(super) fn cardholder(event: &Event) -> Option<&CardholderId> {
     match &event.content {
         Content::Mismatch(data) => Some(&data.cardholder),
         Content::Withdrawn(_) | Content::Expired(_) => None,
@@ -192,11 +192,11 @@ fn rows(
     let row = |id: &str, value: String| (words.say(id), value);
     let settlement = event.subject.as_ref().map(ToString::to_string).unwrap_or_default();
     let receipt = if has_receipt { "alert-receipt-given" } else { "alert-receipt-none" };
-    let received = moment(opened.alert.received_at);
+    let received = second(opened.alert.received_at);
     vec![
         row("alert-cardholder", data.cardholder.to_string()),
         row("alert-settlement", settlement),
-        row("alert-occurred", beijing(data.occurred_at.timestamp())),
+        row("alert-occurred", second(settled(data))),
         row("alert-hospital", data.hospital.to_string()),
         row("alert-counter", data.counter.to_string()),
         row("alert-amount", words.say_with("alert-yuan", &[("value", &yuan(data.amount_fen))])),

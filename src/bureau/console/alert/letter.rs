@@ -10,13 +10,14 @@ use serde::Deserialize;
 
 use super::super::failure::Failure;
 use super::super::frame::Frame;
+use super::super::parts::Mark;
 use super::super::route::{self, Route};
-use super::super::shown::yuan;
+use super::super::shown::{day, second, yuan};
 use super::super::visitor::{Posted, Visitor};
 use super::super::words::Words;
 use super::super::{Console, page};
 use super::Opened;
-use super::parts::{Mark, beijing, day, moment};
+use super::parts::settled;
 use super::steps::{back, text, text_if_any, unblind};
 use crate::bureau::review::{LetterKind, LetterState};
 use crate::bureau::store::{Answer, Letter, LetterText, NewLetter};
@@ -77,7 +78,7 @@ pub(super) fn row(visitor: &Visitor, letter: &Letter, blind: bool, now: WallTime
         is_statement: letter.kind == LetterKind::Statement || letter.kind == LetterKind::Inquiry,
         state: Mark { text: words.word("alert-letter-state", letter.state.as_str()), class },
         drafted: format!("{} {by}", day(letter.drafted_at)),
-        due: day(letter.due_at),
+        due: day(letter.due_at).to_string(),
         is_overdue,
         waits: letter.state.waits(),
         is_drafted: letter.state == LetterState::Drafted,
@@ -107,11 +108,11 @@ async fn draft(
     unblind(&console, &visitor, &opened).await?;
     console.note(&visitor, "letter drafted", &id.to_string(), kind.to_string()).await?;
     let at = console.clock.now().wall;
-    let settled = match opened.alert.event.as_ref().map(|e| &e.content) {
-        Some(Content::Mismatch(data)) => WallTime::from_millis(data.occurred_at.timestamp().as_millisecond()),
+    let since = match opened.alert.event.as_ref().map(|e| &e.content) {
+        Some(Content::Mismatch(data)) => settled(data),
         _ => opened.alert.received_at,
     };
-    let due = kind.due(settled, at, &console.review);
+    let due = kind.due(since, at, &console.review);
     let by = visitor.account()?.as_str();
     let new = NewLetter { alert: id, kind, by, at, due, asked: &asked };
     let letter = console.store.draft_letter(&new).await?.ok_or_else(Failure::not_found)?;
@@ -202,12 +203,10 @@ fn side(language: Language, opened: &Opened, letter: &Letter, now: WallTime) -> 
     let Content::Mismatch(data) = &event.content else { return None };
     let words = Words::of(language);
     let settlement = event.subject.as_ref().map(ToString::to_string).unwrap_or_default();
-    let (at, due) = (beijing(data.occurred_at.timestamp()), day(letter.due_at));
-    let (amount, today) = (yuan(data.amount_fen), day(now));
+    let (at, due) = (second(settled(data)), day(letter.due_at).to_string());
+    let (amount, today) = (yuan(data.amount_fen), day(now).to_string());
     // A minute before and after is what a person at a window needs at least.
-    let around = |ms: i64| {
-        moment(WallTime::from_millis(data.occurred_at.timestamp().as_millisecond().saturating_add(ms)))
-    };
+    let around = |ms: i64| second(WallTime::from_millis(settled(data).as_millis().saturating_add(ms)));
     let margin = 60_000 + i64::try_from(data.clock_error_ms).unwrap_or(0).min(600_000);
     let (from, until) = (around(-margin), around(margin));
     let values = [

@@ -19,11 +19,12 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Path, State as Held};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::failure::Failure;
 use super::frame::Frame;
+use super::parts::{JSON, Mark, file};
 use super::route::{self, Needs, Route};
 use super::visitor::Visitor;
 use super::{Console, page};
@@ -33,11 +34,9 @@ use crate::bureau::review::{Soundness, State};
 use crate::bureau::store::{Listing, StoredAlert, TakenStep};
 use crate::protocol::id::AlertId;
 
-pub(super) use facts::cardholder;
-
 use facts::Facts;
 use forms::Forms;
-use parts::{Advised, Mark, NeighbourRow, StepRow};
+use parts::{Advised, NeighbourRow, StepRow};
 
 /// Who may take a proof out.
 const TAKE_OUT: Needs = Needs::Roles(&[Role::Supervisor, Role::PrivacyOfficer]);
@@ -190,9 +189,6 @@ async fn take_out(
 ) -> Result<Response, Failure> {
     console.note(&visitor, "bundle", &id.to_string(), String::new()).await?;
     let now = console.clock.now().wall;
-    let made = bundle::file(&console.store, &console.key, id, now).await?;
-    let file = made.ok_or_else(Failure::not_found)?;
-    let name = format!("attachment; filename=\"alert-{id}.json\"");
-    let kind = [(header::CONTENT_TYPE, "application/json".to_owned()), (header::CONTENT_DISPOSITION, name)];
-    Ok((kind, file).into_response())
+    let made = bundle::file(&console.store, &console.key, id, now).await?.ok_or_else(Failure::not_found)?;
+    Ok(file(JSON, &format!("alert-{id}.json"), made))
 }

@@ -1,20 +1,13 @@
 //! Small parts of the page: words with their weight, lines of lists.
 
-use jiff::Timestamp;
-use jiff::tz::Offset;
-
-use super::super::shown::yuan;
+use super::super::parts::Mark;
+use super::super::shown::{second, yuan};
 use super::super::visitor::Visitor;
 use crate::bureau::review::State;
 use crate::bureau::store::{ChainState, Neighbour, StoredAlert, TakenStep};
 use crate::clock::WallTime;
+use crate::protocol::alert::Mismatch;
 use crate::protocol::id::AlertId;
-
-/// A word with its weight: `good`, `watch`, `bad` or `quiet`.
-pub(super) struct Mark {
-    pub(super) text: String,
-    pub(super) class: &'static str,
-}
 
 /// Something that was checked, how it came out, and what to do.
 pub(super) struct Advised {
@@ -43,27 +36,18 @@ pub(super) struct StepRow {
     pub(super) person: String,
 }
 
-/// A moment in China's time, to the second.
-pub(super) fn beijing(t: Timestamp) -> String {
-    t.to_zoned(Offset::constant(8).to_time_zone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
-}
-
-/// The same.
-pub(super) fn moment(t: WallTime) -> String {
-    Timestamp::from_millisecond(t.as_millis()).map_or_else(|_| t.to_string(), beijing)
-}
-
-/// The day in China.
-pub(super) fn day(t: WallTime) -> String {
-    moment(t).chars().take(10).collect()
+/// When the HIS says that the card was settled.
+pub(super) fn settled(data: &Mismatch) -> WallTime {
+    WallTime::from_millis(data.occurred_at.timestamp().as_millisecond())
 }
 
 pub(super) fn state(visitor: &Visitor, state: State) -> Mark {
     let words = visitor.words();
     match state {
-        State::Open => Mark { text: words.word("review-state", "open"), class: "watch" },
-        State::Withdrawn => Mark { text: words.word("review-state", "withdrawn"), class: "quiet" },
-        State::Decided(d) => Mark { text: words.word("review-decision", d.as_str()), class: "good" },
+        State::Open => Mark::new(words.word("review-state", "open"), "watch"),
+        State::Withdrawn => Mark::new(words.word("review-state", "withdrawn"), "quiet"),
+        // Decided is neither good nor bad: what was found says which.
+        State::Decided(d) => Mark::new(words.word("review-decision", d.as_str()), "quiet"),
     }
 }
 
@@ -99,7 +83,7 @@ pub(super) fn checks(visitor: &Visitor, alert: &StoredAlert) -> Vec<Advised> {
 pub(super) fn neighbours(visitor: &Visitor, found: &[Neighbour], hidden: &[AlertId]) -> Vec<NeighbourRow> {
     let row = |n: &Neighbour| NeighbourRow {
         id: n.id.to_string(),
-        at: moment(n.occurred_at),
+        at: second(n.occurred_at),
         hospital: n.hospital.to_string(),
         counter: n.counter.to_string(),
         amount: yuan(n.amount_fen.unsigned_abs()),
@@ -122,5 +106,5 @@ pub(super) fn step(visitor: &Visitor, taken: &TakenStep) -> StepRow {
         ("", _) => String::new(),
         (person, on) => words.say_with("alert-appealed-by", &[("person", person), ("on", on)]),
     };
-    StepRow { at: moment(taken.at), by: taken.by.clone(), what, note: taken.text.note.clone(), person }
+    StepRow { at: second(taken.at), by: taken.by.clone(), what, note: taken.text.note.clone(), person }
 }

@@ -2,9 +2,11 @@
 
 use super::super::Console;
 use super::super::failure::Failure;
+use super::super::parts::Mark;
+use super::super::shown::second;
 use super::super::visitor::Visitor;
 use super::Opened;
-use super::parts::{Advised, Mark, moment};
+use super::parts::{Advised, settled};
 use crate::bureau::store::StoredPosture;
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
@@ -37,12 +39,10 @@ pub(super) async fn of(console: &Console, visitor: &Visitor, opened: &Opened) ->
     let (store, agent) = (&console.store, &opened.alert.agent);
     let mut lines = Lines { visitor, out: Posture { known: Vec::new(), unknown: Vec::new() } };
     let said = opened.alert.event.as_ref().and_then(|e| match &e.content {
-        Content::Mismatch(data) => {
-            Some((data.occurred_at.timestamp().as_millisecond(), data.settings.policy))
-        }
+        Content::Mismatch(data) => Some((settled(data), data.settings.policy)),
         Content::Withdrawn(_) | Content::Expired(_) => None,
     });
-    let at = said.map_or(opened.alert.received_at, |(at, _)| WallTime::from_millis(at));
+    let at = said.map_or(opened.alert.received_at, |(at, _)| at);
     let (before, after) = store.heads_around(agent, at).await?;
     audit(&mut lines, before.map(|h| h.received_at), after.map(|h| h.received_at));
     let findings = store.audit_findings().await?;
@@ -66,12 +66,12 @@ fn audit(lines: &mut Lines<'_>, before: Option<WallTime>, after: Option<WallTime
     let words = lines.visitor.words();
     let (text, class, advice) = match (before, after) {
         (Some(b), Some(a)) => (
-            words.say_with("alert-posture-heads", &[("before", &moment(b)), ("after", &moment(a))]),
+            words.say_with("alert-posture-heads", &[("before", &second(b)), ("after", &second(a))]),
             "good",
             "",
         ),
         (Some(b), None) => (
-            words.say_with("alert-posture-head-before", &[("value", &moment(b))]),
+            words.say_with("alert-posture-head-before", &[("value", &second(b))]),
             "watch",
             "alert-posture-silent-advice",
         ),
@@ -101,7 +101,7 @@ fn now(lines: &mut Lines<'_>, posture: Option<&StoredPosture>, opened: &Opened, 
     };
     match &posture.commissioning {
         Some(s) if s.mode.is_armed() && s.since <= at => {
-            let text = words.say_with("alert-posture-armed", &[("value", &moment(s.since))]);
+            let text = words.say_with("alert-posture-armed", &[("value", &second(s.since))]);
             lines.add("alert-posture-mode", "good", text, "");
         }
         _ => lines.unknown("alert-posture-mode-unknown"),

@@ -9,11 +9,12 @@ use serde::Deserialize;
 
 use super::super::Console;
 use super::super::failure::Failure;
+use super::super::parts::{Mark, Nothing};
 use super::super::route::{self, Route};
+use super::super::shown::day;
 use super::super::visitor::{Posted, Visitor};
 use super::Opened;
 use super::facts;
-use super::parts::{Mark, day};
 use super::steps::{back, text, unblind};
 use crate::bureau::review::config::MOST_PROXY_DAYS;
 use crate::bureau::review::proxies::Declaration;
@@ -57,7 +58,8 @@ pub(super) async fn of(
 ) -> Result<Proxies, Failure> {
     let now = console.clock.now().wall;
     let days = console.review.proxy_days;
-    let mut out = Proxies { days, most_days: MOST_PROXY_DAYS, today: day(now), ..Proxies::default() };
+    let mut out =
+        Proxies { days, most_days: MOST_PROXY_DAYS, today: day(now).to_string(), ..Proxies::default() };
     let Some(cardholder) = cardholder else { return Ok(out) };
     for held in console.store.proxies_of(cardholder, now).await? {
         let is_enrolled = console.store.is_enrolled(&held.declaration.proxy).await?;
@@ -66,7 +68,7 @@ pub(super) async fn of(
             id: held.id,
             proxy: held.declaration.proxy.to_string(),
             relation: held.declaration.relation,
-            until: day(held.until),
+            until: day(held.until).to_string(),
             by: held.declared_by,
             enrolled: Mark { text: visitor.words().word("alert-proxy-enrolled", word), class },
         });
@@ -108,7 +110,7 @@ async fn declare(
     let at = console.clock.now().wall;
     let consented: Date = form.consented_on.trim().parse().map_err(|_| Failure::bad("alert-day-required"))?;
     // A consent of tomorrow is none.
-    if consented.to_string() > day(at) {
+    if consented > day(at) {
         return Err(Failure::bad("alert-day-required"));
     }
     let days = form.days.trim().parse::<u32>().ok().filter(|d| (1..=MOST_PROXY_DAYS).contains(d));
@@ -132,10 +134,6 @@ async fn declare(
         ProxyAddition::Full => Err(Failure::conflict("alert-proxy-full")),
     }
 }
-
-/// A form without fields of its own.
-#[derive(Deserialize)]
-struct Nothing {}
 
 async fn end(
     Held(console): Held<Arc<Console>>,
