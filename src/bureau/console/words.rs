@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn every_message_that_is_asked_for_is_there() {
         let (sources, known) = (sources(), messages(CHINESE));
-        let said = ["say", "say_of", "say_with", "count", "Failure::bad", "Failure::conflict"];
+        let said = ["say", "say_of", "say_with", ".count", "Failure::bad", "Failure::conflict"];
         let shown = ["ui::th", "ui::row", "ui::td", "ui::cell"];
         for call in said.iter().chain(&shown).map(|c| format!("{c}(\"")) {
             for rest in sources.split(&call).skip(1) {
