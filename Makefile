@@ -1,5 +1,5 @@
 # Daily work, by name. `make demo` and `make test` do all the set-up.
-.PHONY: demo console openapi axe looks pictures test test-devices packages-devices canary canary-proof leaky faults fuzz deb deb-reproducible test-package test-arm64 setup packages models build fmt lint clean
+.PHONY: demo console openapi axe issuer looks pictures test test-devices packages-devices canary canary-proof leaky faults fuzz deb deb-reproducible test-package test-arm64 setup packages models build fmt lint clean
 
 CARGO ?= cargo
 # The inference library must not report on the machine (src/vision/telemetry.rs).
@@ -27,13 +27,16 @@ openapi: build  ## what machines may ask, from the code into openapi/
 axe:  ## what pages are checked with, by hash; instant when it is there
 	@scripts/axe
 
+issuer:  ## the single sign-on that tests sign in at, by hash; instant when it is there
+	@scripts/issuer
+
 looks: packages axe build  ## a picture of every page in LOOKS, and what axe-core says of it
 	COUNTERPROOF_LOOKS=$(LOOKS) $(CARGO) test --release --test it -- browser::looks
 
 pictures: packages axe build  ## the README's pictures, from the running program on made-up data
 	COUNTERPROOF_PICTURES=$(CURDIR)/docs/pictures $(CARGO) test --release --test it -- browser::pictures
 
-test: packages-devices axe models build  ## every test
+test: packages-devices axe issuer models build  ## every test
 	$(CARGO) test --release --all-targets
 	$(CARGO) test --release --doc
 

@@ -9,3 +9,5 @@ failure-form-too-long = What was sent is too long.
 failure-refused = Not done: { $what }
 failure-store = The database is not available; nothing was changed. Try again later, and tell the operator.
 failure-broken = The program failed; the log says how. Tell the operator.
+failure-change-password = Change the start password first; until then nothing else can be opened.
+failure-too-many = Too many attempts to sign in. Wait a minute.

@@ -5,3 +5,4 @@ frame-other-language = 中文
 frame-sign-out = Sign out
 nav-abnormal = Two abnormalities
 nav-statistics = Statistics
+nav-acts = Record of acts

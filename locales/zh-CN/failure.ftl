@@ -9,3 +9,5 @@ failure-form-too-long = 提交的内容过长。
 failure-refused = 未能执行：{ $what }
 failure-store = 数据库暂时不可用，未作任何更改。请稍后再试，并告知运维人员。
 failure-broken = 程序出错，原因已写入日志。请告知运维人员。
+failure-change-password = 请先更改初始密码，在此之前不能打开其他页面。
+failure-too-many = 登录尝试过于频繁，请一分钟后再试。

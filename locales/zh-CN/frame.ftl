@@ -5,3 +5,4 @@ frame-other-language = English
 frame-sign-out = 退出
 nav-abnormal = 两个异常
 nav-statistics = 统计
+nav-acts = 操作记录

@@ -8,16 +8,19 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use axum::http::uri::Authority;
 use serde::Deserialize;
 
 use super::BureauError;
+use super::accounts::LocalSignIn;
+use super::accounts::oidc::OidcConfig;
 use super::figures::settings::FiguresConfig;
 use super::retention::Retention;
 use super::review::ReviewConfig;
 use super::rights::RightsConfig;
 use super::store::{Database, EXPECTED};
-use crate::crypto::keys::read_password;
-use crate::crypto::tls::TlsFiles;
+use crate::crypto::keys::{read_password, resolve};
+use crate::crypto::tls::{ServerFiles, TlsFiles};
 use crate::http::metrics::Listen;
 use crate::settings::{self, Problem, SettingsError, Validate};
 use crate::vision::Wanted;
@@ -35,6 +38,8 @@ pub struct Config {
     /// Where people look.
     #[serde(default)]
     pub console: ConsoleConfig,
+    /// The bureau's own single sign-on; without it, local accounts alone.
+    pub oidc: Option<OidcConfig>,
     /// Where things are kept.
     pub store: StoreConfig,
     /// Where metrics are read; without it none are recorded.
@@ -99,8 +104,15 @@ pub struct KeysConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConsoleConfig {
-    /// Address for people; plain HTTP, so loopback only.
+    /// Address for people; without TLS loopback only.
     pub listen: SocketAddr,
+    /// Certificate and key; without them plain HTTP.
+    pub tls: Option<ServerFiles>,
+    /// The names by which it is reached over TLS, the first of them told to single
+    /// sign-on; requests that name another are refused.
+    pub names: Vec<String>,
+    /// Who may sign in with a password.
+    pub local_sign_in: LocalSignIn,
     /// A session ends after so long without a request.
     pub session_idle_minutes: u32,
     /// A session ends so long after signing in.
@@ -147,7 +159,14 @@ fn agents_address() -> SocketAddr {
 
 impl Default for ConsoleConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8744)), session_idle_minutes: 30, session_hours: 12 }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8744)),
+            tls: None,
+            names: Vec::new(),
+            local_sign_in: LocalSignIn::Everyone,
+            session_idle_minutes: 30,
+            session_hours: 12,
+        }
     }
 }
 
@@ -226,30 +245,63 @@ impl StoreConfig {
 /// Most fetches a minute that may be allowed to one box.
 const MAX_FETCHES_PER_MINUTE: u32 = 6000;
 
-impl Validate for Config {
+impl ConsoleConfig {
+    /// The console's own address, by its first name; `bound` is where it listens.
+    pub(super) fn origin(&self, bound: SocketAddr) -> String {
+        match (self.names.first(), bound.port()) {
+            (Some(name), 443) => format!("https://{name}"),
+            (Some(name), port) => format!("https://{name}:{port}"),
+            (None, _) => format!("http://{bound}"),
+        }
+    }
+
     fn problems(&self) -> Vec<Problem> {
-        let mut problems = self.retention.problems();
-        problems.extend(self.store.problems());
-        problems.extend(self.figures.problems());
-        if !self.console.listen.ip().is_loopback() {
+        let mut problems = Vec::new();
+        if self.tls.is_none() && !self.listen.ip().is_loopback() {
             problems.push(Problem::new(
                 "console.listen",
-                self.console.listen,
-                "a loopback address, such as 127.0.0.1:8744",
-                "Passwords would cross the network in the clear. \
-                 Reach it from elsewhere through an SSH tunnel.",
+                self.listen,
+                "a loopback address, such as 127.0.0.1:8744, or any with [console.tls]",
+                "Passwords would cross the network in the clear. Give it a certificate, \
+                 or reach it from elsewhere through an SSH tunnel.",
             ));
         }
+        let is_name = |n: &String| n.parse::<Authority>().is_ok_and(|a| a.host() == n && !n.contains('@'));
+        let bad = self.names.iter().find(|n| !is_name(n)).cloned();
+        let missing = self.tls.is_some() && self.names.is_empty();
+        let idle = self.tls.is_none() && !self.names.is_empty();
+        if let Some(found) = bad.or_else(|| (missing || idle).then(|| format!("{:?}", self.names))) {
+            let advice = "Requests that name another host are refused, so that no other site's page \
+                          reaches the console by a name of its own. Without TLS it is loopback.";
+            let allowed =
+                "host names or addresses without scheme and port, with [console.tls] and not without";
+            problems.push(Problem::new("console.names", found, allowed, advice));
+        }
         for (key, found, most) in [
-            ("console.session_idle_minutes", self.console.session_idle_minutes, 8 * 60),
-            ("console.session_hours", self.console.session_hours, 24),
+            ("console.session_idle_minutes", self.session_idle_minutes, 8 * 60),
+            ("console.session_hours", self.session_hours, 24),
         ] {
             if !(1..=most).contains(&found) {
                 let advice = "A session that is left open at a desk is somebody else's.";
                 problems.push(Problem::new(key, found, format!("1 to {most}"), advice));
             }
         }
+        problems
+    }
+}
+
+impl Validate for Config {
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.retention.problems();
+        problems.extend(self.store.problems());
+        problems.extend(self.figures.problems());
         problems.extend(self.review.problems());
+        problems.extend(self.console.problems());
+        problems.extend(self.oidc.as_ref().map(OidcConfig::problems).unwrap_or_default());
+        if self.console.local_sign_in == LocalSignIn::Administrators && self.oidc.is_none() {
+            let advice = "Nobody but administrators could sign in. Configure [oidc] first.";
+            problems.push(Problem::new("console.local_sign_in", "administrators", "everyone", advice));
+        }
         problems.extend(self.metrics.as_ref().and_then(Listen::problem));
         problems.extend(self.rights.problem());
         if let Some(url) = self.join.as_ref().and_then(|j| j.url.as_ref())
@@ -288,6 +340,14 @@ impl Config {
         for file in files.into_iter().chain(&mut config.store.path) {
             *file = dir.join(&file);
         }
+        if let Some(tls) = &mut config.console.tls {
+            tls.certificate = dir.join(&tls.certificate);
+            resolve(&mut tls.key, dir);
+        }
+        if let Some(oidc) = &mut config.oidc {
+            oidc.ca = dir.join(&oidc.ca);
+            resolve(&mut oidc.client_secret, dir);
+        }
         let secrets = [&mut config.store.root_key, &mut tls.key, &mut config.keys.signing];
         let join = config.join.as_mut();
         let (trust, authority) =
@@ -296,9 +356,7 @@ impl Config {
             *trust = dir.join(&trust);
         }
         for secret in secrets.into_iter().chain(authority).chain(&mut config.store.password) {
-            if !secret.starts_with("credential:") {
-                *secret = dir.join(&secret).to_string_lossy().into_owned();
-            }
+            resolve(secret, dir);
         }
         Ok(config)
     }
@@ -368,6 +426,39 @@ mod tests {
         let e = read(&format!("{LEAST}[console]\nlisten = '0.0.0.0:8744'\n")).unwrap_err();
         assert!(e.contains("bureau.toml:11: console.listen: found 0.0.0.0:8744"), "{e}");
         assert!(e.contains("loopback"), "{e}");
+    }
+
+    #[test]
+    fn a_console_with_a_certificate_says_by_which_names_it_is_reached() {
+        const TLS: &str = "[console.tls]\ncertificate = 'c.pem'\nkey = 'c.key'\n";
+        let with = |console: &str, rest: &str| read(&format!("{LEAST}[console]\n{console}\n{rest}"));
+        let config = with("listen = '0.0.0.0:8744'\nnames = ['bureau.example', '10.0.0.1']", TLS).unwrap();
+        let tls = config.console.tls.unwrap();
+        assert!(tls.certificate.is_absolute() && tls.key.ends_with("/c.key"));
+        for (console, rest) in [
+            ("listen = '0.0.0.0:8744'", TLS),
+            ("names = ['bureau.example']", ""),
+            ("names = ['https://bureau.example']", TLS),
+            ("names = ['bureau.example:8744']", TLS),
+            ("names = ['a@bureau.example']", TLS),
+        ] {
+            let e = with(console, rest).unwrap_err();
+            assert!(e.contains("console.names: found"), "{console}: {e}");
+        }
+    }
+
+    #[test]
+    fn passwords_for_administrators_alone_need_single_sign_on() {
+        let oidc = "[oidc]\nissuer = 'https://sso.example'\nclient_id = 'bureau'\nclient_secret = 'credential:oidc'\n\
+                    ca = 'sso.pem'\nroles = { desk = 'reviewer' }\n";
+        let console = "[console]\nlocal_sign_in = 'administrators'\n";
+        let e = read(&format!("{LEAST}{console}")).unwrap_err();
+        assert!(e.contains("console.local_sign_in: found administrators"), "{e}");
+        assert!(read(&format!("{LEAST}{console}{oidc}")).unwrap().oidc.unwrap().ca.is_absolute());
+        let e = read(&format!("{LEAST}{}", oidc.replace("https", "http"))).unwrap_err();
+        assert!(e.contains("oidc.issuer: found http://sso.example"), "{e}");
+        let e = read(&format!("{LEAST}{}", oidc.replace("'reviewer'", "'judge'"))).unwrap_err();
+        assert!(e.contains("found `judge`"), "{e}");
     }
 
     #[test]

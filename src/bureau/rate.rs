@@ -1,16 +1,21 @@
-//! How often each box may fetch references: a bucket of tokens per box, in
-//! memory, filled at the configured rate and never above a minute's worth.
+//! How often each box may fetch references, and each address try to sign in: a
+//! bucket of tokens each, in memory, filled at its rate and never above a minute's
+//! worth.
 //!
-//! It bounds how fast a stolen box could read the references of others. It
-//! forgets everything at a restart, and keeps no history.
+//! It bounds how fast a stolen box could read the references of others, and how
+//! fast passwords can be tried over many names. It forgets everything at a restart,
+//! and keeps no history. Several processes each count for themselves.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use crate::clock::BoxTime;
-use crate::protocol::id::AgentId;
 
 const MINUTE_MS: u64 = 60_000;
+/// Buckets that are full say nothing; above so many they are let go.
+const MOST_BUCKETS: usize = 10_000;
 
 struct Bucket {
     /// In milliseconds of credit; a fetch costs `MINUTE_MS / per_minute`.
@@ -18,14 +23,14 @@ struct Bucket {
     at: BoxTime,
 }
 
-/// The buckets of all boxes.
-pub struct Limiter {
+/// The buckets of all boxes, or of all of another kind.
+pub struct Limiter<Who> {
     cost: u64,
-    buckets: Mutex<HashMap<AgentId, Bucket>>,
+    buckets: Mutex<HashMap<Who, Bucket>>,
 }
 
-impl Limiter {
-    /// Admits `per_minute` fetches a minute from each box.
+impl<Who: Eq + Hash + Clone> Limiter<Who> {
+    /// Admits so many a minute from each.
     pub fn new(per_minute: u32) -> Self {
         Self { cost: (MINUTE_MS / u64::from(per_minute.max(1))).max(1), buckets: Mutex::default() }
     }
@@ -34,9 +39,13 @@ impl Limiter {
     ///
     /// # Errors
     /// With the seconds to wait, if the box has none left.
-    pub fn admit(&self, agent: &AgentId, now: BoxTime) -> Result<(), u64> {
+    pub fn admit(&self, who: &Who, now: BoxTime) -> Result<(), u64> {
         let mut buckets = self.buckets.lock().unwrap_or_else(|e| e.into_inner());
-        let bucket = buckets.entry(agent.clone()).or_insert_with(|| Bucket { credit: MINUTE_MS, at: now });
+        if buckets.len() >= MOST_BUCKETS {
+            let minute = Duration::from_millis(MINUTE_MS);
+            buckets.retain(|_, b| now.since(b.at) < minute);
+        }
+        let bucket = buckets.entry(who.clone()).or_insert_with(|| Bucket { credit: MINUTE_MS, at: now });
         let earned = u64::try_from(now.since(bucket.at).as_millis()).unwrap_or(MINUTE_MS);
         bucket.credit = bucket.credit.saturating_add(earned).min(MINUTE_MS);
         bucket.at = now;
@@ -53,6 +62,7 @@ impl Limiter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::id::AgentId;
 
     #[test]
     fn a_minute_s_worth_passes_and_then_one_per_share_of_a_minute() {

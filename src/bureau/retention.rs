@@ -88,7 +88,7 @@ impl Retention {
         match kind {
             Kind::References => self.references_days,
             // Each has an end of its own, and nothing of it is kept longer.
-            Kind::Exemptions | Kind::DeclaredProxies => 0,
+            Kind::Exemptions | Kind::Sessions | Kind::DeclaredProxies => 0,
             Kind::OpenAlerts => self.open_alerts_days,
             Kind::DecidedAlerts => self.decided_alerts_days,
             Kind::AuditHeads => self.audit_heads_days,
@@ -109,6 +109,8 @@ pub enum Kind {
     References,
     /// Exemptions that are over.
     Exemptions,
+    /// Sessions of the console that are over, and attempts to sign in.
+    Sessions,
     /// Alerts that nobody has decided, withdrawals, and words of expiry.
     OpenAlerts,
     /// Alerts that somebody decided, and what belongs to them.
@@ -131,9 +133,10 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind there is.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::References,
         Self::Exemptions,
+        Self::Sessions,
         Self::OpenAlerts,
         Self::DecidedAlerts,
         Self::DeclaredProxies,
@@ -150,6 +153,7 @@ impl Kind {
         match self {
             Self::References => policy::BUREAU_REFERENCES,
             Self::Exemptions => policy::BUREAU_EXEMPTIONS,
+            Self::Sessions => policy::BUREAU_SESSIONS,
             Self::OpenAlerts => policy::BUREAU_OPEN_ALERTS,
             Self::DecidedAlerts => policy::BUREAU_DECIDED_ALERTS,
             Self::DeclaredProxies => policy::BUREAU_PROXIES,
@@ -171,6 +175,7 @@ impl Kind {
         match self {
             Self::References => "references",
             Self::Exemptions => "exemptions",
+            Self::Sessions => "sessions",
             Self::OpenAlerts => "open_alerts",
             Self::DecidedAlerts => "decided_alerts",
             Self::DeclaredProxies => "declared_proxies",

@@ -14,6 +14,7 @@ use axum::Router;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
+use super::accounts::oidc::SignOn;
 use super::api::{self, Api, Callers};
 use super::config::Config;
 use super::console::{self, Console};
@@ -58,7 +59,8 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), Bure
     tracing::info!(key = %key.public().id(), public_key = key.public().to_base64(), "signing");
     let tls = config.server.tls.server()?;
     let agents = Listener::bind(config.server.listen, Some(Arc::new(tls)))?;
-    let console = Listener::bind(config.console.listen, None)?;
+    let console_tls = config.console.tls.as_ref().map(|t| t.server()).transpose()?;
+    let console = Listener::bind(config.console.listen, console_tls.map(Arc::new))?;
     let page = config.metrics.as_ref().map(|m| Listener::bind(m.listen, None)).transpose()?;
     let metrics = page.as_ref().map(Listener::address).transpose()?;
     let address = agents.address()?;
@@ -98,11 +100,15 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), Bure
         start("join", listener, join::router(Arc::new(joins)));
     }
     let codes = config.join.is_some().then(|| Codes::of(&config)).transpose()?;
-    let console_of =
+    let origin = config.console.origin(ready.console);
+    let mut console_of =
         Console::new(store.clone(), config.console, config.retention, clock.clone(), key.clone())
             .with_figures(config.figures)
             .with_review(config.review)
             .with(codes, config.rights);
+    if let Some(oidc) = config.oidc {
+        console_of = console_of.with_single_sign_on(SignOn::new(oidc, &origin)?);
+    }
     let console_of = Arc::new(console_of);
     start("console", console, console::router(Arc::clone(&console_of)));
     let telling = tokio::spawn({

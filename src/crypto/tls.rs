@@ -62,6 +62,41 @@ pub struct TlsFiles {
     pub key: String,
 }
 
+/// The files of a server that asks its clients for no certificate.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerFiles {
+    /// Its certificate chain (PEM).
+    pub certificate: PathBuf,
+    /// Its private key: a path or `credential:NAME`.
+    pub key: String,
+}
+
+impl ServerFiles {
+    /// For a server that browsers speak to; TLS 1.3 and HTTP/1.1.
+    ///
+    /// # Errors
+    /// [`TlsError`] naming the file that cannot be used.
+    pub fn server(&self) -> Result<ServerConfig, TlsError> {
+        let mut config = ServerConfig::builder_with_protocol_versions(&[&rustls::version::TLS13])
+            .with_no_client_auth()
+            .with_single_cert(certificates(&self.certificate)?, private_key(&self.key)?)
+            .map_err(|e| TlsError::Config { certificate: self.certificate.clone(), what: e.to_string() })?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(config)
+    }
+}
+
+/// For a client that shows no certificate and trusts this authority alone.
+///
+/// # Errors
+/// [`TlsError`] if the file cannot be used.
+pub fn client_trusting(ca: &Path) -> Result<ClientConfig, TlsError> {
+    Ok(ClientConfig::builder_with_protocol_versions(&[&rustls::version::TLS13])
+        .with_root_certificates(roots(ca)?)
+        .with_no_client_auth())
+}
+
 /// Makes `ring` the process's provider; called once by each program and test.
 pub fn install_provider() {
     // A second call finds the first one's provider, which is the same.

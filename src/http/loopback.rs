@@ -13,9 +13,14 @@ use axum::response::Response;
 
 /// Whether the request names loopback, by whatever port.
 pub fn is_named(request: &Request) -> bool {
+    host(request).is_some_and(|h| is_loopback(&h))
+}
+
+/// The host that the request names, without its port.
+pub fn host(request: &Request) -> Option<String> {
     let named = request.headers().get(header::HOST).and_then(|h| h.to_str().ok());
     let host = named.and_then(|h| h.parse::<Authority>().ok()).or_else(|| request.uri().authority().cloned());
-    host.is_some_and(|h| is_loopback(h.host()))
+    host.map(|h| h.host().to_owned())
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -8,13 +8,14 @@
 //! is less to build than four (docs/decisions/0004).
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Extension;
+use axum::middleware::AddExtension;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -40,6 +41,10 @@ const MOST_CONNECTIONS: usize = 1024;
 /// The certificate that the caller showed and the configured CA signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerCertificate(pub Sha256);
+
+/// The address that the connection came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerAddress(pub IpAddr);
 
 /// Tells a server to stop.
 #[derive(Debug, Clone)]
@@ -122,8 +127,9 @@ impl Listener {
             }
             tokio::select! {
                 accepted = listener.accept(), if connections.len() < MOST_CONNECTIONS => match accepted {
-                    Ok((stream, _)) => {
-                        connections.spawn(connection(stream, self.tls.clone(), app.clone(), stop.clone()));
+                    Ok((stream, from)) => {
+                        let app = Extension(PeerAddress(from.ip())).layer(app.clone());
+                        connections.spawn(connection(stream, self.tls.clone(), app, stop.clone()));
                     }
                     Err(e) => {
                         // Out of descriptors, or a client that went away: the next accept may succeed.
@@ -147,7 +153,7 @@ impl Listener {
 async fn connection(
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
-    app: Router,
+    app: AddExtension<Router, PeerAddress>,
     mut stop: watch::Receiver<Option<Duration>>,
 ) {
     let Some((stream, peer)) = greet(stream, tls).await else { return };

@@ -108,6 +108,9 @@ pub const BUREAU_REFERENCES: Limit = bureau("references_days", "已登记特征"
 /// The bureau: exemptions, from the end that each has. Nothing to set: they go
 /// when they are over.
 pub const BUREAU_EXEMPTIONS: Limit = bureau("exemptions", "已到期的豁免", "exemptions that are over", 0);
+/// The bureau: sessions of the console, and attempts to sign in, from the end that
+/// each has (at most a day). Nothing to set: they go when they are over.
+pub const BUREAU_SESSIONS: Limit = bureau("sessions", "已结束的登录", "sessions that are over", 0);
 /// Years for which a cardholder may be exempted at most; after that somebody
 /// decides anew.
 pub const EXEMPTION_YEARS: i32 = 2;
@@ -144,9 +147,10 @@ pub const BUREAU_RIGHTS: Limit =
     bureau("rights_requests_days", "个人权利请求", "requests of people about their own data", 3650);
 
 /// Every kind of data that the bureau keeps for a time.
-pub const BUREAU_LIMITS: [Limit; 11] = [
+pub const BUREAU_LIMITS: [Limit; 12] = [
     BUREAU_REFERENCES,
     BUREAU_EXEMPTIONS,
+    BUREAU_SESSIONS,
     BUREAU_OPEN_ALERTS,
     BUREAU_DECIDED_ALERTS,
     BUREAU_PROXIES,

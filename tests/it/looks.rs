@@ -16,10 +16,15 @@ const NUMBER: &str = "P0001";
 const EVERY_ROLE: [&str; 4] = ["reviewer", "supervisor", "privacy_officer", "administrator"];
 
 /// What shows nobody's data: ways in, counts, figures without names, boxes, policies.
-const ABOUT_NOBODY: [&str; 16] = [
+const ABOUT_NOBODY: [&str; 21] = [
     "/",
     "/sign-in",
+    "/sign-in/oidc",
+    "/sign-in/oidc/callback",
     "/language/{tag}",
+    "/account",
+    "/accounts",
+    "/accounts/{name}",
     "/alerts/next",
     "/alerts/fresh",
     "/feed",
@@ -74,6 +79,8 @@ async fn looks(bureau: &Bureau, person: &Person) -> Vec<(String, &'static str, S
         ("/rights".into(), "rights look", "list of requests".into()),
         (request.clone(), "rights look", mark.clone()),
         (format!("{request}/receipt"), "rights receipt", mark),
+        ("/acts?about=nothing".into(), "see acts", "acts".into()),
+        ("/acts.csv".into(), "export acts", "acts".into()),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! Whole programs, over real sockets, files and databases.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod accounts;
 mod agent;
 mod aim;
 mod architecture;
@@ -11,6 +12,7 @@ mod canary;
 mod check;
 mod commission;
 mod confined;
+mod console_routes;
 mod corpus;
 mod evidence;
 mod exempt;
@@ -32,6 +34,7 @@ mod protect;
 mod queue;
 mod review;
 mod rtsp;
+mod single_sign_on;
 mod supervision;
 mod support;
 mod types;

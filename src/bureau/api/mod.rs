@@ -56,6 +56,7 @@ use crate::clock::{Clock, WallTime};
 use crate::crypto::sign::{Signature, SignatureError, SigningKey, Unverified, Verified};
 use crate::http::problem::Problem;
 use crate::http::request::{self, Routes};
+use crate::protocol::id::AgentId;
 use crate::protocol::id::HospitalId;
 use crate::protocol::{
     ALERTS_PATH, HEAD_PATH, POLICY_PATH, POSTURE_PATH, SIGNATURE_HEADER, TRANSFORM_PATH, alert, document,
@@ -94,7 +95,7 @@ pub struct Api {
     /// Who called lately.
     pub callers: Callers,
     /// Who may fetch how often.
-    pub limiter: Limiter,
+    pub limiter: Limiter<AgentId>,
     /// Under what references leave.
     pub transforms: Transforms,
     /// Countersigns audit heads and signs receipts.

@@ -58,6 +58,16 @@ impl Failure {
         Self::new(StatusCode::UNAUTHORIZED, "failure-signed-out")
     }
 
+    /// A start password has to be changed first.
+    pub(super) const fn must_change() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "failure-change-password")
+    }
+
+    /// Too many attempts; a minute later there may be more.
+    pub(super) const fn too_many() -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "failure-too-many")
+    }
+
     /// A form that no page of this session has sent.
     pub(super) const fn foreign_form() -> Self {
         Self::new(StatusCode::FORBIDDEN, "failure-foreign-form")

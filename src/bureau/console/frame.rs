@@ -15,6 +15,8 @@ pub(super) const PLACES: &[(&str, &str, Needs)] = &[
     ("/rollouts", "nav-rollouts", super::boxes::BOXES),
     ("/privacy", "nav-privacy", super::privacy::READ),
     ("/rights", "nav-rights", route::PRIVACY),
+    ("/acts", "nav-acts", route::RECORD),
+    ("/accounts", "nav-accounts", route::ADMINISTER),
 ];
 
 /// One entry of the navigation.

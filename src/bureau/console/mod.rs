@@ -4,8 +4,8 @@
 //! whose role the route does not name; every look at a person's data is in the
 //! record of acts before it is shown; no inline script or style, a strict content
 //! policy, nothing cached; Chinese and English. Without TLS it listens on loopback
-//! alone, and answers only a `Host` that is loopback too, so that a page of another
-//! site cannot reach it through a name of its own.
+//! alone. It answers only a `Host` that is configured, without TLS one that is
+//! loopback, so that a page of another site cannot reach it through a name of its own.
 //!
 //! [`route`] is the table of all routes with who may use them, [`visitor`] the gate
 //! before each, [`frame`] what stands around every page, [`words`] the sentences,
@@ -13,6 +13,9 @@
 //! together. No decision about an alert is made here; people make them.
 
 mod abnormal;
+mod account;
+mod accounts;
+mod acts;
 mod agents_json;
 mod alert;
 mod alerts_json;
@@ -34,29 +37,34 @@ mod rollouts;
 mod route;
 mod shown;
 mod sign_in;
+mod single_sign_on;
 mod statistics;
 mod statistics_page;
 mod upload;
 mod visitor;
 mod words;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use askama::Template;
 use axum::Router;
-use axum::extract::Request;
-use axum::http::{Method, StatusCode, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 
 use self::failure::Failure;
 use self::feed::Feed;
 use self::visitor::Visitor;
+use super::accounts::Roles;
+use super::accounts::oidc::SignOn;
 use super::config::ConsoleConfig;
 use super::figures::settings::FiguresConfig;
 use super::join::Codes;
+use super::rate::Limiter;
 use super::retention::Retention;
 use super::review::ReviewConfig;
 use super::rights::RightsConfig;
@@ -67,6 +75,7 @@ use crate::http::loopback;
 use crate::http::openapi::OpenApi;
 use crate::http::problem::Problem;
 use crate::http::request::{self, Routes};
+use crate::http::server::PeerAddress;
 
 const STYLE: &str =
     concat!(include_str!("../../../templates/colours.css"), include_str!("../../../templates/console.css"));
@@ -95,7 +104,16 @@ pub struct Console {
     feed: Feed,
     /// Whether the store was found to be made up: then it stays so.
     made_up: AtomicBool,
+    /// The bureau's own single sign-on, where there is one.
+    single_sign_on: Option<SignOn>,
+    /// How often one address may try to sign in, and all of them together.
+    tries: (Limiter<IpAddr>, Limiter<()>),
 }
+
+/// Attempts to sign in that one address may make in a minute.
+const TRIES_OF_ONE: u32 = 30;
+/// And all addresses together: passwords tried over many names come no faster.
+const TRIES_OF_ALL: u32 = 120;
 
 impl Console {
     /// Shows what the store holds.
@@ -109,7 +127,23 @@ impl Console {
         let (feed, made_up) = (Feed::new(), AtomicBool::new(false));
         let (figures, rights) = (FiguresConfig::default(), RightsConfig::default());
         let review = ReviewConfig::default();
-        Self { store, config, retention, figures, review, clock, key, codes: None, rights, feed, made_up }
+        let (codes, single_sign_on) = (None, None);
+        let tries = (Limiter::new(TRIES_OF_ONE), Limiter::new(TRIES_OF_ALL));
+        Self {
+            store,
+            config,
+            retention,
+            figures,
+            review,
+            clock,
+            key,
+            codes,
+            rights,
+            feed,
+            made_up,
+            single_sign_on,
+            tries,
+        }
     }
 
     /// Judges statistics by this.
@@ -151,9 +185,27 @@ impl Console {
         Ok(self.made_up.load(Ordering::Relaxed))
     }
 
-    /// The cookie in which a session's secret stands.
+    /// Lets people sign in there, too.
+    #[must_use]
+    pub fn with_single_sign_on(self, sign_on: SignOn) -> Self {
+        Self { single_sign_on: Some(sign_on), ..self }
+    }
+
+    /// The cookie in which a session's secret stands. The prefix makes browsers refuse
+    /// one that was set for another path or host; they know it over TLS only.
     fn cookie_name(&self) -> &'static str {
-        "counterproof-session"
+        if self.config.tls.is_some() { "__Host-counterproof-session" } else { "counterproof-session" }
+    }
+
+    /// Counts an attempt to sign in.
+    ///
+    /// # Errors
+    /// If there were too many from this address, or from all.
+    fn try_from(&self, from: PeerAddress) -> Result<(), Failure> {
+        let now = self.clock.now().boot;
+        // One address that tries too often must not use up what all the others have.
+        let one = self.tries.0.admit(&from.0, now);
+        one.and_then(|()| self.tries.1.admit(&(), now)).map_err(|_| Failure::too_many())
     }
 
     fn session_limits(&self) -> SessionLimits {
@@ -199,6 +251,7 @@ fn page(visitor: &Visitor, page: &impl Template) -> Result<Response, Failure> {
 /// The people's side of the bureau.
 pub fn router(console: Arc<Console>) -> Router {
     let table = route::all();
+    let names = Names::of(&console.config);
     // Leaked once at the start: the table is made of parts, and logs name routes for ever.
     let paths: Vec<&'static str> =
         table.iter().map(|r| r.path).chain(["/console.css", "/console.js", "/icon.svg"]).collect();
@@ -211,20 +264,69 @@ pub fn router(console: Arc<Console>) -> Router {
         .route("/icon.svg", file("image/svg+xml", ICON))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing here; the first page is /"))
         .with_state(console)
-        .layer(from_fn(guard))
+        .layer(from_fn_with_state(names, guard))
         .layer(from_fn_with_state(paths, request::identify))
 }
 
-/// Refuses other names than loopback's, and adds the headers of every answer.
-async fn guard(request: Request, next: Next) -> Response {
-    let mut response = if loopback::is_named(&request) {
-        next.run(request).await
-    } else {
-        let detail = "the console answers to localhost, 127.0.0.1 and [::1] alone";
-        Problem::new(StatusCode::MISDIRECTED_REQUEST, detail).into_response()
+/// By which names the console is reached.
+#[derive(Debug, Clone)]
+enum Names {
+    /// Without TLS: by loopback's.
+    Loopback,
+    /// With it: by these.
+    Configured(Vec<String>),
+}
+
+impl Names {
+    fn of(config: &ConsoleConfig) -> Self {
+        match config.tls {
+            Some(_) => Self::Configured(config.names.clone()),
+            None => Self::Loopback,
+        }
+    }
+
+    fn refusal(&self, request: &Request) -> Option<Response> {
+        let (fits, detail) = match self {
+            Self::Loopback => (
+                loopback::is_named(request),
+                "the console answers to localhost, 127.0.0.1 and [::1] alone".to_owned(),
+            ),
+            Self::Configured(names) => (
+                loopback::host(request).is_some_and(|h| names.iter().any(|n| n.eq_ignore_ascii_case(&h))),
+                format!("the console answers to {} alone (console.names)", names.join(", ")),
+            ),
+        };
+        (!fits).then(|| Problem::new(StatusCode::MISDIRECTED_REQUEST, detail).into_response())
+    }
+}
+
+/// Refuses other names than ours, and adds the headers of every answer.
+async fn guard(State(names): State<Names>, request: Request, next: Next) -> Response {
+    let mut response = match names.refusal(&request) {
+        Some(refused) => refused,
+        None => next.run(request).await,
     };
     loopback::harden(&mut response, POLICY);
+    let headers = response.headers_mut();
+    // With `no-referrer` browsers send `Origin: null` with our own forms, too, and older
+    // ones say nothing else of where a form comes from.
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+    if matches!(names, Names::Configured(_)) {
+        let year = HeaderValue::from_static("max-age=31536000");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
+    }
     response
+}
+
+/// The table of the routes, for whoever checks it: method, path, who may use it.
+pub fn table() -> Vec<(String, &'static str, String)> {
+    let word = |needs| match needs {
+        route::Needs::Nobody => "nobody".to_owned(),
+        route::Needs::SignedIn => "signed_in".to_owned(),
+        route::Needs::Roles(roles) => Roles::new(roles.iter().copied()).to_string(),
+    };
+    route::all().into_iter().map(|r| (r.method.to_string(), r.path, word(r.needs))).collect()
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use super::visitor::{self, Gate};
 use super::{
-    Console, abnormal, agents_json, alert, alerts_json, boxes, feed, home, one_box, privacy, queue, rights,
-    rollouts, sign_in, statistics,
+    Console, abnormal, account, accounts, acts, agents_json, alert, alerts_json, boxes, feed, home, one_box,
+    privacy, queue, rights, rollouts, sign_in, single_sign_on, statistics,
 };
 use crate::bureau::accounts::Role;
 
@@ -32,6 +32,8 @@ pub(super) const REVIEW: Needs = Needs::Roles(&[Role::Reviewer, Role::Supervisor
 pub(super) const SUPERVISE: Needs = Needs::Roles(&[Role::Supervisor]);
 /// Who sees to retention and to cardholders' rights.
 pub(super) const PRIVACY: Needs = Needs::Roles(&[Role::PrivacyOfficer]);
+/// Who reads the record of acts.
+pub(super) const RECORD: Needs = Needs::Roles(&[Role::PrivacyOfficer, Role::Administrator]);
 /// Who sees to accounts and boxes.
 pub(super) const ADMINISTER: Needs = Needs::Roles(&[Role::Administrator]);
 
@@ -82,6 +84,10 @@ pub(super) fn all() -> Vec<Route> {
         alert::routes(),
         alerts_json::routes(),
         agents_json::routes(),
+        accounts::routes(),
+        account::routes(),
+        single_sign_on::routes(),
+        acts::routes(),
         feed::routes(),
         statistics::routes(),
         abnormal::routes(),

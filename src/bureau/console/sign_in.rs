@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::Form;
 use axum::extract::rejection::FormRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::handler::Handler;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::Response;
+use axum::{Extension, Form};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -15,14 +16,15 @@ use super::failure::Failure;
 use super::frame::Frame;
 use super::parts::Nothing;
 use super::route::{Needs, Route};
-use super::visitor::{LANGUAGE_COOKIE, Posted, Visitor, inside, new_secret, welcome, with_cookie};
+use super::visitor::{LANGUAGE_COOKIE, Posted, Visitor, begin_session, farewell, inside, with_cookie};
 use super::{Console, page};
 use crate::bureau::accounts::{self, Attempt};
+use crate::http::server::PeerAddress;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/sign-in", Needs::Nobody, show),
-        Route::post("/sign-in", Needs::Nobody, sign_in),
+        Route::post("/sign-in", Needs::Nobody, sign_in.layer(DefaultBodyLimit::max(MOST_FORM))),
         Route::post("/sign-out", Needs::SignedIn, sign_out),
         Route::get("/language/{tag}", Needs::Nobody, choose_language),
     ]
@@ -35,6 +37,41 @@ struct SignInPage<'a> {
     back: String,
     name: String,
     trouble: Option<String>,
+    has_single_sign_on: bool,
+}
+
+/// Most bytes of the form: a name, a password, a path.
+const MOST_FORM: usize = 16 * 1024;
+
+/// What the page begins with.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Before<'b> {
+    /// Where to go afterwards.
+    pub(super) back: &'b str,
+    /// The name that was tried.
+    pub(super) name: &'b str,
+    /// What went wrong before: the id of its message.
+    pub(super) trouble: Option<&'b str>,
+}
+
+/// The page, with what went wrong before.
+pub(super) fn sign_in_page(
+    console: &Console,
+    visitor: &Visitor,
+    Before { back, name, trouble }: Before<'_>,
+) -> Result<Response, Failure> {
+    let shown = SignInPage {
+        frame: Frame::new(visitor, "sign-in-title"),
+        back: inside(back),
+        name: name.to_owned(),
+        trouble: trouble.map(|id| visitor.words().say(id)),
+        has_single_sign_on: console.single_sign_on.is_some(),
+    };
+    let mut answer = page(visitor, &shown)?;
+    if trouble.is_some() {
+        *answer.status_mut() = StatusCode::UNAUTHORIZED;
+    }
+    Ok(answer)
 }
 
 /// Where to go afterwards.
@@ -43,10 +80,13 @@ struct Back {
     back: Option<String>,
 }
 
-async fn show(visitor: Visitor, Query(asked): Query<Back>) -> Result<Response, Failure> {
-    let back = inside(asked.back.as_deref().unwrap_or("/"));
-    let frame = Frame::new(&visitor, "sign-in-title");
-    page(&visitor, &SignInPage { frame, back, name: String::new(), trouble: None })
+async fn show(
+    State(console): State<Arc<Console>>,
+    visitor: Visitor,
+    Query(asked): Query<Back>,
+) -> Result<Response, Failure> {
+    let back = asked.back.as_deref().unwrap_or_default();
+    sign_in_page(&console, &visitor, Before { back, ..Before::default() })
 }
 
 #[derive(Deserialize)]
@@ -60,29 +100,26 @@ struct Credentials {
 async fn sign_in(
     State(console): State<Arc<Console>>,
     visitor: Visitor,
+    Extension(from): Extension<PeerAddress>,
     form: Result<Form<Credentials>, FormRejection>,
 ) -> Result<Response, Failure> {
     let Form(Credentials { name, password, back }) =
         form.map_err(|e| Failure::bad("failure-form").with("found", e.body_text()))?;
-    let now = console.clock.now().wall;
+    console.try_from(from)?;
     let name = name.trim().to_lowercase();
-    let attempt = accounts::sign_in(&console.store, &name, password, now).await?;
+    let (local, now) = (console.config.local_sign_in, console.clock.now().wall);
+    let attempt = accounts::sign_in(&console.store, &name, password, local, now).await?;
     let trouble = match attempt {
         Attempt::Admitted(account) => {
-            let (secret, digest) = new_secret()?;
-            console.store.begin_session(digest, &account.name, console.session_limits(), now).await?;
             console.note_of(account.name.as_str(), "sign in", account.name.as_str(), String::new()).await?;
-            return welcome(&console, &secret, &back);
+            let cookie = begin_session(&console, &visitor, &account.name).await?;
+            return with_cookie(&cookie, &back);
         }
-        // Said alike: only a name that there is can be locked.
-        Attempt::Refused | Attempt::Locked(_) => "sign-in-refused",
+        Attempt::Refused => "sign-in-refused",
+        Attempt::Locked => "sign-in-locked",
     };
     tracing::info!("somebody was not signed in");
-    let frame = Frame::new(&visitor, "sign-in-title");
-    let trouble = Some(visitor.words().say(trouble));
-    let mut answer = page(&visitor, &SignInPage { frame, back: inside(&back), name, trouble })?;
-    *answer.status_mut() = StatusCode::UNAUTHORIZED;
-    Ok(answer)
+    sign_in_page(&console, &visitor, Before { back: &back, name: &name, trouble: Some(trouble) })
 }
 
 async fn sign_out(
@@ -93,7 +130,7 @@ async fn sign_out(
     if let Some(person) = &visitor.person {
         console.store.end_session(person.session).await?;
     }
-    Ok(Redirect::to("/sign-in").into_response())
+    with_cookie(&farewell(&console), "/sign-in")
 }
 
 async fn choose_language(
@@ -105,6 +142,7 @@ async fn choose_language(
         "zh-CN" | "en" => tag,
         _ => visitor.language.tag().to_owned(),
     };
-    let cookie = format!("{LANGUAGE_COOKIE}={tag}; Path=/; SameSite=Strict; Max-Age=31536000");
+    let cookie =
+        format!("{LANGUAGE_COOKIE}={tag}; Path=/; HttpOnly; Secure; SameSite=Strict; Max-Age=31536000");
     with_cookie(&cookie, asked.back.as_deref().unwrap_or("/"))
 }

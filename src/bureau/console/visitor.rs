@@ -31,6 +31,9 @@ use crate::http::language::{self, Language};
 
 /// The cookie in which somebody's choice of language stands.
 pub(super) const LANGUAGE_COOKIE: &str = "lang";
+/// Everybody's own page, and where its form goes.
+pub(super) const OWN_PAGE: &str = "/account";
+pub(super) const OWN_PASSWORD: &str = "/account/password";
 /// Largest form, in bytes.
 const MOST_FORM: usize = 256 * 1024;
 
@@ -52,6 +55,8 @@ pub(super) struct Person {
     pub(super) display: String,
     /// What they may do.
     pub(super) roles: Roles,
+    /// Whether the password is one that was handed out, and has to be changed first.
+    pub(super) must_change: bool,
     /// Digest of the session's secret.
     pub(super) session: Sha256,
 }
@@ -116,7 +121,7 @@ impl Visitor {
 }
 
 /// A cookie of a request.
-fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers
         .get_all(header::COOKIE)
         .iter()
@@ -127,7 +132,7 @@ fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 }
 
 /// A new session: its secret, for the browser, and the digest, for the store.
-pub(super) fn new_secret() -> Result<(Zeroizing<String>, Sha256), Failure> {
+fn new_secret() -> Result<(Zeroizing<String>, Sha256), Failure> {
     let mut bytes = Zeroizing::new([0_u8; 32]);
     SystemRandom::new().fill(bytes.as_mut()).map_err(|_| Failure::broken("no randomness"))?;
     let secret = Zeroizing::new(BASE64.encode(bytes.as_ref()));
@@ -174,7 +179,13 @@ async fn visitor(gate: &Gate, headers: &HeaderMap, uri: &Uri) -> Result<(Visitor
             true => console.store.glance(session, limits, now).await?,
             false => console.store.session(session, limits, now).await?,
         };
-        person = account.map(|a| Person { name: a.name, display: a.display, roles: a.roles, session });
+        person = account.map(|a| Person {
+            name: a.name,
+            display: a.display,
+            roles: a.roles,
+            must_change: a.start_until.is_some(),
+            session,
+        });
     }
     let wants_page = headers
         .get(header::ACCEPT)
@@ -194,14 +205,23 @@ fn refusal(gate: &Gate, visitor: &Visitor, request: &Request) -> Option<Response
     if request.method() != Method::GET && !is_from_here(request.headers()) {
         return Some(Failure::foreign_form().into_response());
     }
+    let page = request.headers().get(header::ACCEPT).and_then(|v| v.to_str().ok());
+    let to_page = request.method() == Method::GET && page.is_some_and(|a| a.contains("text/html"));
+    if let Some(person) = &visitor.person {
+        // Whoever handed the password out knows it: nothing is done with it but to change it.
+        let own = matches!(request.uri().path(), OWN_PAGE | OWN_PASSWORD | "/sign-out");
+        if person.must_change && gate.needs != Needs::Nobody && !own {
+            let to = || Redirect::to(OWN_PAGE).into_response();
+            return Some(if to_page { to() } else { Failure::must_change().into_response() });
+        }
+    }
     if visitor.may(gate.needs) {
         return None;
     }
     if visitor.person.is_some() {
         return Some(Failure::not_allowed().into_response());
     }
-    let page = request.headers().get(header::ACCEPT).and_then(|v| v.to_str().ok());
-    if request.method() == Method::GET && page.is_some_and(|a| a.contains("text/html")) {
+    if to_page {
         let back: String = url::form_urlencoded::byte_serialize(visitor.path.as_bytes()).collect();
         return Some(Redirect::to(&format!("/sign-in?back={back}")).into_response());
     }
@@ -259,23 +279,44 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Posted<T> {
     }
 }
 
-/// The answer that begins a session: the cookie, and where to go.
-pub(super) fn welcome(console: &Console, secret: &str, back: &str) -> Result<Response, Failure> {
-    let cookie = format!(
-        "{}={secret}; Path=/; HttpOnly; Secure; SameSite=Strict; Max-Age={}",
+/// Begins a session, in place of the one that this browser had; the cookie.
+pub(super) async fn begin_session(
+    console: &Console,
+    visitor: &Visitor,
+    account: &AccountName,
+) -> Result<String, Failure> {
+    if let Some(before) = &visitor.person {
+        console.store.end_session(before.session).await?;
+    }
+    let (secret, digest) = new_secret()?;
+    let limits = console.session_limits();
+    console.store.begin_session(digest, account, limits, console.clock.now().wall).await?;
+    Ok(format!(
+        "{}={}; Path=/; HttpOnly; Secure; SameSite=Strict; Max-Age={}",
         console.cookie_name(),
-        console.session_limits().whole_ms / 1000
-    );
-    with_cookie(&cookie, back)
+        secret.as_str(),
+        limits.whole_ms / 1000
+    ))
+}
+
+/// The cookie that ends a session in the browser.
+pub(super) fn farewell(console: &Console) -> String {
+    format!("{}=; Path=/; HttpOnly; Secure; SameSite=Strict; Max-Age=0", console.cookie_name())
 }
 
 /// A redirection that sets a cookie.
 pub(super) fn with_cookie(cookie: &str, back: &str) -> Result<Response, Failure> {
     let mut answer = (StatusCode::SEE_OTHER, [(header::LOCATION, inside(back))]).into_response();
+    set_cookie(&mut answer, cookie)?;
+    Ok(answer)
+}
+
+/// Sets a cookie.
+pub(super) fn set_cookie(answer: &mut Response, cookie: &str) -> Result<(), Failure> {
     let value =
         HeaderValue::from_str(cookie).map_err(|_| Failure::broken("a cookie could not be written"))?;
     answer.headers_mut().append(header::SET_COOKIE, value);
-    Ok(answer)
+    Ok(())
 }
 
 /// A path of this console: whatever else is asked for becomes its first page.

@@ -25,6 +25,8 @@ files! {
     "abnormal",
     "alert",
     "blind",
+    "accounts",
+    "acts",
     "failure",
     "frame",
     "mail",

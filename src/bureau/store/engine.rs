@@ -55,6 +55,8 @@ pub(super) const STEPS: &[Step] = &[
     (14, "boxes", include_str!("migrations/0014_boxes.sql")),
     (15, "figures", include_str!("migrations/0015_figures.sql")),
     (20, "queue", include_str!("migrations/0020_queue.sql")),
+    (21, "sign_in", include_str!("migrations/0021_sign_in.sql")),
+    (22, "acts_found", include_str!("migrations/0022_acts_found.sql")),
 ];
 
 /// What the steps say for a file, and what stands for it on PostgreSQL.

@@ -48,6 +48,7 @@ mod review;
 mod rollouts;
 mod rows;
 mod seeding;
+mod sessions;
 mod settled;
 
 use std::io;
@@ -60,8 +61,8 @@ use self::engine::{Db, DbRow, Pool, Tx};
 use self::months::Months;
 use crate::crypto::seal::{RootKey, SealError, SealKey};
 
-pub use accounts::{Account, NewAccount, SessionLimits};
-pub use acts::Act;
+pub use accounts::{Account, Changed, NewAccount};
+pub use acts::{Act, ActsAsked, NumberedAct};
 pub use agents::{Agent, AgentChange, AgentSummary, NewAgent, TransformIssue};
 pub use alerts::SERIOUS_AMOUNT_FEN;
 pub use batch::Incoming;
@@ -94,6 +95,7 @@ pub use review::{
 };
 pub use rollouts::{NewRollout, Rollout, Stage, StageChange, Wanted};
 pub use seeding::{MADE_UP, MadeDecision, MadeEvent};
+pub use sessions::{AttemptLimits, Chance, SessionLimits};
 pub use settled::{Import, Imported, MOST_SETTLED, MonthSettled};
 
 const CANARY_LABEL: &str = "meta/canary";

@@ -38,6 +38,9 @@ const OPEN_ALERTS: [&str; 4] = [
 ];
 const REFERENCES: [&str; 1] = ["DELETE FROM enrolments WHERE enrolled_at < $1"];
 const EXEMPTIONS: [&str; 1] = ["DELETE FROM exemptions WHERE until <= $1"];
+/// Sessions and attempts to sign in have an end of their own.
+const SESSIONS: [&str; 2] =
+    ["DELETE FROM sessions WHERE expires_at <= $1", "DELETE FROM sign_in_attempts WHERE ends_at <= $1"];
 const AUDIT_HEADS: [&str; 2] =
     ["DELETE FROM audit_heads WHERE received_at < $1", "DELETE FROM audit_findings WHERE last_at < $1"];
 /// A document stays as long as an alert whose content is held names it.
@@ -46,8 +49,11 @@ const DOCUMENTS: [&str; 2] = [
     "DELETE FROM handout_files WHERE added_at < $1 AND digest NOT IN (SELECT digest FROM handouts)",
 ];
 /// The evidence of purges ends with the record of acts, and so do orders, documents
-/// handed out and roll-outs that a newer one took the place of, and codes for joining.
-const ACTS: [&str; 8] = [
+/// handed out and roll-outs that a newer one took the place of, codes for joining, and
+/// accounts that were disabled as long ago: until then the record names them. One that
+/// single sign-on knows stays, or its owner would be let in anew.
+const ACTS: [&str; 9] = [
+    DISABLED_ACCOUNTS,
     "DELETE FROM acts WHERE at < $1",
     "DELETE FROM purges WHERE at < $1",
     "DELETE FROM commissions WHERE signed_at < $1 AND number < \
@@ -60,6 +66,8 @@ const ACTS: [&str; 8] = [
     "DELETE FROM rollout_stages WHERE $1 > 0 AND rollout NOT IN (SELECT number FROM rollouts)",
     "DELETE FROM rollout_hospitals WHERE $1 > 0 AND rollout NOT IN (SELECT number FROM rollouts)",
 ];
+const DISABLED_ACCOUNTS: &str =
+    "DELETE FROM accounts WHERE disabled = 1 AND subject IS NULL AND changed_at < $1";
 const RIGHTS_REQUESTS: [&str; 2] = [
     "DELETE FROM erasures WHERE request IN \
      (SELECT id FROM rights_requests WHERE COALESCE(ended_at, due_at) < $1)",
@@ -86,6 +94,10 @@ const fn oldest(kind: Kind) -> &'static str {
     match kind {
         Kind::References => "SELECT MIN(enrolled_at) FROM enrolments",
         Kind::Exemptions => "SELECT MIN(until) FROM exemptions",
+        Kind::Sessions => {
+            "SELECT MIN(at) FROM (SELECT expires_at AS at FROM sessions \
+             UNION ALL SELECT ends_at FROM sign_in_attempts) AS held"
+        }
         // A withdrawal stays as long as its alert; then the alert's age is what counts.
         Kind::OpenAlerts => OLDEST_OPEN,
         Kind::DecidedAlerts => OLDEST_DECIDED,
@@ -105,7 +117,8 @@ const fn oldest(kind: Kind) -> &'static str {
              UNION ALL SELECT at FROM handouts WHERE number < (SELECT MAX(number) FROM handouts newest \
              WHERE newest.agent = handouts.agent AND newest.kind = handouts.kind) \
              UNION ALL SELECT signed_at FROM commissions WHERE number < \
-             (SELECT MAX(number) FROM commissions newest WHERE newest.agent = commissions.agent)) AS held"
+             (SELECT MAX(number) FROM commissions newest WHERE newest.agent = commissions.agent) \
+             UNION ALL SELECT changed_at FROM accounts WHERE disabled = 1 AND subject IS NULL) AS held"
         }
         // The last moment of the oldest day.
         Kind::Figures => {
@@ -149,6 +162,7 @@ pub(super) async fn run(
     let statements: &[&'static str] = match kind {
         Kind::References => &REFERENCES,
         Kind::Exemptions => &EXEMPTIONS,
+        Kind::Sessions => &SESSIONS,
         Kind::OpenAlerts => &OPEN_ALERTS,
         Kind::DecidedAlerts => &DECIDED_ALERTS,
         Kind::DeclaredProxies => &DECLARED_PROXIES,
@@ -233,7 +247,7 @@ mod tests {
         let write = "UPDATE meta SET value = value";
         let locked = sqlx::query(write).execute(&mut *other).await.unwrap_err();
         assert!(locked.to_string().contains("locked"), "{locked}");
-        sqlx::query(ACTS[0]).bind(1_i64).execute(&mut *run).await.unwrap();
+        sqlx::query(ACTS[1]).bind(1_i64).execute(&mut *run).await.unwrap();
         run.commit().await.unwrap();
         sqlx::query(write).execute(&mut *other).await.unwrap();
     }

@@ -106,6 +106,8 @@ pub struct Chromium {
     origin: String,
     /// Status codes that pages of this test may answer with, beyond success.
     expected: RefCell<Vec<u16>>,
+    /// Where else pages of this test may lead.
+    neighbours: RefCell<Vec<String>>,
     _driver: Driver,
     _profile: tempfile::TempDir,
     _alone: MutexGuard<'static, ()>,
@@ -126,6 +128,7 @@ impl Chromium {
             session,
             origin: origin.trim_end_matches('/').to_owned(),
             expected: RefCell::default(),
+            neighbours: RefCell::default(),
             _driver: driver,
             _profile: profile,
             _alone: alone,
@@ -161,6 +164,11 @@ impl Chromium {
     /// From now on pages may answer with this status too.
     pub fn expect(&self, status: u16) {
         self.expected.borrow_mut().push(status);
+    }
+
+    /// From now on pages may lead to this origin too, whose own faults are not ours.
+    pub fn also(&self, origin: &str) {
+        self.neighbours.borrow_mut().push(format!("{origin}/"));
     }
 
     /// Opens a path of the console.
@@ -302,7 +310,9 @@ impl Chromium {
         let said = self.log("browser").await;
         let expected = self.expected.borrow();
         let is_expected = |m: &str| expected.iter().any(|s| m.contains(&format!("status of {s} ")));
-        said.into_iter().filter(|m| !is_expected(m)).collect()
+        let neighbours = self.neighbours.borrow();
+        let is_ours = |m: &str| !neighbours.iter().any(|n| m.starts_with(n.as_str()));
+        said.into_iter().filter(|m| is_ours(m) && !is_expected(m)).collect()
     }
 
     /// Addresses that were asked for and are not the console's.
@@ -315,10 +325,12 @@ impl Chromium {
                 .then(|| event["params"]["request"]["url"].as_str().unwrap_or_default().to_owned())
         });
         let own = format!("{}/", self.origin);
+        let neighbours = self.neighbours.borrow().clone();
+        let is_known = |url: &String| url.starts_with(&own) || neighbours.iter().any(|n| url.starts_with(n));
         // The browser's own pages (`chrome:`, the empty tab that it begins with) ask nobody,
         // nor does what stands in the address itself.
         let nobody = |url: &String| url.starts_with("chrome:") || url.starts_with("data:");
-        asked.filter(|url| !url.starts_with(&own) && !nobody(url)).collect()
+        asked.filter(|url| !is_known(url) && !nobody(url)).collect()
     }
 }
 
@@ -336,7 +348,7 @@ fn capabilities(profile: &Path, look: Look) -> Capabilities {
         "--no-first-run",
         "--hide-scrollbars",
         "--force-color-profile=srgb",
-        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
         // Through a pipe: the browser ends when its driver does.
         "--remote-debugging-pipe",
         &profile,
@@ -347,6 +359,8 @@ fn capabilities(profile: &Path, look: Look) -> Capabilities {
         arguments.push("--no-sandbox");
     }
     let wish = json!({
+        // Certificates on loopback are of authorities that tests make.
+        "acceptInsecureCerts": true,
         "goog:chromeOptions": {"args": arguments, "prefs": {"intl.accept_languages": look.language}},
         "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
     });

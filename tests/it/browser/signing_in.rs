@@ -1,6 +1,7 @@
 //! Signing in and out, the switch of language, and life without scripts.
 
 use super::chromium::{Chromium, Look};
+use crate::single_sign_on::house;
 use crate::support::bureau::{Bureau, PASSWORD};
 
 #[tokio::test]
@@ -45,5 +46,62 @@ async fn signing_in_needs_no_script() {
     let browser = Chromium::open(&bureau.console_url(""), Look { scripts: false, ..Look::default() }).await;
     browser.sign_in("li", PASSWORD).await;
     assert!(!browser.path().await.starts_with("/sign-in"));
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn a_start_password_is_handed_out_and_changed() {
+    let bureau = Bureau::start("");
+    bureau.add_account("chen", &["administrator"]);
+    let browser = Chromium::open(&bureau.console_url(""), Look::default()).await;
+    browser.sign_in("chen", PASSWORD).await;
+    browser.go("/accounts").await;
+    browser.fill("#name", "li").await;
+    browser.find("input[name=reviewer]").await.click().await.unwrap();
+    browser.follow("main form button").await;
+    assert_eq!(browser.objections().await, Vec::<String>::new());
+    let start = browser.text("code").await;
+    browser.follow(".who form button").await;
+
+    // Whatever is asked for, the first thing is to change it.
+    browser.sign_in("li", &start).await;
+    browser.go("/alerts").await;
+    assert_eq!(browser.path().await, "/account");
+    browser.expect(422);
+    let own = "four words of my own";
+    for (old, new, path) in [(&*start, "too short to be one", "/account/password"), (&start, own, "/alerts")]
+    {
+        browser.fill("#old", old).await;
+        browser.fill("#new", new).await;
+        browser.fill("#again", own).await;
+        browser.follow("main form button").await;
+        assert_eq!(browser.path().await, path);
+    }
+    browser.follow(".who form button").await;
+    browser.sign_in("li", own).await;
+    assert_eq!(browser.path().await, "/alerts");
+    browser.close().await;
+}
+
+/// The issuer is another site (127.0.0.1) than the console (localhost): the session's
+/// cookie does not go with what leads from there to here.
+#[tokio::test]
+async fn somebody_comes_back_from_single_sign_on_and_is_in() {
+    let house = house("");
+    house.issuer.control("id=wang&group=desk-review").await;
+    let browser = Chromium::open(&house.origin, Look::default()).await;
+    browser.also(&house.issuer.address);
+    browser.go("/account").await;
+    assert_eq!(browser.path().await, "/sign-in?back=%2Faccount");
+    assert_eq!(browser.objections().await, Vec::<String>::new());
+    browser.follow("a[href^='/sign-in/oidc']").await;
+    browser.fill("[name=login]", "wang").await;
+    browser.fill("[name=password]", "any").await;
+    browser.follow("button").await;
+    browser.follow("button").await;
+    assert_eq!(browser.text(".who .person").await, "Name of wang");
+    browser.until("the page that was asked for", "return location.pathname === '/account'").await;
+    browser.go("/alerts").await;
+    assert_eq!(browser.path().await, "/alerts");
     browser.close().await;
 }

@@ -3,6 +3,7 @@
 pub mod bureau;
 pub mod canary;
 pub mod faults;
+pub mod issuer;
 pub mod person;
 pub mod prometheus;
 pub mod schema;

@@ -1,0 +1,14 @@
+acts-title = Record of acts
+acts-at = When
+acts-by = Who
+acts-what = What
+acts-about = About
+acts-detail = Detail
+acts-from = From
+acts-to = To and including
+acts-find = Find
+acts-csv = As a CSV file
+acts-none = No act was found.
+acts-older = Older acts
+acts-bad-day = A day is written as 2026-11-22.
+acts-too-many = More than 100,000 acts were found. Narrow the dates.

@@ -1,0 +1,14 @@
+acts-title = 操作记录
+acts-at = 时间
+acts-by = 谁
+acts-what = 操作
+acts-about = 对象
+acts-detail = 说明
+acts-from = 自
+acts-to = 至（含当日）
+acts-find = 查询
+acts-csv = 导出 CSV
+acts-none = 没有符合条件的记录。
+acts-older = 更早的记录
+acts-bad-day = 日期格式为 2026-11-22。
+acts-too-many = 符合条件的记录超过 100000 条，请缩小日期范围。
