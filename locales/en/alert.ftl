@@ -1,5 +1,7 @@
 alert-title = One alert
 alert-reminder = An alert is a reason to look, not a finding. It holds no picture. Honest people are alerted on when the comparison fails, when a relative pays who was not declared, or when the enrolled photograph is of somebody else.
+alert-in-case = Part of case
+alert-open-case = Open a case, or join one
 alert-assignee = With { $value }
 alert-out-of-date = Your form was sent from a page that is out of date; nothing was changed. Since then:
 alert-is-withdrawn = The hospital cancelled the settlement; the box took the alert back. Nothing is left to decide.

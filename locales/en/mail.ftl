@@ -1,7 +1,9 @@
 mail-back = Back to the alert
 mail-how-to-print = Print this page: the first sheet is the letter in Chinese, the second one is English, for reading only. Number, seal and signature are put on by hand; the program sends nothing.
 mail-note = For reading only; the Chinese text is the one that counts.
-mail-to-hospital = To: { $hospital } (code of the medical institution)
+mail-hospital = { $name } (code { $code })
+mail-hospital-unnamed = the medical institution with the code { $code }
+mail-to-hospital = To: { $hospital }
 mail-to-cardholder = To the insured person with the number { $cardholder }:
 mail-about = About: settlement { $settlement }, { $at }, { $hospital }, counter { $counter }, insured person { $cardholder }
 mail-recording-title = Request to preserve a surveillance recording
@@ -34,5 +36,6 @@ mail-blank-number = Number of their identity document
 mail-blank-words = Statement
 mail-blank-read = “I have read the above; it is as I said it.” Signature, fingerprint
 mail-blank-taken = Taken by (two people, numbers of their law-enforcement cards)
-mail-sign = (seal of the medical security bureau)
+mail-sign = { $bureau }
+    (seal)
     { $today }

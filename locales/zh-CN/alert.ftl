@@ -1,5 +1,7 @@
 alert-title = 预警详情
 alert-reminder = 预警只是查看的理由，不是结论；其中没有图像。守信的人也会被预警：比对出错、家属代为结算而未申报、登记照片并非本人。
+alert-in-case = 所属案件：
+alert-open-case = 立案或并入案件
 alert-assignee = 由 { $value } 办理
 alert-out-of-date = 您提交的页面已过时，未作任何更改。此后的变化：
 alert-is-withdrawn = 医院已撤销该笔结算，终端已收回预警，无需决定。

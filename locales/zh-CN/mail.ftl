@@ -1,7 +1,9 @@
 mail-back = 返回预警
 mail-how-to-print = 打印本页：第一张为中文函件，第二张为英文，仅供阅读。文号、印章与签名由人工补上；程序不寄送任何东西。
 mail-note = 以中文为准。
-mail-to-hospital = { $hospital }（医疗机构编码）：
+mail-hospital = { $name }（编码 { $code }）
+mail-hospital-unnamed = 编码为 { $code } 的定点医药机构
+mail-to-hospital = 致{ $hospital }：
 mail-to-cardholder = 编号为 { $cardholder } 的参保人：
 mail-about = 事由：结算 { $settlement }，{ $at }，{ $hospital }，窗口 { $counter }，参保人 { $cardholder }
 mail-recording-title = 关于保全监控录像的函
@@ -34,5 +36,6 @@ mail-blank-number = 身份证件号码
 mail-blank-words = 陈述
 mail-blank-read = “以上笔录已阅，与我所述一致。”签名、指印
 mail-blank-taken = 询问人（两人，执法证号）
-mail-sign = （医疗保障局印章）
+mail-sign = { $bureau }
+    （印章）
     { $today }

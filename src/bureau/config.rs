@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::BureauError;
 use super::accounts::LocalSignIn;
 use super::accounts::oidc::OidcConfig;
+use super::cases::config::{CalendarYear, CasesConfig, calendar_problems};
 use super::figures::settings::FiguresConfig;
 use super::retention::Retention;
 use super::review::ReviewConfig;
@@ -62,6 +63,12 @@ pub struct Config {
     /// When answers about alerts are due.
     #[serde(default)]
     pub review: ReviewConfig,
+    /// How cases are handled.
+    #[serde(default)]
+    pub cases: CasesConfig,
+    /// Which days are worked, by year.
+    #[serde(default)]
+    pub calendar: Vec<CalendarYear>,
 }
 
 /// `[server]`
@@ -295,6 +302,8 @@ impl Validate for Config {
         let mut problems = self.retention.problems();
         problems.extend(self.store.problems());
         problems.extend(self.figures.problems());
+        problems.extend(self.cases.problems());
+        problems.extend(calendar_problems(&self.calendar));
         problems.extend(self.review.problems());
         problems.extend(self.console.problems());
         problems.extend(self.oidc.as_ref().map(OidcConfig::problems).unwrap_or_default());

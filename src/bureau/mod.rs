@@ -7,9 +7,9 @@
 //! [`api`] is the boxes' side, [`console`] the people's, [`accounts`] who they are, [`store`] what both
 //! stand on; [`retention`] empties it, [`enrol`] fills it with references,
 //! [`exempt`] keeps cardholders from being judged, [`hospitals`] says where boxes stand,
-//! [`review`] is what people do with alerts, [`bundle`] takes out what others
-//! check, [`commission`] says which boxes may raise alerts, [`acts`] says who did
-//! what, [`figures`] what all of it says together;
+//! [`review`] is what people do with alerts, [`cases`] what confirmed ones become,
+//! [`bundle`] takes out what others check, [`commission`] says which boxes may raise
+//! alerts, [`acts`] says who did what, [`figures`] what all of it says together;
 //! [`watch`] sees that all gets on, [`metrics`] counts.
 
 pub mod accounts;
@@ -17,6 +17,7 @@ pub mod acts;
 pub mod agents;
 pub mod api;
 pub mod bundle;
+pub mod cases;
 pub mod commission;
 pub mod config;
 pub mod console;

@@ -42,6 +42,12 @@ pub struct Retention {
     pub audit_heads_days: u32,
     /// Documents that no alert names, from when a posture last named them.
     pub documents_days: u32,
+    /// Cases and their transfers, from the case's end.
+    pub cases_days: u32,
+    /// Transfers that came in, from their conclusion.
+    pub incoming_transfers_days: u32,
+    /// Reports of the public, from their conclusion.
+    pub reports_days: u32,
     /// The record of who did what at the bureau, and that of purges.
     pub acts_days: u32,
     /// Counts of verdicts by day; nobody's in particular.
@@ -60,6 +66,9 @@ impl Default for Retention {
             decided_alerts_days: 730,
             audit_heads_days: 1095,
             documents_days: 30,
+            cases_days: 1825,
+            incoming_transfers_days: 1825,
+            reports_days: 1095,
             acts_days: 1095,
             figures_days: 1095,
             settlement_figures_days: 400,
@@ -93,6 +102,9 @@ impl Retention {
             Kind::DecidedAlerts => self.decided_alerts_days,
             Kind::AuditHeads => self.audit_heads_days,
             Kind::Documents => self.documents_days,
+            Kind::Cases => self.cases_days,
+            Kind::IncomingTransfers => self.incoming_transfers_days,
+            Kind::Reports => self.reports_days,
             Kind::Acts => self.acts_days,
             Kind::Figures => self.figures_days,
             Kind::SettlementFigures => self.settlement_figures_days,
@@ -121,6 +133,12 @@ pub enum Kind {
     AuditHeads,
     /// Documents that no alert names.
     Documents,
+    /// Cases that have ended, with their transfers.
+    Cases,
+    /// Transfers that came in.
+    IncomingTransfers,
+    /// Reports of the public.
+    Reports,
     /// Who did what at the bureau.
     Acts,
     /// Counts of verdicts by day.
@@ -133,7 +151,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind there is.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::References,
         Self::Exemptions,
         Self::Sessions,
@@ -142,6 +160,9 @@ impl Kind {
         Self::DeclaredProxies,
         Self::AuditHeads,
         Self::Documents,
+        Self::Cases,
+        Self::IncomingTransfers,
+        Self::Reports,
         Self::Acts,
         Self::Figures,
         Self::SettlementFigures,
@@ -159,6 +180,9 @@ impl Kind {
             Self::DeclaredProxies => policy::BUREAU_PROXIES,
             Self::AuditHeads => policy::BUREAU_AUDIT_HEADS,
             Self::Documents => policy::BUREAU_DOCUMENTS,
+            Self::Cases => policy::BUREAU_CASES,
+            Self::IncomingTransfers => policy::BUREAU_INCOMING,
+            Self::Reports => policy::BUREAU_REPORTS,
             Self::Acts => policy::BUREAU_ACTS,
             Self::Figures => policy::BUREAU_FIGURES,
             Self::SettlementFigures => policy::BUREAU_SETTLEMENT_FIGURES,
@@ -181,6 +205,9 @@ impl Kind {
             Self::DeclaredProxies => "declared_proxies",
             Self::AuditHeads => "audit_heads",
             Self::Documents => "documents",
+            Self::Cases => "cases",
+            Self::IncomingTransfers => "incoming_transfers",
+            Self::Reports => "reports",
             Self::Acts => "acts",
             Self::Figures => "figures",
             Self::SettlementFigures => "settlement_figures",

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use super::accounts::oidc::SignOn;
 use super::api::{self, Api, Callers};
+use super::cases::Practice;
 use super::config::Config;
 use super::console::{self, Console};
 use super::ingest::Ingest;
@@ -105,6 +106,7 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), Bure
         Console::new(store.clone(), config.console, config.retention, clock.clone(), key.clone())
             .with_figures(config.figures)
             .with_review(config.review)
+            .with_practice(Practice::new(config.cases, &config.calendar))
             .with(codes, config.rights);
     if let Some(oidc) = config.oidc {
         console_of = console_of.with_single_sign_on(SignOn::new(oidc, &origin)?);

@@ -145,9 +145,19 @@ pub const BUREAU_SETTLEMENT_FIGURES: Limit =
 /// erasures, from their end.
 pub const BUREAU_RIGHTS: Limit =
     bureau("rights_requests_days", "个人权利请求", "requests of people about their own data", 3650);
+/// The bureau: cases and the transfers made of them, from their end; one that runs
+/// or is under legal hold stays.
+pub const BUREAU_CASES: Limit =
+    bureau("cases_days", "已结案件及其移送", "cases that have ended, with their transfers", 3650);
+/// The bureau: transfers that came in, from their conclusion.
+pub const BUREAU_INCOMING: Limit =
+    bureau("incoming_transfers_days", "已办结的移入线索", "transfers that came in and are concluded", 3650);
+/// The bureau: reports of the public, from their conclusion.
+pub const BUREAU_REPORTS: Limit =
+    bureau("reports_days", "已办结的举报", "reports of the public that are concluded", 3650);
 
 /// Every kind of data that the bureau keeps for a time.
-pub const BUREAU_LIMITS: [Limit; 12] = [
+pub const BUREAU_LIMITS: [Limit; 15] = [
     BUREAU_REFERENCES,
     BUREAU_EXEMPTIONS,
     BUREAU_SESSIONS,
@@ -156,6 +166,9 @@ pub const BUREAU_LIMITS: [Limit; 12] = [
     BUREAU_PROXIES,
     BUREAU_AUDIT_HEADS,
     BUREAU_DOCUMENTS,
+    BUREAU_CASES,
+    BUREAU_INCOMING,
+    BUREAU_REPORTS,
     BUREAU_ACTS,
     BUREAU_FIGURES,
     BUREAU_SETTLEMENT_FIGURES,

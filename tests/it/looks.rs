@@ -11,12 +11,13 @@ use sqlx::{Connection, SqliteConnection};
 
 use crate::support::bureau::{Bureau, Chain};
 use crate::support::person::{Person, between};
+use crate::support::worker::Worker;
 
 const NUMBER: &str = "P0001";
 const EVERY_ROLE: [&str; 4] = ["reviewer", "supervisor", "privacy_officer", "administrator"];
 
 /// What shows nobody's data: ways in, counts, figures without names, boxes, policies.
-const ABOUT_NOBODY: [&str; 21] = [
+const ABOUT_NOBODY: [&str; 31] = [
     "/",
     "/sign-in",
     "/sign-in/oidc",
@@ -39,6 +40,17 @@ const ABOUT_NOBODY: [&str; 21] = [
     "/rollouts",
     "/privacy",
     "/privacy/boxes/{name}",
+    // Numbers, states, days and sums; forms to fill in.
+    "/ledger",
+    "/ledger.csv",
+    "/yearly",
+    "/yearly.csv",
+    "/cases",
+    "/transfers",
+    "/transfers/in",
+    "/transfers/in/new",
+    "/reports",
+    "/reports/new",
 ];
 
 fn acts(bureau: &Bureau) -> Vec<Value> {
@@ -49,8 +61,12 @@ fn acts(bureau: &Bureau) -> Vec<Value> {
 /// Pages with a person's data: the address, what the record calls the look, and about what.
 async fn looks(bureau: &Bureau, person: &Person) -> Vec<(String, &'static str, String)> {
     let boxed = bureau.add_box("box-1");
-    let (id, bytes) = Chain::new("box-1").mismatch();
+    let mut chain = Chain::new("box-1");
+    let (id, bytes) = chain.mismatch();
     assert_eq!(boxed.alert(bureau, &bytes).await, 201);
+    let (confirmed, bytes) = chain.mismatch();
+    assert_eq!(boxed.alert(bureau, &bytes).await, 201);
+    let cases = cases(bureau, confirmed).await;
     let alert = format!("/alerts/{id}");
     let (status, letter, _) =
         person.send(&alert, &format!("{alert}/letters"), &[("kind", "recording")]).await;
@@ -66,7 +82,7 @@ async fn looks(bureau: &Bureau, person: &Person) -> Vec<(String, &'static str, S
     let (_, found, _) = person.send("/alerts", "/alerts/find", &[("number", NUMBER)]).await;
     let mark = between(&found, "cardholder=", "&").to_owned();
     let list = || "list of alerts".to_owned();
-    vec![
+    let mut looks = vec![
         ("/alerts".into(), "look at alerts", list()),
         (found, "look at alerts", mark.clone()),
         ("/alerts/rows?since=0".into(), "look at alerts", list()),
@@ -81,6 +97,31 @@ async fn looks(bureau: &Bureau, person: &Person) -> Vec<(String, &'static str, S
         (format!("{request}/receipt"), "rights receipt", mark),
         ("/acts?about=nothing".into(), "see acts", "acts".into()),
         ("/acts.csv".into(), "export acts", "acts".into()),
+    ];
+    looks.extend(cases);
+    looks
+}
+
+/// The same of cases: one that was transferred, what came in, and a confirmed alert that
+/// is in none.
+async fn cases(bureau: &Bureau, confirmed: String) -> Vec<(String, &'static str, String)> {
+    let wang = Worker::new(bureau, "wang", &["reviewer"]).await;
+    let wu = Worker::new(bureau, "wu", &["supervisor"]).await;
+    let number = |path: &str| path.rsplit('/').next().unwrap().to_owned();
+    wang.decide(&format!("/alerts/{confirmed}"), "0", "impersonation").await;
+    let (report, incoming, case) = (wang.report().await, wang.incoming().await, wang.case().await);
+    let transfer = wang.propose(&case).await;
+    wu.done(&format!("{transfer}/approve"), &[]).await;
+    let about = number(&case);
+    vec![
+        (format!("/cases/new?alert={confirmed}"), "case look", confirmed),
+        (case, "case look", about.clone()),
+        (format!("{transfer}/letter"), "transfer print", about.clone()),
+        (transfer, "transfer look", about),
+        (format!("{incoming}/receipt"), "incoming print", number(&incoming)),
+        (incoming.clone(), "incoming look", number(&incoming)),
+        (report.clone(), "report look", number(&report)),
+        ("/cases/holds".into(), "holds look", "list of holds".into()),
     ]
 }
 

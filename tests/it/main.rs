@@ -9,6 +9,7 @@ mod boxes;
 mod browser;
 mod bureau;
 mod canary;
+mod cases;
 mod check;
 mod commission;
 mod confined;

@@ -9,12 +9,14 @@ use crate::http::language::Language;
 pub(super) const PLACES: &[(&str, &str, Needs)] = &[
     ("/alerts", "nav-queue", route::REVIEW),
     ("/blind", "nav-blind", route::SUPERVISE),
+    ("/ledger", "nav-ledger", route::REVIEW),
     ("/abnormal", "nav-abnormal", route::REVIEW),
     ("/statistics", "nav-statistics", Needs::SignedIn),
     ("/boxes", "nav-boxes", super::boxes::BOXES),
     ("/rollouts", "nav-rollouts", super::boxes::BOXES),
     ("/privacy", "nav-privacy", super::privacy::READ),
     ("/rights", "nav-rights", route::PRIVACY),
+    ("/cases/holds", "nav-holds", route::PRIVACY),
     ("/acts", "nav-acts", route::RECORD),
     ("/accounts", "nav-accounts", route::ADMINISTER),
 ];

@@ -20,10 +20,15 @@ mod agents_json;
 mod alert;
 mod alerts_json;
 mod boxes;
+mod cases;
 mod failure;
 mod feed;
 mod frame;
 mod home;
+mod incoming;
+mod ledger;
+mod letter;
+mod matters;
 mod one_box;
 mod openapi;
 mod parts;
@@ -32,6 +37,7 @@ mod queue;
 mod queue_asked;
 mod queue_blind;
 mod queue_page;
+mod reports;
 mod rights;
 mod rollouts;
 mod route;
@@ -40,9 +46,11 @@ mod sign_in;
 mod single_sign_on;
 mod statistics;
 mod statistics_page;
+mod transfers;
 mod upload;
 mod visitor;
 mod words;
+mod yearly;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -61,6 +69,7 @@ use self::feed::Feed;
 use self::visitor::Visitor;
 use super::accounts::Roles;
 use super::accounts::oidc::SignOn;
+use super::cases::Practice;
 use super::config::ConsoleConfig;
 use super::figures::settings::FiguresConfig;
 use super::join::Codes;
@@ -108,6 +117,8 @@ pub struct Console {
     single_sign_on: Option<SignOn>,
     /// How often one address may try to sign in, and all of them together.
     tries: (Limiter<IpAddr>, Limiter<()>),
+    /// How cases are handled.
+    practice: Practice,
 }
 
 /// Attempts to sign in that one address may make in a minute.
@@ -129,6 +140,7 @@ impl Console {
         let review = ReviewConfig::default();
         let (codes, single_sign_on) = (None, None);
         let tries = (Limiter::new(TRIES_OF_ONE), Limiter::new(TRIES_OF_ALL));
+        let practice = Practice::default();
         Self {
             store,
             config,
@@ -143,6 +155,7 @@ impl Console {
             made_up,
             single_sign_on,
             tries,
+            practice,
         }
     }
 
@@ -157,6 +170,13 @@ impl Console {
     #[must_use]
     pub fn with_review(mut self, review: ReviewConfig) -> Self {
         self.review = review;
+        self
+    }
+
+    /// With cases handled as the configuration says.
+    #[must_use]
+    pub fn with_practice(mut self, practice: Practice) -> Self {
+        self.practice = practice;
         self
     }
 

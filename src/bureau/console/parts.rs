@@ -35,6 +35,8 @@ pub(super) fn file(kind: &'static str, name: &str, body: Vec<u8>) -> Response {
 
 /// The kind of a JSON file.
 pub(super) const JSON: &str = "application/json";
+/// The kind of a table.
+pub(super) const CSV: &str = "text/csv; charset=utf-8";
 
 /// A table whose first column names each row.
 #[derive(Debug, Clone, Default, Template)]

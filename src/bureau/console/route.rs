@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use super::visitor::{self, Gate};
 use super::{
-    Console, abnormal, account, accounts, acts, agents_json, alert, alerts_json, boxes, feed, home, one_box,
-    privacy, queue, rights, rollouts, sign_in, single_sign_on, statistics,
+    Console, abnormal, account, accounts, acts, agents_json, alert, alerts_json, boxes, cases, feed, home,
+    incoming, ledger, one_box, privacy, queue, reports, rights, rollouts, sign_in, single_sign_on,
+    statistics, transfers, yearly,
 };
 use crate::bureau::accounts::Role;
 
@@ -96,6 +97,12 @@ pub(super) fn all() -> Vec<Route> {
         rollouts::routes(),
         privacy::routes(),
         rights::routes(),
+        cases::routes(),
+        transfers::routes(),
+        incoming::routes(),
+        reports::routes(),
+        ledger::routes(),
+        yearly::routes(),
     ]
     .into_iter()
     .flatten()

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::failure::Failure;
 use super::frame::Frame;
-use super::parts::{Table, file};
+use super::parts::{CSV, Table, file};
 use super::route::{Needs, Route};
 use super::statistics_page::{self as show_as, Plot};
 use super::visitor::Visitor;
@@ -182,7 +182,7 @@ async fn download(
         _ => ("hospitals", s.hospitals_csv()?),
     };
     let name = format!("statistics-{of}-{}-{}.csv", s.days.first, s.days.last);
-    Ok(file("text/csv; charset=utf-8", &name, csv.into_bytes()))
+    Ok(file(CSV, &name, csv.into_bytes()))
 }
 
 #[cfg(test)]

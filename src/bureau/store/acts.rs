@@ -93,6 +93,23 @@ impl Store {
         write(&self.pool, act).await
     }
 
+    /// What was done about one thing, oldest first, at most 1000; nobody's looks.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn done_about(&self, about: &str) -> Result<Vec<Act>, StoreError> {
+        let rows: Vec<(i64, String, String, String, String)> = sqlx::query_as(
+            "SELECT at, by_whom, what, about, detail FROM acts WHERE about = $1 AND what NOT LIKE '%look' \
+             AND what NOT LIKE '%print' ORDER BY id LIMIT 1000",
+        )
+        .bind(about)
+        .fetch_all(&self.pool)
+        .await?;
+        let act =
+            |(at, by, what, about, detail)| Act { at: WallTime::from_millis(at), by, what, about, detail };
+        Ok(rows.into_iter().map(act).collect())
+    }
+
     /// The latest acts, newest first.
     ///
     /// # Errors

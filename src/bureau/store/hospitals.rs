@@ -37,6 +37,17 @@ impl Store {
         Ok(())
     }
 
+    /// The name of a hospital, if it is known.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn hospital_name(&self, code: &HospitalId) -> Result<Option<String>, StoreError> {
+        Ok(sqlx::query_scalar("SELECT name FROM hospitals WHERE code = $1")
+            .bind(code.as_str())
+            .fetch_optional(&self.pool)
+            .await?)
+    }
+
     /// The hospitals that are known, by district and code.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ mod acts;
 mod agents;
 mod alerts;
 mod batch;
+mod cases;
 mod chain;
 mod commissions;
 mod decided;
@@ -66,6 +67,10 @@ pub use acts::{Act, ActsAsked, NumberedAct};
 pub use agents::{Agent, AgentChange, AgentSummary, NewAgent, TransformIssue};
 pub use alerts::SERIOUS_AMOUNT_FEN;
 pub use batch::Incoming;
+pub use cases::{
+    Actor, Approval, Case, CaseAlert, CaseError, CaseRefusal, Held, IncomingTransfer, NewCase, NewIncoming,
+    NewReport, NewTransfer, Origin, Report, ReportAnswer, Span, Transfer, TransferId, TransferStep,
+};
 pub use chain::ChainState;
 pub use decided::{AlertState, Per};
 pub use documents::Kept;

@@ -41,6 +41,12 @@ const EXEMPTIONS: [&str; 1] = ["DELETE FROM exemptions WHERE until <= $1"];
 /// Sessions and attempts to sign in have an end of their own.
 const SESSIONS: [&str; 2] =
     ["DELETE FROM sessions WHERE expires_at <= $1", "DELETE FROM sign_in_attempts WHERE ends_at <= $1"];
+/// A case under legal hold stays, with all that led to it or came of it.
+const CASES: [&str; 1] = ["DELETE FROM cases WHERE held = 0 AND ended_at < $1"];
+const INCOMING: [&str; 1] = ["DELETE FROM incoming_transfers WHERE concluded_at < $1 \
+     AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.number = incoming_transfers.case_number AND c.held = 1)"];
+const REPORTS: [&str; 1] = ["DELETE FROM reports WHERE concluded_at < $1 \
+     AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.number = reports.case_number AND c.held = 1)"];
 const AUDIT_HEADS: [&str; 2] =
     ["DELETE FROM audit_heads WHERE received_at < $1", "DELETE FROM audit_findings WHERE last_at < $1"];
 /// A document stays as long as an alert whose content is held names it.
@@ -109,6 +115,15 @@ const fn oldest(kind: Kind) -> &'static str {
         Kind::Documents => {
             "SELECT MIN(named_at) FROM documents WHERE digest NOT IN (SELECT digest FROM named_documents)"
         }
+        Kind::Cases => "SELECT MIN(ended_at) FROM cases WHERE held = 0",
+        Kind::IncomingTransfers => {
+            "SELECT MIN(concluded_at) FROM incoming_transfers WHERE NOT EXISTS (SELECT 1 FROM cases c \
+             WHERE c.number = incoming_transfers.case_number AND c.held = 1)"
+        }
+        Kind::Reports => {
+            "SELECT MIN(concluded_at) FROM reports WHERE NOT EXISTS (SELECT 1 FROM cases c \
+             WHERE c.number = reports.case_number AND c.held = 1)"
+        }
         Kind::Acts => {
             "SELECT MIN(at) FROM (SELECT at FROM acts UNION ALL SELECT at FROM purges \
              UNION ALL SELECT expires_at FROM join_codes \
@@ -168,6 +183,9 @@ pub(super) async fn run(
         Kind::DeclaredProxies => &DECLARED_PROXIES,
         Kind::AuditHeads => &AUDIT_HEADS,
         Kind::Documents => &DOCUMENTS,
+        Kind::Cases => &CASES,
+        Kind::IncomingTransfers => &INCOMING,
+        Kind::Reports => &REPORTS,
         Kind::Acts => &ACTS,
         Kind::Figures => &FIGURES,
         Kind::SettlementFigures => &SETTLEMENT_FIGURES,

@@ -8,6 +8,7 @@ pub mod person;
 pub mod prometheus;
 pub mod schema;
 pub mod unit;
+pub mod worker;
 
 pub use counterproof::bench::hospital::{self, pki};
 

@@ -190,32 +190,50 @@ async fn print(
     let opened = Opened::of(&console, &visitor, id).await?;
     let letters = console.store.letters(id).await?;
     let letter = letters.iter().find(|l| l.id == letter).ok_or_else(Failure::not_found)?;
-    let now = console.clock.now().wall;
-    let sides = [Language::Chinese, Language::English].map(|l| side(l, &opened, letter, now));
+    let from = Sender {
+        bureau: &console.practice.config.bureau,
+        hospital: console.store.hospital_name(&opened.listing.hospital).await?,
+        now: console.clock.now().wall,
+    };
+    let sides = [Language::Chinese, Language::English].map(|l| side(l, &opened, letter, &from));
     let title = visitor.words().word("alert-letter", letter.kind.as_str());
     let frame = Frame::titled(&visitor, title);
     page(&visitor, &LetterPage { frame, alert: id.to_string(), sides: sides.into_iter().flatten().collect() })
 }
 
+/// Who writes, about which hospital, and when.
+struct Sender<'a> {
+    bureau: &'a str,
+    /// Its name, if it is known.
+    hospital: Option<String>,
+    now: WallTime,
+}
+
 /// The letter in one language; nothing if the alert cannot be read.
-fn side(language: Language, opened: &Opened, letter: &Letter, now: WallTime) -> Option<Side> {
+fn side(language: Language, opened: &Opened, letter: &Letter, from: &Sender<'_>) -> Option<Side> {
     let event = opened.alert.event.as_ref()?;
     let Content::Mismatch(data) = &event.content else { return None };
     let words = Words::of(language);
     let settlement = event.subject.as_ref().map(ToString::to_string).unwrap_or_default();
     let (at, due) = (second(settled(data)), day(letter.due_at).to_string());
-    let (amount, today) = (yuan(data.amount_fen), day(now).to_string());
+    let (amount, today) = (yuan(data.amount_fen), day(from.now).to_string());
     // A minute before and after is what a person at a window needs at least.
     let around = |ms: i64| second(WallTime::from_millis(settled(data).as_millis().saturating_add(ms)));
     let margin = 60_000 + i64::try_from(data.clock_error_ms).unwrap_or(0).min(600_000);
-    let (from, until) = (around(-margin), around(margin));
+    let (begin, until) = (around(-margin), around(margin));
+    let code = data.hospital.as_str();
+    let hospital = match &from.hospital {
+        Some(name) => words.say_with("mail-hospital", &[("name", name), ("code", code)]),
+        None => words.say_with("mail-hospital-unnamed", &[("code", code)]),
+    };
     let values = [
-        ("hospital", data.hospital.as_str()),
+        ("bureau", from.bureau),
+        ("hospital", hospital.as_str()),
         ("counter", data.counter.as_str()),
         ("cardholder", data.cardholder.as_str()),
         ("settlement", settlement.as_str()),
         ("at", at.as_str()),
-        ("from", from.as_str()),
+        ("from", begin.as_str()),
         ("until", until.as_str()),
         ("amount", amount.as_str()),
         ("due", due.as_str()),

@@ -27,9 +27,10 @@ use super::frame::Frame;
 use super::parts::{JSON, Mark, file};
 use super::route::{self, Needs, Route};
 use super::visitor::Visitor;
-use super::{Console, page};
+use super::{Console, cases, page};
 use crate::bureau::accounts::Role;
 use crate::bureau::bundle;
+use crate::bureau::cases::words::Finding;
 use crate::bureau::review::{Soundness, State};
 use crate::bureau::store::{Listing, StoredAlert, TakenStep};
 use crate::protocol::id::AlertId;
@@ -103,6 +104,10 @@ struct AlertPage<'a> {
     steps: Vec<StepRow>,
     forms: Forms,
     can_take_out: bool,
+    /// The case that it is in.
+    case: Option<String>,
+    /// Whether a case can be opened from it.
+    may_open_case: bool,
 }
 
 impl AlertPage<'_> {
@@ -149,6 +154,9 @@ async fn render(
     let now = console.clock.now().wall;
     let letters = store.letters(id).await?;
     let cardholder = opened.alert.event.as_ref().and_then(facts::cardholder);
+    // A case would tell who decides it blind that it was decided.
+    let case = if opened.blind { None } else { store.case_of(id).await? };
+    let is_confirmed = opened.state().decision().is_some_and(|d| d.as_str().parse::<Finding>().is_ok());
     let shown = AlertPage {
         frame: Frame::new(visitor, "alert-title"),
         id: id.to_string(),
@@ -171,6 +179,8 @@ async fn render(
         steps: steps.iter().map(|s| parts::step(visitor, s)).collect(),
         forms: Forms::of(visitor, &opened, &refused),
         can_take_out: visitor.may(TAKE_OUT),
+        may_open_case: is_confirmed && case.is_none() && visitor.may(cases::OPEN),
+        case: case.map(|number| number.to_string()),
         facts,
     };
     let answer = page(visitor, &shown)?;
