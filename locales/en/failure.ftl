@@ -5,6 +5,7 @@ failure-not-allowed = Your role does not open this page. Ask an administrator if
 failure-signed-out = Sign in first.
 failure-foreign-form = The form was not sent by a page of this session. Go back to the page and send it again.
 failure-form = The form cannot be read: { $found }
+failure-form-slow = The form did not come whole in time. Send it again.
 failure-form-too-long = What was sent is too long.
 failure-refused = Not done: { $what }
 failure-store = The database is not available; nothing was changed. Try again later, and tell the operator.

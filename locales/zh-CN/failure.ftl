@@ -5,6 +5,7 @@ failure-not-allowed = 您的角色不能打开此页。需要时请联系管理�
 failure-signed-out = 请先登录。
 failure-foreign-form = 表单不是从本次登录的页面提交的。请返回该页重新提交。
 failure-form = 表单内容无法读取：{ $found }
+failure-form-slow = 表单未能及时完整送达，请重新提交。
 failure-form-too-long = 提交的内容过长。
 failure-refused = 未能执行：{ $what }
 failure-store = 数据库暂时不可用，未作任何更改。请稍后再试，并告知运维人员。

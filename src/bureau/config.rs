@@ -464,6 +464,9 @@ mod tests {
         let e = read(&format!("{LEAST}{console}")).unwrap_err();
         assert!(e.contains("console.local_sign_in: found administrators"), "{e}");
         assert!(read(&format!("{LEAST}{console}{oidc}")).unwrap().oidc.unwrap().ca.is_absolute());
+        let with_slash = oidc.replace("sso.example'", "sso.example/'");
+        let issuer = read(&format!("{LEAST}{with_slash}")).unwrap().oidc.unwrap().issuer;
+        assert_eq!(issuer, "https://sso.example/", "letter for letter");
         let e = read(&format!("{LEAST}{}", oidc.replace("https", "http"))).unwrap_err();
         assert!(e.contains("oidc.issuer: found http://sso.example"), "{e}");
         let e = read(&format!("{LEAST}{}", oidc.replace("'reviewer'", "'judge'"))).unwrap_err();

@@ -253,6 +253,25 @@ async fn no_role_is_no_account_a_name_is_no_proof_and_passwords_can_be_left_to_a
     let made = names.as_array().unwrap().iter().find(|a| a["by"][0] == "single sign-on").unwrap();
     assert!(made["name"].as_str().unwrap().starts_with("sso-"), "{names}");
 
+    // Nor is there a way around the issuer's word on roles.
+    let made = made["name"].as_str().unwrap();
+    let run = |words: &[&str]| {
+        let output = house.bureau.command(&[&["accounts"], words].concat()).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (done, said) = run(&["password", made, "--issue"]);
+    assert!(!done && said.contains("accounts roles"), "{said}");
+    // Somebody with two accounts gets one.
+    let subject = format!("{} chen", house.issuer.address);
+    let (done, said) = run(&["link", "chen", "--subject", &subject]);
+    assert!(!done && said.contains("linked to it already"), "{said}");
+    let (done, said) = run(&["link", "chen", "--subject", "chen"]);
+    assert!(!done && said.contains("the issuer's address"), "{said}");
+    assert!(run(&["unlink", made]).0 && !house.is_in(&namesake).await);
+    assert!(run(&["link", "chen", "--subject", &subject]).0);
+    assert_eq!(house.sign_in(&namesake, "chen").await.0, 200);
+    assert_eq!(namesake.get(&format!("{}/accounts", house.origin)).await.status().as_u16(), 200);
+
     // An administrator may say that it is them.
     house.issuer.control("id=li-at-the-issuer").await;
     let subject = format!("{} li-at-the-issuer", house.issuer.address);

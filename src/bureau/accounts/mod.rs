@@ -202,8 +202,13 @@ pub async fn sign_in(
     if chance == Chance::Locked {
         return Ok(Attempt::Locked);
     }
+    // What was changed while the hash was worked out counts.
+    let held = match account.as_ref().filter(|_| fits) {
+        Some(a) => store.account(&a.name).await?.filter(|now| now.password == a.password),
+        None => None,
+    };
     let about = account.as_ref().map_or("no account", |a| a.name.as_str()).to_owned();
-    match account.filter(|a| fits && may_sign_in(a, local, now)) {
+    match held.filter(|a| may_sign_in(a, local, now)) {
         Some(account) => {
             store.forget_attempts(name).await?;
             Ok(Attempt::Admitted(Box::new(account)))

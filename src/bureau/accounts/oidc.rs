@@ -401,6 +401,26 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn the_secret_is_shown_as_the_issuer_takes_it() {
+        let of = |methods: Value| {
+            let mut said = json!({
+                "issuer": "https://sso.example/",
+                "authorization_endpoint": "https://sso.example/auth",
+                "jwks_uri": "https://sso.example/keys",
+                "response_types_supported": ["code"],
+                "subject_types_supported": ["public"],
+                "id_token_signing_alg_values_supported": ["RS256"],
+            });
+            said["token_endpoint_auth_methods_supported"] = methods;
+            auth_type(&serde_json::from_value(said).unwrap())
+        };
+        assert!(matches!(of(json!(["client_secret_post"])), AuthType::RequestBody));
+        for basic in [json!(null), json!(["client_secret_basic", "client_secret_post"])] {
+            assert!(matches!(of(basic), AuthType::BasicAuth));
+        }
+    }
+
+    #[test]
     fn only_what_the_table_names_gives_a_role() {
         let table: BTreeMap<String, Role> =
             [("desk".to_owned(), Role::Reviewer), ("lead".to_owned(), Role::Supervisor)].into();

@@ -68,6 +68,11 @@ impl Failure {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "failure-too-many")
     }
 
+    /// A form that did not come.
+    pub(super) const fn too_slow() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "failure-form-slow")
+    }
+
     /// A form that no page of this session has sent.
     pub(super) const fn foreign_form() -> Self {
         Self::new(StatusCode::FORBIDDEN, "failure-foreign-form")

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::rejection::FormRejection;
+use axum::Extension;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::handler::Handler;
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::{Extension, Form};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -16,7 +15,7 @@ use super::failure::Failure;
 use super::frame::Frame;
 use super::parts::Nothing;
 use super::route::{Needs, Route};
-use super::visitor::{LANGUAGE_COOKIE, Posted, Visitor, begin_session, farewell, inside, with_cookie};
+use super::visitor::{LANGUAGE_COOKIE, Open, Posted, Visitor, begin_session, farewell, inside, with_cookie};
 use super::{Console, page};
 use crate::bureau::accounts::{self, Attempt};
 use crate::http::server::PeerAddress;
@@ -101,10 +100,8 @@ async fn sign_in(
     State(console): State<Arc<Console>>,
     visitor: Visitor,
     Extension(from): Extension<PeerAddress>,
-    form: Result<Form<Credentials>, FormRejection>,
+    Open(Credentials { name, password, back }): Open<Credentials>,
 ) -> Result<Response, Failure> {
-    let Form(Credentials { name, password, back }) =
-        form.map_err(|e| Failure::bad("failure-form").with("found", e.body_text()))?;
     console.try_from(from)?;
     let name = name.trim().to_lowercase();
     let (local, now) = (console.config.local_sign_in, console.clock.now().wall);

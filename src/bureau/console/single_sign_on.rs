@@ -47,6 +47,9 @@ struct SignedInPage<'a> {
     to: String,
 }
 
+/// Longest way back that an attempt keeps, in bytes.
+const MOST_BACK: usize = 1024;
+
 #[derive(Deserialize)]
 struct Back {
     back: Option<String>,
@@ -64,7 +67,8 @@ async fn begin(
 ) -> Result<Response, Failure> {
     let Some(sign_on) = &console.single_sign_on else { return Err(Failure::not_found()) };
     console.try_from(from)?;
-    let back = inside(asked.back.as_deref().unwrap_or("/"));
+    // Browsers drop a cookie that is longer than 4 KiB.
+    let back = inside(asked.back.as_deref().filter(|b| b.len() <= MOST_BACK).unwrap_or("/"));
     let (to, flow) = match sign_on.begin(back.clone(), console.clock.now().wall).await {
         Ok(begun) => begun,
         Err(error) => {

@@ -6,6 +6,7 @@
 //! browser's cookie alone, out of reach of scripts, and its digest in the store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
@@ -34,6 +35,8 @@ pub(super) const LANGUAGE_COOKIE: &str = "lang";
 /// Everybody's own page, and where its form goes.
 pub(super) const OWN_PAGE: &str = "/account";
 pub(super) const OWN_PASSWORD: &str = "/account/password";
+/// How long a form may take to come: longer ones would hold connections for nothing.
+const FORM_TIME: Duration = Duration::from_secs(30);
 /// Largest form, in bytes.
 const MOST_FORM: usize = 256 * 1024;
 
@@ -249,6 +252,25 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
     }
 }
 
+/// What is read of a form, if it comes in time.
+async fn in_time<T>(limit: Duration, read: impl Future<Output = T>) -> Result<T, Failure> {
+    tokio::time::timeout(limit, read).await.map_err(|_| Failure::too_slow())
+}
+
+/// A form that anybody may send.
+pub(super) struct Open<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Open<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let Form(form) = in_time(FORM_TIME, Form::<T>::from_request(request, state))
+            .await?
+            .map_err(|e| Failure::bad("failure-form").with("found", e.body_text()))?;
+        Ok(Self(form))
+    }
+}
+
 /// A form that somebody who is signed in has sent, with the session's token in it.
 pub(super) struct Posted<T> {
     /// Its fields.
@@ -261,9 +283,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Posted<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
         let visitor = request.extensions().get::<Visitor>().cloned();
         let visitor = visitor.ok_or_else(|| Failure::broken("a route without a gate"))?;
-        let bytes = axum::body::to_bytes(request.with_limited_body().into_body(), MOST_FORM)
-            .await
-            .map_err(|_| Failure::bad("failure-form-too-long"))?;
+        let bytes =
+            in_time(FORM_TIME, axum::body::to_bytes(request.with_limited_body().into_body(), MOST_FORM))
+                .await?
+                .map_err(|_| Failure::bad("failure-form-too-long"))?;
         let token = url::form_urlencoded::parse(&bytes).find_map(|(k, v)| (k == "csrf").then_some(v));
         if !visitor.sent(&token.unwrap_or_default()) {
             return Err(Failure::foreign_form());
@@ -342,6 +365,13 @@ mod tests {
         {
             assert_eq!(inside(bad), "/", "{bad:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_form_that_does_not_come_is_not_waited_for_for_ever() {
+        let never = std::future::pending::<()>();
+        assert!(in_time(Duration::from_millis(1), never).await.is_err());
+        assert!(in_time(FORM_TIME, async {}).await.is_ok());
     }
 
     #[test]

@@ -359,6 +359,17 @@ pub(super) mod tests {
             assert_eq!(store.accounts().await.unwrap().len(), 2);
             let left = store.purge(Kind::Acts, at(7), at(9)).await.unwrap();
             assert_eq!((left.deleted, store.accounts().await.unwrap().len()), (1, 1));
+            // One that single sign-on knows stays, or its owner would be let in anew.
+            let new = NewAccount {
+                name: "wang".parse().unwrap(),
+                display: "Wang".into(),
+                roles: Roles::new([Role::Reviewer]),
+                password: String::new(),
+            };
+            assert!(store.add_managed_account(&new, "https://sso.example 8", at(7)).await.unwrap());
+            assert_eq!(store.disable_account(&new.name, at(7)).await.unwrap(), Changed::Done);
+            store.purge(Kind::Acts, at(9), at(9)).await.unwrap();
+            assert!(store.account_of_subject("https://sso.example 8").await.unwrap().is_some());
             let nobody = "nobody".parse().unwrap();
             assert_eq!(store.disable_account(&nobody, at(6)).await.unwrap(), Changed::NoAccount);
         })
