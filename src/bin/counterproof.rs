@@ -12,6 +12,7 @@ use counterproof::bench::{self, BenchArgs, EvaluateArgs};
 use counterproof::crypto::keys::{make_keys, replace_root_key};
 use counterproof::crypto::sign::PublicKey;
 use counterproof::crypto::tls::install_provider;
+use counterproof::edge::his::explain;
 use counterproof::edge::{agent, aim, check, init, inspect, join, openapi, policy, watched};
 use counterproof::protocol::bundle::{self, check::Pinned};
 use counterproof::protocol::id::CounterId;
@@ -135,6 +136,9 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         certificate: Option<PathBuf>,
     },
+    /// The HIS's own messages.
+    #[command(subcommand)]
+    His(His),
     /// Whether this box may raise alerts.
     Commission {
         #[command(subcommand)]
@@ -145,6 +149,18 @@ enum Command {
     /// Check or read the audit log of a state folder.
     #[command(subcommand)]
     Audit(Audit),
+}
+
+#[derive(Subcommand)]
+enum His {
+    /// Read one message of any dialect: how it is understood, and what of it is dropped.
+    Explain {
+        /// The message; `-` reads standard input.
+        file: PathBuf,
+        /// For machines.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Subcommand)]
@@ -261,6 +277,7 @@ fn main() -> ExitCode {
                 join::run(&join::Asked { bureau, code, keys, certificate }).map_err(|e| e.to_string())
             })
             .map(|told| print!("{told}")),
+        Command::His(His::Explain { file, json }) => run_explain(&file, json),
         Command::Commission { command: Commission::Report { config, json } } => watched::report(&config)
             .map_err(|e| e.to_string())
             .and_then(|report| print(json, &report, || report.page())),
@@ -351,6 +368,17 @@ fn verify_bundle(
         (true, false) => Err("nothing failed, but whose file it is was not checked: give --bureau-key with the key that the bureau publishes".into()),
         (false, _) => Err("a check failed: this bundle proves nothing".into()),
     }
+}
+
+fn run_explain(file: &std::path::Path, json: bool) -> Result<(), String> {
+    let bytes = if file == std::path::Path::new("-") {
+        std::io::read_to_string(std::io::stdin()).map(String::into_bytes)
+    } else {
+        std::fs::read(file)
+    };
+    let bytes = bytes.map_err(|e| format!("{}: {e}", file.display()))?;
+    let explained = explain::explain(&bytes).map_err(|e| e.to_string())?;
+    print(json, &explained, || explained.page())
 }
 
 fn run_keys(out: &std::path::Path, name: &str) -> Result<(), String> {

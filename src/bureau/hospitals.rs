@@ -1,21 +1,18 @@
 //! Names and districts of hospitals, from a CSV file that people make.
 //!
-//! Promises: every line is checked, every fault is told with its line, and a file with
-//! a fault changes nothing. The form: UTF-8, header `code,name,district`.
+//! The file is taken whole or not at all ([`super::lines`]); its header is
+//! `code,name,district`.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::BureauError;
 use super::acts::{Person, note, on_one_line};
 use super::store::{Hospital, Store};
+use super::{BureauError, lines};
 use crate::protocol::id::HospitalId;
 
 const HEADER: [&str; 3] = ["code", "name", "district"];
 /// Longest name and district, in characters.
 const MOST_CHARACTERS: usize = 100;
-/// So many faults are told; who reads more mends these first.
-const MOST_FAULTS: usize = 20;
 
 /// Reads a file and keeps what it says; what was done, in words.
 ///
@@ -23,47 +20,13 @@ const MOST_FAULTS: usize = 20;
 /// If the file cannot be read, a line of it is wrong, or the store fails.
 pub async fn import(store: &Store, by: &Person, file: &Path) -> Result<String, BureauError> {
     let place = file.display();
-    let bytes = std::fs::read(file).map_err(|e| BureauError::Command(format!("{place}: {e}")))?;
-    let hospitals = read(&bytes).map_err(|faults| {
-        let told: String = faults.iter().take(MOST_FAULTS).map(|f| format!("\n  {place}:{f}")).collect();
-        BureauError::Command(format!("{} faults; nothing was imported:{told}", faults.len()))
-    })?;
+    let hospitals = lines::read_file(file, HEADER, hospital, |one| one.code.to_string())?;
     note(store, by, "hospitals import", &place.to_string(), format!("{} hospitals", hospitals.len())).await?;
     store.keep_hospitals(&hospitals).await?;
     Ok(format!("{} hospitals are known by name now", hospitals.len()))
 }
 
-/// The hospitals of a file, or every fault as `LINE: what`.
-fn read(bytes: &[u8]) -> Result<Vec<Hospital>, Vec<String>> {
-    // What spreadsheets put before their text.
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut lines = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(bytes);
-    let header = lines.headers().cloned().map_err(|e| vec![format!("1: {e}")])?;
-    if header.iter().ne(HEADER) {
-        let found = header.iter().take(8).collect::<Vec<_>>().join(",").escape_debug().to_string();
-        return Err(vec![format!("1: found the header `{found}`; expected {}", HEADER.join(","))]);
-    }
-    let (mut hospitals, mut faults, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
-    for line in lines.records() {
-        let number = match &line {
-            Ok(record) => record.position().map_or(0, csv::Position::line),
-            Err(e) => e.position().map_or(0, csv::Position::line),
-        };
-        match line.map_err(|e| e.to_string()).and_then(|record| hospital(&record)) {
-            Ok(one) if !seen.insert(one.code.clone()) => {
-                faults.push(format!("{number}: {} stands in the file twice", one.code));
-            }
-            Ok(one) => hospitals.push(one),
-            Err(what) => faults.push(format!("{number}: {what}")),
-        }
-    }
-    if faults.is_empty() { Ok(hospitals) } else { Err(faults) }
-}
-
-fn hospital(record: &csv::StringRecord) -> Result<Hospital, String> {
-    let [code, name, district] = record.iter().collect::<Vec<_>>()[..] else {
-        return Err(format!("found {} fields; expected {}", record.len(), HEADER.len()));
-    };
+fn hospital([code, name, district]: [&str; 3]) -> Result<Hospital, String> {
     let text = |what: &str, found: &str| {
         on_one_line(what, found.to_owned(), MOST_CHARACTERS).map_err(|e| e.to_string())
     };

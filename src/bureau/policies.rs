@@ -20,7 +20,7 @@ use super::api::{Api, Caller, unavailable};
 use super::store::{AgentChange, Store};
 use crate::clock::{Clock, SystemClock};
 use crate::http::problem::Problem;
-use crate::privacy::policy::{LIMITS, Policy};
+use crate::privacy::policy::Policy;
 use crate::protocol::id::AgentId;
 use crate::protocol::policy::PolicyDocument;
 
@@ -61,7 +61,7 @@ pub async fn declare(
 pub(super) fn check(document: &PolicyDocument) -> Result<(), String> {
     let policy: Policy = serde_json::from_value(document.policy.clone())
         .map_err(|e| format!("{e}: print it with `counterproof policy show --json` of this version"))?;
-    for limit in LIMITS {
+    for limit in policy.limits() {
         let found = policy.retention_s.get(limit.key).copied();
         if found.is_none_or(|s| !(limit.floor..=limit.ceiling).contains(&s)) {
             return Err(format!(

@@ -173,6 +173,7 @@ pub async fn export(
         "mark": mark,
         "references": store.held_references(cardholder).await?,
         "references_note": "that a reference is held, not the embedding in it (docs/privacy.md)",
+        "certificates_known_by_hash": store.certificates_of(cardholder).await?,
         "alerts": alerts,
         "exemption": exemption.map(|e| json!({
             "until": e.until, "by": e.by, "at": e.at, "reason": e.reason,

@@ -37,10 +37,12 @@ use super::config::{Config, Effective};
 use super::context::{Context, ExportError, State};
 use super::counter::{Counters, Tools};
 use super::delivery::Delivery;
+use super::desk::Desk;
 use super::eyes::{Eyes, EyesError};
 use super::gauges::Gauges;
 use super::health;
 use super::intake::Intake;
+use super::mllp;
 use super::posture::Reporter;
 use super::references::References;
 use super::store::{Roots, Store, StoreError};
@@ -150,7 +152,8 @@ async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) ->
     let rings = counters.iter().map(|(_, ring)| Arc::clone(ring)).collect();
     let watched = counters.clone();
     let previous = previous.map(Arc::new);
-    let tools = Arc::new(Tools { context: Arc::clone(&context), references, workers, previous });
+    let tools =
+        Arc::new(Tools { context: Arc::clone(&context), references: references.clone(), workers, previous });
     let gauges = Gauges::new(&counters, &tools);
     let counters = Arc::new(Counters::start(counters, &tools));
     let listener = match &config.his.tls {
@@ -173,10 +176,15 @@ async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) ->
         Some(section) => Some(gauges.serve(section.listen, &digests, &handle)?),
         None => None,
     };
-    let intake = Intake::new(Arc::clone(&context), counters, &token).router();
+    let desk = Arc::new(Desk::new(Arc::clone(&context), counters, Some(references)));
+    let intake = Intake::new(Arc::clone(&desk), &token).router();
+    let mut hl7 = Vec::new();
+    for port in &config.his.hl7 {
+        hl7.push(mllp::listen(port, Arc::clone(&desk), context.watch.listener("hl7")).await?);
+    }
     let serving = tokio::spawn(listener.serve(intake, handle.clone()));
     context.watch.hearts.watch()?;
-    announce(address, metrics, ready_file.as_deref())?;
+    announce(&Addresses { his: address, hl7, metrics }, ready_file.as_deref())?;
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -296,15 +304,19 @@ fn changed(store: &mut Store, what: &str, digest: &str, kind: Kind, now: WallTim
     }
 }
 
-fn announce(
+/// Where the agent listens.
+struct Addresses {
     his: SocketAddr,
+    hl7: Vec<SocketAddr>,
     metrics: Option<SocketAddr>,
-    ready_file: Option<&Path>,
-) -> Result<(), AgentError> {
-    info!(%his, metrics = metrics.map(tracing::field::display), "listening");
+}
+
+fn announce(at: &Addresses, ready_file: Option<&Path>) -> Result<(), AgentError> {
+    let Addresses { his, hl7, metrics } = at;
+    info!(%his, ?hl7, metrics = metrics.map(tracing::field::display), "listening");
     if let Some(path) = ready_file {
         let part = path.with_extension("part");
-        let mut ready = json!({ "his": his });
+        let mut ready = json!({ "his": his, "hl7": hl7 });
         if let Some(metrics) = metrics {
             ready["metrics"] = json!(metrics);
         }

@@ -22,6 +22,8 @@ use crate::protocol::settlement::{Channel, Settlement};
 use crate::settings::{self, Problem, SettingsError, Validate};
 use crate::vision::Wanted;
 
+use super::his::senders::{self, Senders};
+
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -114,6 +116,22 @@ pub struct His {
     pub clock_error_ms: u64,
     /// Longest accepted time from a settlement to its message.
     pub delay_ms: u64,
+    /// Which terminals and operators are at which counter.
+    #[serde(default)]
+    pub senders: Vec<Senders>,
+    /// Ports on which HL7 v2 messages are taken.
+    #[serde(default)]
+    pub hl7: Vec<Hl7Port>,
+}
+
+/// `[[his.hl7]]`: a port for HL7 v2 over MLLP.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hl7Port {
+    /// Address to listen on: loopback alone, since MLLP knows no callers.
+    pub listen: SocketAddr,
+    /// The counter of everything that comes here, if it is one.
+    pub counter: Option<CounterId>,
 }
 
 /// `[models]`
@@ -321,6 +339,23 @@ impl Validate for Config {
             "0 to 30000",
             "Synchronise the clocks instead.",
         );
+        let counters: Vec<&CounterId> = self.counters.iter().map(|c| &c.id).collect();
+        for (i, port) in self.his.hl7.iter().enumerate() {
+            ask(
+                port.listen.ip().is_loopback(),
+                format!("his.hl7[{i}].listen"),
+                port.listen.to_string(),
+                "an address of this machine alone, such as 127.0.0.1:2575",
+                "HL7 over MLLP says nothing of who calls: let the integration engine run here, or a TLS tunnel end here.",
+            );
+            ask(
+                port.counter.as_ref().is_none_or(|c| counters.contains(&c)),
+                format!("his.hl7[{i}].counter"),
+                port.counter.as_ref().map_or_else(String::new, ToString::to_string),
+                "one of this box's counters",
+                "Leave it out where terminals or operators name the counter.",
+            );
+        }
         for (i, c) in self.counters.iter().enumerate() {
             let key = |k: &str| format!("counters[{i}].{k}");
             ask(
@@ -341,6 +376,7 @@ impl Validate for Config {
         for (i, c) in self.counters.iter().enumerate() {
             out.extend(c.camera.problems(&format!("counters[{i}].camera")));
         }
+        out.extend(senders::problems(&self.his.senders, &counters));
         out.extend(self.commissioning.problems());
         out.extend(self.metrics.as_ref().and_then(Listen::problem));
         out

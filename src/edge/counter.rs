@@ -42,6 +42,7 @@ use super::eyes::Which;
 use super::metrics::{self, Shed};
 use super::outbox::Held;
 use super::references::{Found, References};
+use super::stays::Acting;
 use super::windows::{Judged, Span, Windows, lock};
 use super::workers::{Job, Workers};
 
@@ -52,8 +53,27 @@ const MAILBOX: usize = 256;
 
 /// What a counter's actor is told.
 enum Order {
-    Verify(VerificationId, Box<Settlement>),
+    Verify(VerificationId, Box<(Settlement, Circumstances)>),
     Stop(VerificationId),
+}
+
+/// What is known of a settlement beside what its message says.
+#[derive(Debug, Clone, Default)]
+pub struct Circumstances {
+    /// Who acts for the cardholder in the stay that it belongs to.
+    pub proxies: Acting,
+    /// A relative's account paid.
+    pub paid_elsewhere: bool,
+}
+
+impl Circumstances {
+    /// Why nothing can be said of who stands there, if that is known already.
+    pub fn refusal(&self) -> Option<NotAssessed> {
+        if self.paid_elsewhere {
+            return Some(NotAssessed::OutOfScope);
+        }
+        self.proxies.has_unknown.then_some(NotAssessed::ProxyUnknown)
+    }
 }
 
 /// All counters of a box.
@@ -119,7 +139,7 @@ impl Counters {
     }
 
     /// Begins the verification of an accepted settlement; never waits for it.
-    pub async fn verify(&self, id: VerificationId, settlement: Settlement) {
+    pub async fn verify(&self, id: VerificationId, settlement: Settlement, circumstances: Circumstances) {
         let number = settlement.settlement_id.clone();
         self.context.in_flight.fetch_add(1, Ordering::Relaxed);
         let counter = settlement.counter.clone();
@@ -127,7 +147,7 @@ impl Counters {
         let sent = self
             .mailboxes
             .get(&settlement.counter)
-            .is_some_and(|m| m.try_send(Order::Verify(id, Box::new(settlement))).is_ok());
+            .is_some_and(|m| m.try_send(Order::Verify(id, Box::new((settlement, circumstances)))).is_ok());
         if !sent {
             metrics::shed(&counter, Shed::Mailbox);
             self.context.end(id, &number, Outcome::NotAssessed(NotAssessed::Overload)).await;
@@ -178,7 +198,10 @@ impl Actor {
             // `None` when a window closes before an order comes.
             let order = heart.rest(tokio::time::timeout(wait, mailbox.recv())).await.ok();
             match order {
-                Some(Some(Order::Verify(id, settlement))) => self.begin(id, *settlement).await,
+                Some(Some(Order::Verify(id, settlement))) => {
+                    let (settlement, circumstances) = *settlement;
+                    self.begin(id, settlement, &circumstances).await;
+                }
                 Some(Some(Order::Stop(id))) => self.stop(id),
                 Some(None) => return,
                 None => {}
@@ -199,7 +222,7 @@ impl Actor {
         &self.tools.context
     }
 
-    async fn begin(&mut self, id: VerificationId, settlement: Settlement) {
+    async fn begin(&mut self, id: VerificationId, settlement: Settlement, circumstances: &Circumstances) {
         let refuse = |reason| Outcome::NotAssessed(reason);
         let config = &self.context().config;
         let in_scope = config.decision.asks_about(&settlement);
@@ -229,8 +252,12 @@ impl Actor {
         if !in_scope {
             return self.give_up(id, &settlement, refuse(NotAssessed::OutOfScope)).await;
         }
+        if let Some(reason) = circumstances.refusal() {
+            return self.give_up(id, &settlement, refuse(reason)).await;
+        }
         let (references, copy) = (self.tools.references.clone(), settlement.clone());
-        let references = tokio::spawn(async move { references.subjects(&copy).await });
+        let acting = circumstances.proxies.marks.clone();
+        let references = tokio::spawn(async move { references.subjects(&copy, &acting).await });
         self.open.push(Open { id, settlement, moment, clock_turns, cut: false, references });
     }
 

@@ -95,7 +95,9 @@ impl Store {
                 "SELECT name FROM data_keys WHERE made_at <= ?1 AND name NOT IN (
                      SELECT substr(payload, 5, 4) FROM settlements WHERE payload IS NOT NULL
                      UNION SELECT substr(draft, 5, 4) FROM settlements WHERE draft IS NOT NULL
-                     UNION SELECT substr(sealed, 5, 4) FROM outbox WHERE sealed IS NOT NULL)",
+                     UNION SELECT substr(sealed, 5, 4) FROM outbox WHERE sealed IS NOT NULL
+                     UNION SELECT substr(sealed, 5, 4) FROM names
+                     UNION SELECT substr(sealed, 5, 4) FROM stays)",
             )?
             .query_map([now.age.minus(DATA_KEY_LIFE).as_millis()], |r| r.get(0))?
             .collect::<Result<_, _>>()?;

@@ -85,6 +85,17 @@ impl Store {
         }))
     }
 
+    /// Whether a cancellation came for a settlement that is not known.
+    pub(super) fn was_cancelled(&self, hash: &[u8]) -> Result<bool, StoreError> {
+        Ok(self.row(hash)?.is_some_and(|row| row.state == "cancelled"))
+    }
+
+    /// The verification of a settlement that has no verdict yet.
+    pub(super) fn is_open(&self, hash: &[u8]) -> Result<Option<VerificationId>, StoreError> {
+        let open = self.row(hash)?.filter(|row| matches!(row.state.as_str(), "accepted" | "held"));
+        Ok(open.map(|row| row.verification))
+    }
+
     /// Journals a settlement, once.
     ///
     /// # Errors
@@ -181,8 +192,15 @@ impl Store {
         agent: &AgentId,
         now: Moment,
     ) -> Result<Cancelled, StoreError> {
-        let hash = self.hash(id);
-        let Some(row) = self.row(&hash)? else {
+        let mut hash = self.hash(id);
+        let mut row = self.row(&hash)?;
+        if row.is_none()
+            && let Some(accepted_under) = self.accepted_under(&hash)?
+        {
+            hash = accepted_under;
+            row = self.row(&hash)?;
+        }
+        let Some(row) = row else {
             self.connection.execute(
                 "INSERT INTO settlements (id_hash, verification, state, updated_at) VALUES (?1, ?2, 'cancelled', ?3)",
                 params![hash, VerificationId::new().to_string(), now.age.as_millis()],

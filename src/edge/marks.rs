@@ -36,6 +36,8 @@ impl Store {
         let ms: Option<i64> = self.connection.query_row(
             "SELECT max(mark) FROM (SELECT max(updated_at) AS mark FROM settlements
                 UNION ALL SELECT max(updated_at) FROM outbox
+                UNION ALL SELECT max(updated_at) FROM names
+                UNION ALL SELECT max(updated_at) FROM stays
                 UNION ALL SELECT max(made_at) FROM data_keys)",
             [],
             |r| r.get(0),
@@ -80,6 +82,8 @@ impl Store {
                     "UPDATE settlements SET updated_at = updated_at - ?2, release_at = release_at - ?2 WHERE updated_at <= ?1",
                     "UPDATE outbox SET updated_at = updated_at - ?2 WHERE updated_at <= ?1 AND state = 'acknowledged'",
                     "UPDATE data_keys SET made_at = made_at - ?2 WHERE made_at <= ?1",
+                    "UPDATE names SET updated_at = updated_at - ?2 WHERE updated_at <= ?1",
+                    "UPDATE stays SET updated_at = updated_at - ?2 WHERE updated_at <= ?1",
                 ],
             ),
             Due::WaitingOlder(up_to, gap) => (

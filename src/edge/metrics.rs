@@ -23,6 +23,7 @@ use crate::protocol::posture::CameraState;
 use crate::protocol::verdict::{Inconclusive, NotAssessed, Outcome};
 
 use super::health::Known;
+use super::his::Dialect;
 use super::outbox::Waiting;
 
 /// From a closed window to its verdict: milliseconds on a fast box, seconds on a
@@ -45,6 +46,8 @@ metrics! {
         "Verifications that ended, by verdict and reason. A held mismatch counts when its alert is signed, one in shadow when it would have been.";
     INTAKE = "counterproof_intake_requests_total", Kind::Counter, ["route", "status"],
         "Requests of the HIS by route and answer: 202 new, 200 repeated, 204 cancelled, else refused.";
+    MISREAD = "counterproof_his_misread_total", Kind::Counter, ["dialect"],
+        "Messages of the HIS in its own dialect that were not understood, and refused.";
     INTAKE_TIME = "counterproof_intake_duration_seconds", Kind::Histogram(INTAKE_BOUNDS), ["route"],
         "Time from a request of the HIS to its answer.";
     SHED = "counterproof_shed_total", Kind::Counter, ["counter", "at"],
@@ -107,6 +110,11 @@ pub fn verdict(counter: &CounterId, outcome: Outcome) {
 fn verdicts(counter: &CounterId, outcome: Outcome) -> metrics::Counter {
     counter!(VERDICTS.name, "counter" => counter.to_string(), "verdict" => outcome.verdict(),
         "reason" => outcome.reason())
+}
+
+/// A message of the HIS was not understood.
+pub fn misread(dialect: Dialect) {
+    counter!(MISREAD.name, "dialect" => dialect.as_str()).increment(1);
 }
 
 /// Where a settlement was shed.

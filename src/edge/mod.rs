@@ -1,6 +1,7 @@
 //! The agent on the box.
 //!
-//! The way of a settlement: [`intake`] checks and journals it, the counter's
+//! The way of a settlement: [`intake`] takes it, or [`his`] reads it from the HIS's own
+//! messages, [`desk`] journals it, the counter's
 //! actor ([`counter`]) owns its window, [`references`] are fetched,
 //! [`workers`] look, [`store`] records the verdict and holds a mismatch, and
 //! [`delivery`] brings its alert to the bureau. [`agent`] starts and stops it
@@ -18,10 +19,12 @@ pub mod context;
 pub mod counter;
 mod data_keys;
 pub mod delivery;
+pub mod desk;
 pub mod eyes;
 pub mod gauges;
 mod glimpse;
 pub mod health;
+pub mod his;
 pub mod init;
 
 pub mod inspect;
@@ -33,6 +36,8 @@ mod leak;
 mod light;
 mod marks;
 pub mod metrics;
+mod mllp;
+pub mod names;
 pub mod openapi;
 pub mod opened;
 pub mod outbox;
@@ -44,6 +49,7 @@ pub mod purge;
 pub mod queue;
 pub mod references;
 pub mod standing;
+pub mod stays;
 pub mod store;
 pub mod supervisor;
 mod upkeep;

@@ -1,6 +1,7 @@
 //! What a HIS may say to a box, as OpenAPI: `counterproof openapi`.
 
-use crate::http::openapi::{OpenApi, Operation};
+use crate::http::openapi::{Need, OpenApi, Operation};
+use crate::protocol::id::SettlementId;
 use crate::protocol::settlement::{Accepted, Settlement};
 
 /// The intake's operations.
@@ -15,6 +16,28 @@ pub fn document() -> OpenApi {
     let cancel = Operation::new("delete", "/v1/settlements/{id}", "A settlement was cancelled.")
         .answers_plainly(204, "Stopped, withdrawn, or remembered.", "")
         .refuses(&[401, 422, 503]);
+    let nhsa = Operation::new(
+        "post",
+        "/v1/his/nhsa",
+        "A message of the national platform, as the HIS sends it there.",
+    )
+    .takes_bytes()
+    .answers::<Accepted>(202, "A settlement, accepted after the journal's commit.")
+    .answers::<Accepted>(200, "The same settlement was accepted before.")
+    .answers_plainly(204, "Anything else: noted, or nothing to do with a settlement.", "")
+    .refuses(&[400, 401, 404, 409, 413, 422, 503]);
+    let answer = Operation::new("post", "/v1/his/nhsa/answers", "What the national platform answered.")
+        .query::<String>("infno", Need::Optional)
+        .query::<SettlementId>("msgid", Need::Optional)
+        .takes_bytes()
+        .answers_plainly(204, "Noted.", "")
+        .refuses(&[400, 401, 404, 413, 422, 503]);
+    let fhir = Operation::new("post", "/v1/his/fhir", "A FHIR R4 Claim or Encounter, alone or in a Bundle.")
+        .takes_bytes()
+        .answers::<Accepted>(202, "A settlement, accepted after the journal's commit.")
+        .answers::<Accepted>(200, "The same settlement was accepted before.")
+        .answers_plainly(204, "Anything else: noted, or nothing to do with a settlement.", "")
+        .refuses(&[400, 401, 404, 409, 413, 422, 503]);
     let alive = Operation::new("get", "/healthz", "Whether every part of the program gets on.")
         .answers_plainly(200, "It does.", "text/plain")
         .refuses(&[503]);
@@ -22,7 +45,7 @@ pub fn document() -> OpenApi {
         .answers_plainly(200, "It can.", "text/plain")
         .refuses(&[503]);
     let empty = OpenApi::new("counterproof: settlements", about);
-    [settle, cancel, alive, ready].into_iter().fold(empty, OpenApi::with)
+    [settle, cancel, nhsa, answer, fhir, alive, ready].into_iter().fold(empty, OpenApi::with)
 }
 
 #[cfg(test)]

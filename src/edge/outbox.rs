@@ -160,7 +160,8 @@ impl Store {
         }
         let counted = self.counted(Outcome::Mismatch, Some(score));
         let (agent, settlement, content) = draft.into_parts();
-        let event = self.prepare((agent, Some(settlement.clone()), content), now)?;
+        let subject = self.later_name(&settlement)?.unwrap_or_else(|| settlement.clone());
+        let event = self.prepare((agent, Some(subject), content), now)?;
         let tx = self.connection.transaction()?;
         if !Self::mark_alerted(&tx, verification, event.id(), now)? {
             return Ok(Released::Ended);

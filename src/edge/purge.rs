@@ -21,8 +21,14 @@ use crate::protocol::posture::LastPurge;
 use super::context::Context;
 use super::store::{Store, StoreError, audit};
 
-const KINDS: [Limit; 4] =
-    [policy::JOURNAL, policy::WITHDRAWAL_LINKS, policy::ACKNOWLEDGED_ALERTS, policy::WAITING_ALERTS];
+/// Every kind; the last only where the policy names it.
+const KINDS: [Limit; 5] = [
+    policy::JOURNAL,
+    policy::WITHDRAWAL_LINKS,
+    policy::ACKNOWLEDGED_ALERTS,
+    policy::WAITING_ALERTS,
+    policy::STAYS,
+];
 
 /// Where a kind of data stands: its rows, and what ends them.
 struct Place {
@@ -42,6 +48,7 @@ fn place(kind: &Limit) -> Option<Place> {
         k if k == policy::ACKNOWLEDGED_ALERTS.key => {
             place("outbox WHERE sealed IS NOT NULL AND state = 'acknowledged'", "UPDATE")
         }
+        k if k == policy::STAYS.key => place("stays WHERE TRUE", "DELETE FROM"),
         k if k == policy::WAITING_ALERTS.key => place(
             "outbox WHERE sealed IS NOT NULL AND state <> 'acknowledged' AND tells_of IS NULL",
             "UPDATE",
@@ -89,6 +96,9 @@ impl Store {
         let oldest = expired.1.or(place.oldest(&tx)?);
         let deleted = expired.0
             + tx.execute(&format!("{} AND updated_at < ?1", place.sql()), [cutoff.as_millis()])? as u64;
+        if [policy::JOURNAL.key, policy::WITHDRAWAL_LINKS.key].contains(&kind.key) {
+            end_names(&tx, cutoff)?;
+        }
         let oldest_left = place.oldest(&tx)?;
         if deleted > 0 {
             let oldest_s = oldest.map(|t| now.age.since(t).as_secs());
@@ -109,6 +119,15 @@ impl Store {
         self.empty_log()?;
         Ok(keys)
     }
+}
+
+/// A settlement's later name goes with its settlement.
+fn end_names(tx: &Transaction<'_>, cutoff: Age) -> Result<(), StoreError> {
+    tx.execute(
+        "DELETE FROM names WHERE updated_at < ?1 AND id_hash NOT IN (SELECT id_hash FROM settlements)",
+        [cutoff.as_millis()],
+    )?;
+    Ok(())
 }
 
 /// When each limit was last carried out since the start, for the bureau to see.
@@ -145,7 +164,8 @@ impl Expires<Age> for Held<'_> {
     type Error = StoreError;
 
     fn kinds(&self) -> &'static [Limit] {
-        &KINDS
+        let without_stays = &KINDS[..KINDS.len() - 1];
+        if self.context.policy.keeps(policy::STAYS) { &KINDS } else { without_stays }
     }
 
     async fn purge(&mut self, kind: &Limit, cutoff: Age, _now: Age) -> Result<Purged<Age>, StoreError> {
@@ -180,10 +200,12 @@ impl Expires<BoxTime> for Rings<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::his::{Naming, StayId};
     use super::super::journal::Accepted;
     use super::super::journal::tests::{NOW, settlement, store};
     use super::super::opened;
     use super::super::outbox::tests::alerted;
+    use super::super::stays::{Acting, StayName};
     use super::*;
     use crate::crypto::Sha256;
     use crate::crypto::seal::RootKey;
@@ -225,6 +247,11 @@ mod tests {
                     s.end(v, &settlement("S1").settlement_id, Outcome::Match, None, NOW).unwrap();
                 }
                 k if k == policy::WAITING_ALERTS.key => drop(alerted(&mut s, "S1")),
+                k if k == policy::STAYS.key => {
+                    let stay = StayId::read("mdtrt_id", "M-1").unwrap();
+                    let acting = Acting { marks: Vec::new(), has_unknown: true };
+                    s.begin_stay(&StayName::Number(&stay), &acting, NOW).unwrap();
+                }
                 _ => {
                     alerted(&mut s, "S1");
                     let out = s.waiting(1).unwrap().pop().unwrap();
@@ -238,6 +265,27 @@ mod tests {
             assert_eq!(at_ceiling(&mut s, &kind, later(ceiling + Duration::from_secs(1))), 1, "{}", kind.key);
             assert_eq!(purged(&s), 1, "{}", kind.key);
         }
+    }
+
+    #[test]
+    fn a_later_name_goes_with_its_settlement() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut s = store(dir.path());
+        for (request, name) in [("S1", "310000S1"), ("S2", "310000S2")] {
+            let (request, settlement) = (request.parse().unwrap(), name.parse().unwrap());
+            let naming = Naming { request, settlement, relatives_account: false };
+            s.name(&naming, &agent(), NOW).unwrap();
+        }
+        alerted(&mut s, "S1");
+        let names = |s: &Store| -> i64 {
+            s.connection.query_row("SELECT COUNT(*) FROM names", [], |r| r.get(0)).unwrap()
+        };
+        let day = Duration::from_secs(policy::JOURNAL.ceiling + 1);
+        at_ceiling(&mut s, &policy::JOURNAL, later(day));
+        assert_eq!(names(&s), 1, "that of the alerted one stays with its link");
+        let half_a_year = Duration::from_secs(policy::WITHDRAWAL_LINKS.ceiling + 1);
+        at_ceiling(&mut s, &policy::WITHDRAWAL_LINKS, later(half_a_year));
+        assert_eq!(names(&s), 0);
     }
 
     #[test]

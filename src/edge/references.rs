@@ -23,11 +23,12 @@ use zeroize::Zeroizing;
 
 use crate::crypto::transform::Transform;
 use crate::protocol::id::{CardholderId, SettlementId};
+use crate::protocol::proxy::{CertificateDigest, ProxyKey, ProxyKeyGrant, ProxyMark};
 use crate::protocol::reference::ReferenceSet;
 use crate::protocol::settlement::Settlement;
 use crate::protocol::transform::TransformGrant;
 use crate::protocol::verdict::NotAssessed;
-use crate::protocol::{REFERENCES_PATH, TRANSFORM_PATH};
+use crate::protocol::{PROXIES_PATH, PROXY_KEY_PATH, REFERENCES_PATH, TRANSFORM_PATH};
 use crate::verify::subjects::{SubjectError, Subjects};
 use crate::vision::ModelIdentity;
 use crate::vision::embed::DIMENSION;
@@ -47,6 +48,8 @@ pub struct References {
     models: Vec<(Which, ModelIdentity)>,
     /// This box's transform, once it is known; shared by all counters.
     transform: Arc<Mutex<Option<Arc<Transform>>>>,
+    /// The bureau's key for the certificates of proxies, once it is known.
+    proxy_key: Arc<Mutex<Option<Arc<ProxyKey>>>>,
 }
 
 /// Everybody who may be at the counter, and by which recognizer.
@@ -87,16 +90,41 @@ impl References {
         deadline: Duration,
         models: Vec<(Which, ModelIdentity)>,
     ) -> Self {
-        Self { client, url: url.to_owned(), deadline, models, transform: Arc::default() }
+        Self {
+            client,
+            url: url.to_owned(),
+            deadline,
+            models,
+            transform: Arc::default(),
+            proxy_key: Arc::default(),
+        }
     }
 
-    /// Everybody who may be at the counter: the cardholder and the declared
-    /// proxies.
+    /// The hash of a proxy's certificate under the bureau's key; nothing if the key cannot
+    /// be had.
+    pub async fn mark_of(&self, certificate: CertificateDigest) -> Option<ProxyMark> {
+        let held = self.proxy_key.lock().unwrap_or_else(|e| e.into_inner()).clone();
+        if let Some(key) = held {
+            return Some(key.mark(certificate));
+        }
+        let grant = self.get::<ProxyKeyGrant>(PROXY_KEY_PATH);
+        let grant = tokio::time::timeout(self.deadline, grant).await.ok()?.ok()??;
+        let key = Arc::new(grant.key()?);
+        *self.proxy_key.lock().unwrap_or_else(|e| e.into_inner()) = Some(Arc::clone(&key));
+        Some(key.mark(certificate))
+    }
+
+    /// Everybody who may be at the counter: the cardholder, the proxies that the settlement
+    /// declares, and those who act in its stay.
     ///
     /// # Errors
     /// The reason why the settlement cannot be assessed.
-    pub async fn subjects(&self, settlement: &Settlement) -> Result<Found, NotAssessed> {
-        tokio::time::timeout(self.deadline, self.fitting(settlement)).await.unwrap_or_else(|_| {
+    pub async fn subjects(
+        &self,
+        settlement: &Settlement,
+        acting: &[ProxyMark],
+    ) -> Result<Found, NotAssessed> {
+        tokio::time::timeout(self.deadline, self.fitting(settlement, acting)).await.unwrap_or_else(|_| {
             warn!(deadline_ms = self.deadline.as_millis() as u64, "the bureau gave no references in time");
             Err(NotAssessed::ReferencesUnavailable)
         })
@@ -104,17 +132,17 @@ impl References {
 
     /// Fetches the transform if it is not known, and once more if it was issued
     /// anew.
-    async fn fitting(&self, settlement: &Settlement) -> Result<Found, NotAssessed> {
+    async fn fitting(&self, settlement: &Settlement, acting: &[ProxyMark]) -> Result<Found, NotAssessed> {
         let held = self.transform.lock().unwrap_or_else(|e| e.into_inner()).clone();
         if let Some(held) = held {
-            match self.under(held, settlement).await {
+            match self.under(held, settlement, acting).await {
                 Ok(subjects) => return Ok(subjects),
                 Err(Missing::Reason(reason)) => return Err(reason),
                 Err(Missing::OtherTransform) => {}
             }
         }
         let fresh = self.fetch_transform().await?;
-        self.under(fresh, settlement).await.map_err(|missing| match missing {
+        self.under(fresh, settlement, acting).await.map_err(|missing| match missing {
             Missing::Reason(reason) => reason,
             Missing::OtherTransform => {
                 unavailable("the bureau's references are not under the transform that it gave this box")
@@ -123,8 +151,13 @@ impl References {
     }
 
     /// Everybody's references, as long as they are under this transform.
-    async fn under(&self, transform: Arc<Transform>, settlement: &Settlement) -> Result<Found, Missing> {
-        let sets = self.everybody(&transform, settlement).await?;
+    async fn under(
+        &self,
+        transform: Arc<Transform>,
+        settlement: &Settlement,
+        acting: &[ProxyMark],
+    ) -> Result<Found, Missing> {
+        let sets = self.everybody(&transform, settlement, acting).await?;
         let proxies = u32::try_from(sets.len().saturating_sub(1)).unwrap_or(u32::MAX);
         let mut lacking = NotAssessed::NoReference;
         'models: for (which, model) in &self.models {
@@ -149,12 +182,14 @@ impl References {
         Err(Missing::Reason(lacking))
     }
 
-    /// The references of the cardholder, of the proxies that the HIS named, and of those that
-    /// the cardholder declared at the bureau, with the reason if somebody has none.
+    /// The references of the cardholder, of the proxies that the HIS named, of those who act
+    /// in the stay, and of those that the cardholder declared at the bureau, with the reason
+    /// if somebody has none.
     async fn everybody(
         &self,
         transform: &Transform,
         settlement: &Settlement,
+        acting: &[ProxyMark],
     ) -> Result<Vec<(ReferenceSet, NotAssessed)>, Missing> {
         let id = &settlement.settlement_id;
         let fitting = |found: Option<ReferenceSet>, missing: NotAssessed| match found {
@@ -168,6 +203,14 @@ impl References {
         for proxy in &settlement.proxies {
             let found = self.fetch(proxy, id, "&as=proxy").await?;
             proxies.push(fitting(found, NotAssessed::ProxyUnknown)?);
+        }
+        for mark in acting {
+            let found = self.get::<ReferenceSet>(&format!("{PROXIES_PATH}/{mark}?settlement={id}")).await?;
+            let found = fitting(found, NotAssessed::ProxyUnknown)?;
+            // The HIS may have named them too.
+            if proxies.iter().all(|p| p.cardholder != found.cardholder) {
+                proxies.push(found);
+            }
         }
         let declared = cardholder
             .take_proxies(&proxies)
@@ -280,7 +323,7 @@ mod tests {
         let references = served(&bureau, vec![(Which::Present, made_with(b"m"))]);
         let mut fitted = Vec::new();
         for _ in 0..2 {
-            match references.subjects(&settlement()).await {
+            match references.subjects(&settlement(), &[]).await {
                 Ok(_) => fitted.push(true),
                 Err(NotAssessed::ReferencesUnavailable) => fitted.push(false),
                 Err(other) => panic!("{other:?}"),
@@ -327,7 +370,7 @@ mod tests {
             let (grants, fetches) = (0.into(), 0.into());
             let bureau = Bureau { granted: |_| 1, under: |_| 1, grants, fetches, dimension: DIMENSION };
             let models = models.map(|(which, model)| (which, made_with(model))).into();
-            served(&Arc::new(bureau), models).subjects(&settlement()).await.map(|f| f.which)
+            served(&Arc::new(bureau), models).subjects(&settlement(), &[]).await.map(|f| f.which)
         };
         let (new, old) = (Which::Present, Which::Previous);
         assert_eq!(which([(new, b"m"), (old, b"o")]).await, Ok(new));

@@ -116,6 +116,20 @@ const SCHEMA: &[&str] = &[
     ALTER TABLE outbox ADD COLUMN tells_of INTEGER; -- seq of the event that expired, in the word of it
     ALTER TABLE settlements ADD COLUMN occurred_at INTEGER; -- ms by the HIS's clock, while held
 ",
+    "
+    CREATE TABLE names (                 -- numbers that settlements got after they were accepted
+        name_hash BLOB PRIMARY KEY,      -- HMAC-SHA256 of the number
+        id_hash BLOB NOT NULL UNIQUE,    -- that of the number it was accepted under
+        sealed BLOB NOT NULL,            -- the number
+        elsewhere INTEGER NOT NULL,      -- 1 if a relative's account paid
+        updated_at INTEGER NOT NULL      -- age
+    );
+    CREATE TABLE stays (                 -- stays with somebody who acts for the cardholder
+        stay_hash BLOB PRIMARY KEY,      -- HMAC-SHA256 of its number, or of the message that began it
+        sealed BLOB NOT NULL,            -- who, as keyed hashes of certificates
+        updated_at INTEGER NOT NULL      -- age
+    );
+",
 ];
 
 /// What stands sealed in `meta`.

@@ -13,7 +13,8 @@ use serde::Deserialize;
 use super::notice;
 use super::policy::{
     ALTERNATIVE, ASSESSMENT, ASSESSMENT_GRACE_DAYS, Assessment, BASIS, Basis, BasisKind, CAPTURE_REGION,
-    CONTACT, CONTROLLER, CaptureRegion, Item, LIMITS, Limit, NOTICE, Notice, Policy, RETENTION,
+    CONTACT, CONTROLLER, CaptureRegion, Item, LIMITS, Limit, NOTICE, Notice, OPTIONAL_LIMITS, Policy,
+    RETENTION, all_limits,
 };
 use super::wording::Wording;
 use crate::crypto::Sha256;
@@ -181,14 +182,20 @@ impl Declared {
 
     /// None where a limit is missing or out of its bounds.
     fn retention(&self, asking: &mut Asking) -> Option<BTreeMap<String, u64>> {
-        for key in self.retention.keys().filter(|k| LIMITS.iter().all(|l| l.key != **k)) {
-            let known = LIMITS.map(|l| l.key).join(", ");
+        for key in self.retention.keys().filter(|k| all_limits().all(|l| l.key != **k)) {
+            let known = all_limits().map(|l| l.key).collect::<Vec<_>>().join(", ");
             let full = format!("retention.{key}");
             asking.refuse(&full, "a kind of data that is not kept", known, "Remove it.".into());
         }
-        let limits = LIMITS.map(|limit| {
-            asking.limit(&limit, self.retention.get(limit.key)).map(|s| (limit.key.to_owned(), s))
-        });
+        let named = OPTIONAL_LIMITS.into_iter().filter(|l| self.retention.contains_key(l.key));
+        // First all, so that each is complained about.
+        let limits: Vec<_> = LIMITS
+            .into_iter()
+            .chain(named)
+            .map(|limit| {
+                asking.limit(&limit, self.retention.get(limit.key)).map(|s| (limit.key.to_owned(), s))
+            })
+            .collect();
         limits.into_iter().collect()
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::policy::{
     ALTERNATIVE, ASSESSMENT, AUDIT_LOG_CEILING_YEARS, AUDIT_LOG_YEARS, BASIS, CAPTURE_REGION, CONTACT,
-    CONTROLLER, Item, LIMITS, Label, NOTICE, Policy, RETENTION,
+    CONTROLLER, Item, Label, NOTICE, Policy, RETENTION,
 };
 use super::wording::{in_english, percent};
 
@@ -49,7 +49,7 @@ pub fn page(policy: &Policy) -> String {
 
 fn limits(out: &mut String, p: &Policy) {
     let _ = writeln!(out, "\nKept at most / {}  [{}]", RETENTION.label.zh, RETENTION.rule);
-    for limit in LIMITS {
+    for limit in p.limits() {
         let at_most = in_english(&limit, p.limit(limit).as_secs());
         let ceiling = in_english(&limit, limit.ceiling);
         let _ =
@@ -111,7 +111,7 @@ mod tests {
         for item in [CONTROLLER, CONTACT, BASIS, NOTICE, ASSESSMENT, ALTERNATIVE, CAPTURE_REGION, RETENTION] {
             assert!(page.contains(item.rule) && page.contains(item.label.zh), "{}: {page}", item.label.en);
         }
-        for limit in LIMITS {
+        for limit in policy.limits() {
             let figures = format!(
                 "{:<10}  ceiling {:<10}",
                 in_english(&limit, policy.limit(limit).as_secs()),

@@ -99,9 +99,30 @@ pub const WITHDRAWAL_LINKS: Limit = Limit {
     floor: DAY,
 };
 
-/// Every kind of data a box keeps for a time. (References are held for one
+/// That somebody acts for a cardholder during a stay: a keyed hash of their certificate.
+/// Kept only by a box that reads the HIS's own messages; the others need not name it.
+pub const STAYS: Limit = Limit {
+    key: "stays_days",
+    what: Label {
+        zh: "就诊期间代办人证件的加密散列",
+        en: "keyed hashes of the certificates of people who act for a cardholder during a stay",
+    },
+    unit: DAY,
+    ceiling: 180 * DAY,
+    floor: DAY,
+};
+
+/// Every kind of data that each box keeps for a time. (References are held for one
 /// verification and never stored.)
 pub const LIMITS: [Limit; 5] = [FRAMES, JOURNAL, ACKNOWLEDGED_ALERTS, WAITING_ALERTS, WITHDRAWAL_LINKS];
+
+/// Kinds of data that a box keeps only if its policy names them.
+pub const OPTIONAL_LIMITS: [Limit; 1] = [STAYS];
+
+/// Every kind of data that some box keeps.
+pub fn all_limits() -> impl Iterator<Item = Limit> {
+    LIMITS.into_iter().chain(OPTIONAL_LIMITS)
+}
 
 /// The bureau: enrolled embeddings, from enrolment.
 pub const BUREAU_REFERENCES: Limit = bureau("references_days", "已登记特征", "references", 3650);
@@ -405,6 +426,17 @@ impl Policy {
     /// SHA-256 of the canonical document: what alerts and postures name.
     pub fn digest(&self) -> Sha256 {
         self.document().digest
+    }
+
+    /// The kinds of data that are kept under this policy.
+    pub fn limits(&self) -> impl Iterator<Item = Limit> {
+        let named = OPTIONAL_LIMITS.into_iter().filter(|l| self.retention_s.contains_key(l.key));
+        LIMITS.into_iter().chain(named)
+    }
+
+    /// Whether a kind of data is kept at all.
+    pub fn keeps(&self, kind: Limit) -> bool {
+        self.limits().any(|l| l.key == kind.key)
     }
 
     /// How long a kind of data may be kept.

@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::policy::{AUDIT_LOG_YEARS, CaptureRegion, LIMITS, Label, Limit, Policy};
+use super::policy::{AUDIT_LOG_YEARS, CaptureRegion, Label, Limit, Policy};
 
 const DAY: u64 = 24 * 3600;
 
@@ -115,7 +115,7 @@ fn regions(policy: &Policy, and: &str, one: impl Fn(&str, [String; 4]) -> String
 }
 
 fn kept(policy: &Policy, one: impl Fn(&Limit, u64) -> String) -> Vec<String> {
-    LIMITS.iter().map(|limit| one(limit, policy.limit(*limit).as_secs())).collect()
+    policy.limits().map(|limit| one(&limit, policy.limit(limit).as_secs())).collect()
 }
 
 /// The sheets of the notice that `policy` names.

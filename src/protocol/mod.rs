@@ -17,6 +17,7 @@ pub mod join;
 pub mod json;
 pub mod policy;
 pub mod posture;
+pub mod proxy;
 pub mod reference;
 pub mod rollout;
 mod schema;
@@ -33,6 +34,10 @@ pub const HEAD_PATH: &str = "/v1/head";
 pub const REFERENCES_PATH: &str = "/v1/references";
 /// Path on the bureau for the key of this box's transform.
 pub const TRANSFORM_PATH: &str = "/v1/transform";
+/// Path on the bureau for the key under which certificates of proxies are hashed.
+pub const PROXY_KEY_PATH: &str = "/v1/proxy-key";
+/// Path on the bureau for the references of a proxy, followed by the mark of a certificate.
+pub const PROXIES_PATH: &str = "/v1/proxies";
 /// Path on the bureau for postures.
 pub const POSTURE_PATH: &str = "/v1/posture";
 /// Path on the bureau for the policy that it declared for the calling box.

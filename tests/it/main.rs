@@ -20,6 +20,7 @@ mod exempt;
 mod faults;
 mod figures;
 mod health;
+mod his;
 mod ingest;
 mod init;
 mod logs;

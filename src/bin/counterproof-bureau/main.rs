@@ -3,6 +3,7 @@
 mod accounts;
 mod agents;
 mod bench;
+mod certificates;
 mod commission;
 mod common;
 mod enrol;
@@ -30,6 +31,7 @@ use counterproof::vision::telemetry;
 use accounts::Accounts;
 use agents::Agents;
 use bench::Bench;
+use certificates::Certificates;
 use commission::Commission;
 use common::{At, By, Listing, print};
 use exempt::Exempt;
@@ -153,6 +155,11 @@ enum Command {
     Hospitals {
         #[command(subcommand)]
         command: Hospitals,
+    },
+    /// Certificates of enrolled people, as keyed hashes, so that a registration's proxy is known.
+    Certificates {
+        #[command(subcommand)]
+        command: Certificates,
     },
     /// Settlement statistics for what is unusual among cardholders.
     Figures {
@@ -283,6 +290,7 @@ async fn run(command: Command) -> Result<ExitCode, BureauError> {
         Command::Rollout { command } => command.run().await?,
         Command::Exempt { command } => command.run().await?,
         Command::Hospitals { command } => command.run().await?,
+        Command::Certificates { command } => command.run().await?,
         Command::Figures { command } => command.run().await?,
         Command::Accounts { command } => command.run().await?,
         Command::Bench { what } => what.run().await?,

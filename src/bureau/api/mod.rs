@@ -34,6 +34,7 @@ mod callers;
 mod documents;
 pub mod openapi;
 mod postures;
+mod proxies;
 mod references;
 mod transform;
 
@@ -59,7 +60,8 @@ use crate::http::request::{self, Routes};
 use crate::protocol::id::AgentId;
 use crate::protocol::id::HospitalId;
 use crate::protocol::{
-    ALERTS_PATH, HEAD_PATH, POLICY_PATH, POSTURE_PATH, SIGNATURE_HEADER, TRANSFORM_PATH, alert, document,
+    ALERTS_PATH, HEAD_PATH, POLICY_PATH, POSTURE_PATH, PROXY_KEY_PATH, SIGNATURE_HEADER, TRANSFORM_PATH,
+    alert, document,
 };
 
 pub use callers::Callers;
@@ -72,11 +74,15 @@ const ROUTES: Routes = Routes(&[
     REFERENCE_PATH,
     TRANSFORM_PATH,
     POSTURE_PATH,
+    PROXY_KEY_PATH,
+    PROXY_PATH,
     DOCUMENT_PATH,
     POLICY_PATH,
 ]);
 /// The path of one cardholder's references.
 const REFERENCE_PATH: &str = "/v1/references/{cardholder}";
+/// The path of the references of one proxy.
+const PROXY_PATH: &str = "/v1/proxies/{mark}";
 /// The path of one document.
 const DOCUMENT_PATH: &str = "/v1/documents/{sha256}";
 
@@ -110,6 +116,8 @@ pub fn router(api: Arc<Api>) -> Router {
         .route(HEAD_PATH, get(alerts::tell_head))
         .route(REFERENCE_PATH, get(references::give))
         .route(TRANSFORM_PATH, get(transform::give))
+        .route(PROXY_KEY_PATH, get(proxies::give_key))
+        .route(PROXY_PATH, get(proxies::give))
         .route(POLICY_PATH, get(policies::tell))
         .route(POSTURE_PATH, post(postures::receive).layer(limited(MAX_POSTURE_BYTES)))
         .route(
@@ -289,7 +297,7 @@ mod tests {
     use std::task::{Context, Poll};
 
     use super::*;
-    use crate::protocol::{DOCUMENTS_PATH, REFERENCES_PATH};
+    use crate::protocol::{DOCUMENTS_PATH, PROXIES_PATH, REFERENCES_PATH};
 
     /// A body of which nothing ever comes.
     struct Never;
@@ -318,6 +326,7 @@ mod tests {
     #[test]
     fn boxes_ask_where_the_bureau_answers_and_no_route_names_anybody() {
         assert_eq!(REFERENCE_PATH, format!("{REFERENCES_PATH}/{{cardholder}}"));
+        assert_eq!(PROXY_PATH, format!("{PROXIES_PATH}/{{mark}}"));
         assert_eq!(DOCUMENT_PATH, format!("{DOCUMENTS_PATH}/{{sha256}}"));
         assert_eq!(ROUTES.of(&format!("{REFERENCES_PATH}/P0001")), REFERENCE_PATH);
     }

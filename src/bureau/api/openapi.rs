@@ -10,14 +10,16 @@ use crate::protocol::id::SettlementId;
 use crate::protocol::join::{JOIN_PATH, JoinAnswer, JoinRequest};
 use crate::protocol::policy::PolicyDocument;
 use crate::protocol::posture::Posture;
+use crate::protocol::proxy::ProxyKeyGrant;
 use crate::protocol::reference::ReferenceSet;
 use crate::protocol::transform::TransformGrant;
 use crate::protocol::{
-    ALERTS_PATH, CLOUDEVENTS_JSON, HEAD_PATH, POLICY_PATH, POSTURE_PATH, SIGNATURE_HEADER, TRANSFORM_PATH,
+    ALERTS_PATH, CLOUDEVENTS_JSON, HEAD_PATH, POLICY_PATH, POSTURE_PATH, PROXY_KEY_PATH, SIGNATURE_HEADER,
+    TRANSFORM_PATH,
 };
 
 use super::references::AskedAs;
-use super::{DOCUMENT_PATH, REFERENCE_PATH};
+use super::{DOCUMENT_PATH, PROXY_PATH, REFERENCE_PATH};
 
 /// What boxes say and ask, and how they join.
 pub fn document() -> OpenApi {
@@ -46,7 +48,7 @@ fn alerts() -> [Operation; 3] {
     ]
 }
 
-fn references() -> [Operation; 2] {
+fn references() -> [Operation; 4] {
     [
         Operation::new("get", REFERENCE_PATH, "A cardholder's references, for one settlement.")
             .query::<SettlementId>("settlement", Need::Required)
@@ -56,6 +58,13 @@ fn references() -> [Operation; 2] {
         Operation::new("get", TRANSFORM_PATH, "The key of this box's transform.")
             .answers::<TransformGrant>(200, "The key.")
             .refuses(&[403, 503]),
+        Operation::new("get", PROXY_KEY_PATH, "The key under which certificates of proxies are hashed.")
+            .answers::<ProxyKeyGrant>(200, "The key.")
+            .refuses(&[403, 503]),
+        Operation::new("get", PROXY_PATH, "A proxy's references, by the hash of a certificate.")
+            .query::<SettlementId>("settlement", Need::Required)
+            .answers::<ReferenceSet>(200, "Under this box's transform.")
+            .refuses(&[400, 403, 404, 429, 503]),
     ]
 }
 

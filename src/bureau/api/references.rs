@@ -40,20 +40,45 @@ pub(super) enum AskedAs {
     Proxy,
 }
 
+impl ForSettlement {
+    /// The question, if it names a settlement.
+    pub(super) fn named(query: Result<Query<Self>, QueryRejection>) -> Result<Self, Response> {
+        let Query(asked) = query.map_err(|e| {
+            let what = e.body_text();
+            bad("settlement", format!("{what}: name the settlement as ?settlement=…"))
+        })?;
+        Ok(asked)
+    }
+}
+
+fn bad(field: &str, detail: String) -> Response {
+    Problem::new(StatusCode::BAD_REQUEST, detail).about(field).into_response()
+}
+
+/// The answer for somebody of whom nothing is to be had.
+pub(super) fn nobody() -> Response {
+    let detail = "no reference is enrolled for this cardholder";
+    Problem::new(StatusCode::NOT_FOUND, detail).about("cardholder").into_response()
+}
+
 pub(super) async fn give(
     State(api): State<Arc<Api>>,
-    mut heard: Heard,
+    heard: Heard,
     cardholder: Result<Path<CardholderId>, PathRejection>,
     query: Result<Query<ForSettlement>, QueryRejection>,
 ) -> Result<Response, Response> {
-    let bad = |field: &str, detail: String| {
-        Problem::new(StatusCode::BAD_REQUEST, detail).about(field).into_response()
-    };
     let Path(cardholder) = cardholder.map_err(|e| bad("cardholder", e.body_text()))?;
-    let Query(ForSettlement { role, .. }) = query.map_err(|e| {
-        let what = e.body_text();
-        bad("settlement", format!("{what}: name the settlement as ?settlement=…"))
-    })?;
+    let ForSettlement { role, .. } = ForSettlement::named(query)?;
+    give_to(&api, heard, cardholder, role).await
+}
+
+/// Somebody's references, for the box that calls.
+pub(super) async fn give_to(
+    api: &Api,
+    mut heard: Heard,
+    cardholder: CardholderId,
+    role: Option<AskedAs>,
+) -> Result<Response, Response> {
     if let Err(wait) = api.limiter.admit(&heard.known.agent.name, api.clock.now().boot) {
         tracing::warn!(agent = %heard.known.agent.name, "a box fetches references faster than it may");
         let detail = "this box fetches more references in a minute than it may: \
@@ -66,15 +91,14 @@ pub(super) async fn give(
         if let Some(found) = found.map_err(unavailable)? {
             break found;
         }
-        let Some(anew) = heard.anew(&api).await? else {
+        let Some(anew) = heard.anew(api).await? else {
             let detail = "the box's record is being changed: try again";
             return Err(later(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail), 1));
         };
         heard = anew;
     };
     if found.references.is_empty() {
-        let detail = "no reference is enrolled for this cardholder";
-        return Err(Problem::new(StatusCode::NOT_FOUND, detail).about("cardholder").into_response());
+        return Err(nobody());
     }
     let key = Arc::new(api.store.transform_key(&heard.known.agent).map_err(unavailable)?);
     let declared = match role {

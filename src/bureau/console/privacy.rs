@@ -18,7 +18,7 @@ use crate::bureau::accounts::Role;
 use crate::bureau::privacy::{self, Agreement, BoxPrivacy, FILING_AT, Filing, Overview};
 use crate::bureau::rights;
 use crate::http::language::Language;
-use crate::privacy::policy::{LIMITS, Limit};
+use crate::privacy::policy::{Limit, all_limits};
 
 /// Who reads these pages.
 pub(super) const READ: Needs = Needs::Roles(&[Role::PrivacyOfficer, Role::Supervisor]);
@@ -196,7 +196,7 @@ async fn one(
     let kept = of.retention_s.iter().map(|(kind, limit)| {
         let last = of.purges.get(kind);
         Kept {
-            kind: LIMITS.iter().find(|l| l.key == kind).map_or_else(|| kind.clone(), |l| said(&visitor, l)),
+            kind: all_limits().find(|l| l.key == kind).map_or_else(|| kind.clone(), |l| said(&visitor, &l)),
             limit: span(*limit),
             at: moment_or_dash(last.map(|p| p.at)),
             deleted: last.map_or_else(dash, |p| p.deleted.to_string()),

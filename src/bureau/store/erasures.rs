@@ -268,6 +268,10 @@ async fn erase_references(tx: &mut Tx<'_>, cardholder: &CardholderId) -> Result<
             .bind(cardholder.as_str())
             .fetch_all(&mut **tx)
             .await?;
+    sqlx::query("DELETE FROM certificates WHERE cardholder = $1")
+        .bind(cardholder.as_str())
+        .execute(&mut **tx)
+        .await?;
     Ok(sealed.iter().map(|s| Sha256::of(s)).collect())
 }
 

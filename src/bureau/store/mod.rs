@@ -20,6 +20,7 @@ mod agents;
 mod alerts;
 mod batch;
 mod cases;
+mod certificates;
 mod chain;
 mod commissions;
 mod decided;
@@ -71,6 +72,7 @@ pub use cases::{
     Actor, Approval, Case, CaseAlert, CaseError, CaseRefusal, Held, IncomingTransfer, NewCase, NewIncoming,
     NewReport, NewTransfer, Origin, Report, ReportAnswer, Span, Transfer, TransferId, TransferStep,
 };
+pub use certificates::Certificate;
 pub use chain::ChainState;
 pub use decided::{AlertState, Per};
 pub use documents::Kept;
@@ -197,6 +199,8 @@ pub struct Store {
     marks: Zeroizing<[u8; 32]>,
     /// For what lists call a settlement.
     settlements: Zeroizing<[u8; 32]>,
+    /// Under which certificates of proxies are hashed, here and on every box.
+    proxy_key: Zeroizing<[u8; 32]>,
 }
 
 impl Store {
@@ -211,9 +215,10 @@ impl Store {
         let transforms = root.mac_key("bureau transforms v1").map_err(library)?;
         let marks = root.mac_key("bureau marks of cardholders v1").map_err(library)?;
         let settlements = root.mac_key("bureau marks of settlements v1").map_err(library)?;
+        let proxy_key = root.mac_key("certificates of proxies v1").map_err(library)?;
         let pool = engine::open(&at).await?;
         let months = Months::default();
-        let store = Self { pool, at, key, months, transforms, marks, settlements };
+        let store = Self { pool, at, key, months, transforms, marks, settlements, proxy_key };
         store.check_key().await?;
         store.list_older_alerts().await?;
         Ok(store)

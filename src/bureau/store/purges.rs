@@ -36,7 +36,8 @@ const OPEN_ALERTS: [&str; 4] = [
     "DELETE FROM payloads WHERE event IN \
      (SELECT id FROM events WHERE kind = 'expired' AND received_at < $1)",
 ];
-const REFERENCES: [&str; 1] = ["DELETE FROM enrolments WHERE enrolled_at < $1"];
+const REFERENCES: [&str; 2] =
+    ["DELETE FROM enrolments WHERE enrolled_at < $1", "DELETE FROM certificates WHERE added_at < $1"];
 const EXEMPTIONS: [&str; 1] = ["DELETE FROM exemptions WHERE until <= $1"];
 /// Sessions and attempts to sign in have an end of their own.
 const SESSIONS: [&str; 2] =
@@ -98,7 +99,10 @@ const SETTLEMENT_FIGURES: [&str; 3] = [
 /// The mark of the oldest of a kind.
 const fn oldest(kind: Kind) -> &'static str {
     match kind {
-        Kind::References => "SELECT MIN(enrolled_at) FROM enrolments",
+        Kind::References => {
+            "SELECT MIN(at) FROM (SELECT enrolled_at AS at FROM enrolments \
+             UNION ALL SELECT added_at FROM certificates) AS held"
+        }
         Kind::Exemptions => "SELECT MIN(until) FROM exemptions",
         Kind::Sessions => {
             "SELECT MIN(at) FROM (SELECT expires_at AS at FROM sessions \

@@ -43,6 +43,15 @@ pub struct KindReport {
     pub outlived: u64,
 }
 
+impl KindReport {
+    /// Of a kind of which nothing is known but its key.
+    fn of(key: &str) -> Self {
+        let known = policy::all_limits().find(|l| l.key == key);
+        let what = known.map_or_else(|| key.replace('_', " "), |l| format!("{}  {}", l.what.en, l.what.zh));
+        Self { what, ..Self::default() }
+    }
+}
+
 /// A line of the report's diary.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Entry {
@@ -220,18 +229,20 @@ struct Reading {
     running: bool,
 }
 
+impl Report {
+    fn kind(&mut self, key: &str) -> &mut KindReport {
+        self.kinds.entry(key.to_owned()).or_insert_with(|| KindReport::of(key))
+    }
+}
+
 impl Reading {
     fn new(from: Date, to: Date) -> Self {
-        let kind = |l: policy::Limit| {
-            let what = format!("{}  {}", l.what.en, l.what.zh);
-            (l.key.to_owned(), KindReport { what, ..KindReport::default() })
-        };
         let report = Report {
             from,
             to,
             log: Checked::nothing(),
             records: 0,
-            kinds: policy::LIMITS.into_iter().map(kind).collect(),
+            kinds: policy::LIMITS.into_iter().map(|l| (l.key.to_owned(), KindReport::of(l.key))).collect(),
             verdicts: BTreeMap::new(),
             countersigned: 0,
             longest_pause_s: 0,
@@ -289,7 +300,7 @@ impl Reading {
     fn limits(&mut self, record: &Record) {
         let limits = record.data.get("retention_s").and_then(Value::as_object);
         for (key, limit) in limits.into_iter().flatten() {
-            let kind = self.report.kinds.entry(key.clone()).or_default();
+            let kind = self.report.kind(key);
             kind.limit_s = kind.limit_s.max(limit.as_u64());
         }
     }
@@ -305,10 +316,7 @@ impl Reading {
 
     fn purged(&mut self, record: &Record) {
         let Some(key) = record.text("kind") else { return };
-        let kind = self.report.kinds.entry(key.to_owned()).or_default();
-        if kind.what.is_empty() {
-            kind.what = key.replace('_', " ");
-        }
+        let kind = self.report.kind(key);
         let deleted = record.data.get("deleted").and_then(Value::as_u64).unwrap_or(0);
         kind.deleted = kind.deleted.saturating_add(deleted);
         kind.oldest_deleted_s =
@@ -320,7 +328,7 @@ impl Reading {
         let Ok(all) = serde_json::from_value::<Vec<Evidence>>(kinds) else { return };
         for e in all {
             let outlived = e.outlived();
-            let kind = self.report.kinds.entry(e.kind).or_default();
+            let kind = self.report.kind(&e.kind);
             kind.looks += 1;
             kind.limit_s = kind.limit_s.max(Some(e.limit_s));
             kind.oldest_left_s = kind.oldest_left_s.max(e.oldest_left_s);

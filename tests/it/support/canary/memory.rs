@@ -70,6 +70,26 @@ pub fn scan(pid: u32, search: &Search) -> io::Result<Scan> {
     Ok(out)
 }
 
+/// Which of some texts stand in memory that a process wrote.
+pub fn holds_any(pid: u32, texts: &[Vec<u8>]) -> io::Result<Vec<Vec<u8>>> {
+    let memory = File::open(format!("/proc/{pid}/mem"))?;
+    let search = aho_corasick::AhoCorasick::new(texts).map_err(io::Error::other)?;
+    let longest = texts.iter().map(Vec::len).max().unwrap_or(0);
+    let mut buffer = vec![0; CHUNK];
+    let mut found = std::collections::BTreeSet::new();
+    for map in maps(pid)?.iter().filter(|m| m.writable) {
+        let mut at = map.from;
+        while at < map.to {
+            let want = (map.to - at).min(CHUNK as u64) as usize;
+            let Ok(n @ 1..) = memory.read_at(&mut buffer[..want], at) else { break };
+            found.extend(search.find_iter(&buffer[..n]).map(|m| texts[m.pattern().as_usize()].clone()));
+            let step = if at + (n as u64) < map.to { n.saturating_sub(longest).max(1) } else { n };
+            at += step as u64;
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
 fn maps(pid: u32) -> io::Result<Vec<Map>> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/maps"))?;
     let map = |line: &str| {
