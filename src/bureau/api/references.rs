@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::callers::Heard;
-use super::{Api, later, not_stored, unavailable};
+use super::{Api, later, not_stored, respond, unavailable};
 use crate::bureau::store::{StoreError, StoredReference};
 use crate::bureau::transforms::Transforms;
 use crate::crypto::transform::TransformKey;
@@ -42,7 +42,7 @@ pub(super) enum AskedAs {
 
 impl ForSettlement {
     /// The question, if it names a settlement.
-    pub(super) fn named(query: Result<Query<Self>, QueryRejection>) -> Result<Self, Response> {
+    pub(super) fn named(query: Result<Query<Self>, QueryRejection>) -> Result<Self, Problem> {
         let Query(asked) = query.map_err(|e| {
             let what = e.body_text();
             bad("settlement", format!("{what}: name the settlement as ?settlement=…"))
@@ -51,8 +51,8 @@ impl ForSettlement {
     }
 }
 
-fn bad(field: &str, detail: String) -> Response {
-    Problem::new(StatusCode::BAD_REQUEST, detail).about(field).into_response()
+fn bad(field: &str, detail: String) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, detail).about(field)
 }
 
 /// The answer for somebody of whom nothing is to be had.
@@ -67,8 +67,8 @@ pub(super) async fn give(
     cardholder: Result<Path<CardholderId>, PathRejection>,
     query: Result<Query<ForSettlement>, QueryRejection>,
 ) -> Result<Response, Response> {
-    let Path(cardholder) = cardholder.map_err(|e| bad("cardholder", e.body_text()))?;
-    let ForSettlement { role, .. } = ForSettlement::named(query)?;
+    let Path(cardholder) = cardholder.map_err(|e| respond(bad("cardholder", e.body_text())))?;
+    let ForSettlement { role, .. } = ForSettlement::named(query).map_err(respond)?;
     give_to(&api, heard, cardholder, role).await
 }
 
