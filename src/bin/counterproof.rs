@@ -13,7 +13,7 @@ use counterproof::crypto::keys::{make_keys, replace_root_key};
 use counterproof::crypto::sign::PublicKey;
 use counterproof::crypto::tls::install_provider;
 use counterproof::edge::his::explain;
-use counterproof::edge::{agent, aim, check, init, inspect, join, openapi, policy, watched};
+use counterproof::edge::{agent, aim, check, init, inspect, join, openapi, policy, relay, watched};
 use counterproof::protocol::bundle::{self, check::Pinned};
 use counterproof::protocol::id::CounterId;
 use counterproof::vision::telemetry;
@@ -139,6 +139,15 @@ enum Command {
     /// The HIS's own messages.
     #[command(subcommand)]
     His(His),
+    /// Pass on what a HIS says to its platform, unchanged, with a copy for the agent.
+    Relay {
+        /// The relay's own configuration.
+        #[arg(long, default_value = "/etc/counterproof/relay.toml")]
+        config: PathBuf,
+        /// Write the addresses in use here, as JSON, once ready.
+        #[arg(long)]
+        ready_file: Option<PathBuf>,
+    },
     /// Whether this box may raise alerts.
     Commission {
         #[command(subcommand)]
@@ -278,6 +287,7 @@ fn main() -> ExitCode {
             })
             .map(|told| print!("{told}")),
         Command::His(His::Explain { file, json }) => run_explain(&file, json),
+        Command::Relay { config, ready_file } => relay::run(&config, ready_file).map_err(|e| e.to_string()),
         Command::Commission { command: Commission::Report { config, json } } => watched::report(&config)
             .map_err(|e| e.to_string())
             .and_then(|report| print(json, &report, || report.page())),

@@ -48,6 +48,7 @@ pub mod posture;
 pub mod purge;
 pub mod queue;
 pub mod references;
+pub mod relay;
 pub mod standing;
 pub mod stays;
 pub mod store;

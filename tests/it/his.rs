@@ -12,7 +12,7 @@ use crate::support::hospital::{Hospital, Wishes};
 use crate::support::{Open, quick_hospital, wait_for};
 
 /// What a message holds and nobody is to keep: names, numbers, an address, a photograph.
-const PERSONAL: [&str; 8] = [
+pub const PERSONAL: [&str; 8] = [
     "收费员李娜婷",
     "患者王小明哲",
     "代办人赵四海波",
@@ -26,7 +26,7 @@ const PROXY: &str = "310101198502025678";
 const STRANGER: &str = "110101197703039012";
 
 /// A box that reads the HIS's own messages; `PB` stands at its counter.
-fn hospital() -> Open {
+pub fn hospital() -> Open {
     let mut wishes = Wishes::default();
     let senders = "[[his.senders]]\ncounter = \"w01\"\ndevices = [\"D-1\"]\noperators = [\"op42\"]\n\
                    [[his.hl7]]\nlisten = \"127.0.0.1:0\"\n[metrics]\n";
@@ -52,7 +52,7 @@ fn now() -> String {
     jiff::Timestamp::now().to_zoned(china).strftime("%Y-%m-%d %H:%M:%S.%3f").to_string()
 }
 
-fn envelope(kind: &str, msgid: &str, input: Value) -> Value {
+pub fn envelope(kind: &str, msgid: &str, input: Value) -> Value {
     json!({
         "infno": kind, "msgid": msgid, "mdtrtarea_admvs": "310100", "insuplc_admdvs": "310100",
         "recer_sys_code": "MBS_LOCAL", "dev_no": "D-1", "dev_safe_info": "", "cainfo": "", "signtype": "SM3",
@@ -61,7 +61,7 @@ fn envelope(kind: &str, msgid: &str, input: Value) -> Value {
     })
 }
 
-fn settlement(person: &str, stay: &str) -> Value {
+pub fn settlement(person: &str, stay: &str) -> Value {
     json!({ "data": {
         "psn_no": person, "psn_name": PERSONAL[1], "mdtrt_cert_type": "02", "mdtrt_cert_no": PERSONAL[3],
         "med_type": "11", "medfee_sumamt": "412.50", "psn_setlway": "01", "mdtrt_id": stay,
@@ -103,7 +103,7 @@ fn said(verdict: &str, reason: &str) -> (String, String) {
     (verdict.into(), reason.into())
 }
 
-fn named(msgid: &str, setl_id: &str, mulaid: &str) -> String {
+pub fn named(msgid: &str, setl_id: &str, mulaid: &str) -> String {
     json!({ "infcode": "0", "inf_refmsgid": "310000X", "output": { "setlinfo": {
         "setl_id": setl_id, "medins_setl_id": msgid, "psn_name": PERSONAL[1], "certno": PERSONAL[3],
         "acct_mulaid_pay": mulaid, "medfee_sumamt": 412.5 } } })

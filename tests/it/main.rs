@@ -34,6 +34,7 @@ mod prepare;
 mod proof;
 mod protect;
 mod queue;
+mod relay;
 mod review;
 mod rtsp;
 mod single_sign_on;
