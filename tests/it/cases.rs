@@ -1,8 +1,5 @@
-//! Cases, transfers and reports at the console of the real program; letters printed by
-//! the real browser and read back from the paper.
-
-use std::path::Path;
-use std::process::Command;
+//! Cases, transfers and reports at the console of the real program. How they look and
+//! print: `browser`.
 
 use crate::support::bureau::{Bureau, Chain};
 use crate::support::worker::Worker;
@@ -10,51 +7,8 @@ use crate::support::worker::Worker;
 const SETTINGS: &str = "[cases]\nbureau = '某市医疗保障局'\nletter_prefix = '某医保移字'\n\
                         contact = '基金监管科 000-0000 0000'\n";
 
-/// A page as Chromium prints it, read back: what `pdfinfo` says, and its text.
-async fn printed(worker: &Worker, path: &str, dir: &Path) -> (String, String) {
-    let (status, page) = worker.get(path).await;
-    assert_eq!(status, 200, "{page}");
-    let (_, style) = worker.get("/console.css").await;
-    std::fs::write(dir.join("console.css"), style).unwrap();
-    let page = page.replace("href=\"/console.css\"", "href=\"console.css\"");
-    let page = page.replace("<script src=\"/console.js\" defer></script>", "");
-    std::fs::write(dir.join("page.html"), page).unwrap();
-    let pdf = dir.join("page.pdf");
-    let done = Command::new("chromium")
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"])
-        .args(["--host-resolver-rules=MAP * ~NOTFOUND", "--disable-background-networking"])
-        .arg(format!("--user-data-dir={}", dir.join("profile").display()))
-        .arg(format!("--print-to-pdf={}", pdf.display()))
-        .arg(format!("file://{}", dir.join("page.html").display()))
-        .output()
-        .expect("chromium is missing: scripts/packages installs it");
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    (said("pdfinfo", &[], &pdf), said("pdftotext", &["-layout"], &pdf))
-}
-
-fn said(program: &str, options: &[&str], pdf: &Path) -> String {
-    let mut command = Command::new(program);
-    command.args(options).arg(pdf);
-    if program == "pdftotext" {
-        command.arg("-");
-    }
-    let output = command.output().expect("poppler-utils is missing: scripts/packages installs it");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Text without white space: lines break where the page ends them.
-fn joined(text: &str) -> String {
-    text.chars().filter(|c| !c.is_whitespace()).collect()
-}
-
-fn pages(info: &str) -> u32 {
-    let line = info.lines().find_map(|l| l.strip_prefix("Pages:")).unwrap();
-    line.trim().parse().unwrap()
-}
-
 #[tokio::test]
-async fn a_transfer_goes_out_by_two_people_and_prints_on_two_pages_of_a4() {
+async fn a_transfer_goes_out_by_two_people_and_comes_back() {
     let bureau = Bureau::start(SETTINGS);
     let li = Worker::new(&bureau, "li", &["reviewer"]).await;
     let wu = Worker::new(&bureau, "wu", &["supervisor"]).await;
@@ -69,31 +23,8 @@ async fn a_transfer_goes_out_by_two_people_and_prints_on_two_pages_of_a4() {
     let transfer = li.propose(&case).await;
     wu.done(&format!("{transfer}/approve"), &[]).await;
 
-    let dir = tempfile::tempdir().unwrap();
-    let (info, text) = printed(&li, &format!("{transfer}/letter"), dir.path()).await;
-    assert_eq!(pages(&info), 2, "{text}");
-    let size = info.lines().find(|l| l.starts_with("Page size:")).unwrap();
-    assert!(size.contains("(A4)"), "{size}");
-    let text = joined(&text);
-    for phrase in [
-        "医保基金使用违法违规案件移送书",
-        "某医保移字〔",
-        "〕1号",
-        "某市公安局：",
-        "经查，李四持王五的医保凭证结算。",
-        "《医疗保障基金使用监督管理条例》",
-        "2.询问笔录",
-        "3个工作日内",
-        "基金监管科",
-        "移送书（回执）",
-        "材料不全，请补正",
-        "（印章）",
-    ] {
-        assert!(text.contains(phrase), "{phrase} is not on the paper: {text}");
-    }
-    for word in ["退出", "主导航", "English", "张三"] {
-        assert!(!text.contains(word), "{word} is on the paper: {text}");
-    }
+    let (_, letter) = li.get(&format!("{transfer}/letter")).await;
+    assert!(letter.contains("某医保移字〔") && letter.contains("〕1号"), "{letter}");
     let (_, reading) = li.get(&format!("{transfer}/letter?read=en")).await;
     assert!(reading.contains("Please return the receipt") && reading.contains("译文仅供阅读"), "{reading}");
 
@@ -118,7 +49,7 @@ async fn a_transfer_goes_out_by_two_people_and_prints_on_two_pages_of_a4() {
 }
 
 #[tokio::test]
-async fn the_ledger_and_the_yearly_report_are_listed_exported_and_printed() {
+async fn the_ledger_and_the_yearly_report_are_listed_and_exported() {
     let bureau = Bureau::start(SETTINGS);
     let li = Worker::new(&bureau, "li", &["reviewer"]).await;
     let case = li.case().await;
@@ -142,12 +73,6 @@ async fn the_ledger_and_the_yearly_report_are_listed_exported_and_printed() {
     assert!(csv.starts_with('\u{feff}') && csv.contains(&format!("案件,{number},")), "{csv}");
     let (_, csv) = li.get(&format!("/yearly.csv?year={}", today.get(..4).unwrap())).await;
     assert!(csv.contains("举报（按渠道）,电话,1,,0"), "{csv}");
-    let dir = tempfile::tempdir().unwrap();
-    for (path, phrase) in [("/ledger?show=all", "案件移送台账"), ("/yearly", "年度报告")] {
-        let (info, text) = printed(&li, path, dir.path()).await;
-        assert!(info.contains("(A4)") && joined(&text).contains(phrase), "{info}\n{text}");
-        assert!(!joined(&text).contains("退出"), "{text}");
-    }
 }
 
 #[tokio::test]

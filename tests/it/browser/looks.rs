@@ -11,7 +11,7 @@ use counterproof::bureau::console;
 use counterproof::http::request::Routes;
 
 use super::chromium::{Chromium, Look, NARROW, WIDE};
-use super::furnished;
+use super::{Work, at_work};
 use crate::support::bureau::{Bureau, PASSWORD};
 
 /// Whether a path of a route asks for something.
@@ -24,6 +24,10 @@ async fn plain_pages(bureau: &Bureau) -> Vec<String> {
     let mut pages = Vec::new();
     for path in console::places().into_iter().filter(|p| !asks(p)) {
         let answer = bureau.console(path).await;
+        if answer.url().path() != path {
+            // It leads to a page that is looked at under its own name.
+            continue;
+        }
         let kind = answer.headers().get("content-type").map(|v| v.to_str().unwrap().to_owned());
         // A part of a page, which a script puts into one, is none.
         if kind.is_some_and(|k| k.starts_with("text/html")) {
@@ -59,6 +63,14 @@ async fn found_pages(browser: &Chromium, plain: &[String]) -> Vec<String> {
     found.into_values().collect()
 }
 
+/// What is about one case, transfer, letter or report.
+fn of_a_case(work: &Work) -> Vec<String> {
+    let Work { letters, case, transfer, incoming, report, .. } = work;
+    let prints = [format!("{transfer}/letter"), format!("{incoming}/receipt")];
+    let pages = [case, transfer, incoming, report].into_iter().cloned();
+    pages.chain(prints).chain(letters.first().cloned()).collect()
+}
+
 /// A page in one look; what is wrong with it.
 async fn look_at(browser: &Chromium, path: &str, look: Look) -> Vec<String> {
     browser.look(look).await;
@@ -75,7 +87,7 @@ async fn look_at(browser: &Chromium, path: &str, look: Look) -> Vec<String> {
 }
 
 async fn every_page_is_accessible(language: &'static str) {
-    let bureau = furnished().await;
+    let (bureau, work) = at_work().await;
     let plain = plain_pages(&bureau).await;
     let start = Look { language, ..Look::default() };
     let browser = Chromium::open(&bureau.console_url(""), start).await;
@@ -84,7 +96,12 @@ async fn every_page_is_accessible(language: &'static str) {
     browser.sign_in("everything", PASSWORD).await;
 
     let found = found_pages(&browser, &plain).await;
-    let pages: BTreeSet<&String> = plain.iter().chain(&found).collect();
+    let routes = Routes(Vec::leak(console::places()));
+    let reached: BTreeSet<&str> = found.iter().map(|path| routes.of(path)).collect();
+    let unreached: Vec<String> =
+        of_a_case(&work).into_iter().filter(|p| !reached.contains(routes.of(p))).collect();
+    assert!(unreached.is_empty(), "no link leads to {unreached:?}");
+    let pages: BTreeSet<&String> = plain.iter().chain(&found).chain([&work.new_case]).collect();
     for path in pages {
         browser.go(path).await;
         for size in [WIDE, NARROW] {

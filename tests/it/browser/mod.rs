@@ -11,6 +11,8 @@ mod workday;
 use std::cell::RefCell;
 
 use crate::support::bureau::{Bureau, Chain, TestBox};
+use crate::support::person::Person;
+use crate::support::worker::Worker;
 
 const EVERY_ROLE: [&str; 4] = ["reviewer", "supervisor", "privacy_officer", "administrator"];
 
@@ -30,16 +32,17 @@ impl std::ops::Deref for Furnished {
 }
 
 impl Furnished {
-    /// The box raises one alert more.
-    async fn another_alert(&self) {
-        let (_, alert) = self.chain.borrow_mut().mismatch();
+    /// The box raises one alert more: its page.
+    async fn another_alert(&self) -> String {
+        let (id, alert) = self.chain.borrow_mut().mismatch();
         assert_eq!(self.boxed.alert(&self.bureau, &alert).await, 201);
+        format!("/alerts/{id}")
     }
 }
 
 /// A bureau with the made-up alerts of a made-up city, for somebody with every role.
 async fn made_up() -> Bureau {
-    let bureau = Bureau::start("");
+    let bureau = Bureau::start(BUREAU);
     let filled = bureau.command(&["seed", "--alerts", "400", "--by", "test"]).output().unwrap();
     assert!(filled.status.success(), "{}", String::from_utf8_lossy(&filled.stderr));
     bureau.add_account("everything", &EVERY_ROLE);
@@ -47,7 +50,12 @@ async fn made_up() -> Bureau {
 }
 
 async fn furnished() -> Furnished {
-    let bureau = Bureau::start("");
+    furnished_as("").await
+}
+
+/// The same, with this in its configuration.
+async fn furnished_as(extra: &str) -> Furnished {
+    let bureau = Bureau::start(extra);
     let boxed = bureau.add_box("box-1");
     bureau.add_account("everything", &EVERY_ROLE);
     let furnished = Furnished { bureau, boxed, chain: RefCell::new(Chain::new("box-1")) };
@@ -55,4 +63,51 @@ async fn furnished() -> Furnished {
         furnished.another_alert().await;
     }
     furnished
+}
+
+/// What a bureau calls itself on its letters.
+const BUREAU: &str = "[cases]\nbureau = '某市医疗保障局'\nletter_prefix = '某市局（委）案移字'\n\
+                      contact = '基金监管科 000-0000 0000'\n";
+
+/// What people have done at a desk: the paths of it.
+struct Work {
+    /// A letter of each kind about an alert.
+    letters: Vec<String>,
+    /// A confirmed alert that is in no case, and the page that opens one.
+    new_case: String,
+    case: String,
+    transfer: String,
+    incoming: String,
+    report: String,
+}
+
+/// A bureau at which people work: letters, a case that was transferred, what came in.
+async fn at_work() -> (Furnished, Work) {
+    let bureau = furnished_as(BUREAU).await;
+    let names = bureau.dir.path().join("hospitals.csv");
+    std::fs::write(&names, "code,name,district\nH31010000001,某市第一人民医院,某区\n").unwrap();
+    let imported = bureau.command(&["hospitals", "import", "--by", "test"]).arg(&names).output().unwrap();
+    assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
+    let li = Worker::new(&bureau, "li", &["reviewer"]).await;
+    let (asked, open, confirmed) =
+        (bureau.another_alert().await, bureau.another_alert().await, bureau.another_alert().await);
+    let mut letters = Vec::new();
+    for kind in ["recording", "inquiry", "statement", "documents"] {
+        letters.push(li.done(&format!("{asked}/letters"), &[("kind", kind), ("asked", "")]).await);
+    }
+    for alert in [&open, &confirmed] {
+        li.decide(alert, "0", "impersonation").await;
+    }
+    let case = li.case_of(&confirmed).await;
+    let transfer = li.propose(&case).await;
+    approve(&bureau, &transfer).await;
+    let (incoming, report) = (li.incoming().await, li.report().await);
+    let new_case = format!("/cases/new?alert={}", open.trim_start_matches("/alerts/"));
+    (bureau, Work { letters, new_case, case, transfer, incoming, report })
+}
+
+/// A second person approves a transfer.
+async fn approve(bureau: &Bureau, transfer: &str) {
+    let second = Worker::of(Person::signed_in(bureau.console_url(""), "everything").await).await;
+    second.done(&format!("{transfer}/approve"), &[]).await;
 }

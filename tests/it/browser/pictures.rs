@@ -1,14 +1,27 @@
-//! The pictures of the README: the list and an alert, from the running program on
+//! The pictures of the README: the list, an alert and a transfer's letter, from the running program on
 //! made-up data. `make pictures` puts them into `docs/pictures`.
 
 use std::path::PathBuf;
 
 use super::chromium::{Chromium, Look};
-use super::made_up;
-use crate::support::bureau::PASSWORD;
+use super::{approve, made_up};
+use crate::support::bureau::{Bureau, PASSWORD};
+use crate::support::worker::Worker;
 
 /// Most bytes of a picture: what is checked in stays small.
 const MOST: usize = 200 * 1024;
+
+/// The letter of a case of one made-up alert.
+async fn transferred(bureau: &Bureau, language: &str) -> String {
+    let li = Worker::new(bureau, "li", &["reviewer"]).await;
+    let next = li.person.ask("/alerts/next").await;
+    let alert = next.headers()["location"].to_str().unwrap().to_owned();
+    li.decide(&alert, "0", "impersonation").await;
+    let transfer = li.propose(&li.case_of(&alert).await).await;
+    approve(bureau, &transfer).await;
+    let read = if language == "en" { "?read=en" } else { "" };
+    format!("{transfer}/letter{read}")
+}
 
 async fn pictures(language: &'static str) {
     let (bureau, dir) = (made_up().await, tempfile::tempdir().unwrap());
@@ -16,7 +29,8 @@ async fn pictures(language: &'static str) {
     std::fs::create_dir_all(&into).unwrap();
     let browser = Chromium::open(&bureau.console_url(""), Look { language, ..Look::default() }).await;
     browser.sign_in("everything", PASSWORD).await;
-    for (name, path) in [("queue", "/alerts"), ("alert", "/alerts/next")] {
+    let letter = transferred(&bureau, language).await;
+    for (name, path) in [("queue", "/alerts"), ("alert", "/alerts/next"), ("transfer", letter.as_str())] {
         browser.go(path).await;
         let picture = browser.small_picture().await;
         assert!(picture.starts_with(b"RIFF") && picture.len() < MOST, "{name}: {} bytes", picture.len());

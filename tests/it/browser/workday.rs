@@ -1,9 +1,12 @@
 //! The work of a day at a real browser: an alert comes while somebody looks at the list,
-//! one is found and decided without scripts, one with the keyboard alone.
+//! one is found and decided without scripts, one with the keyboard alone; one becomes a
+//! case that a second person transfers, and is printed.
 
 use super::chromium::{Chromium, Look};
-use super::furnished;
+use super::paper::read_pdf;
+use super::{BUREAU, furnished, furnished_as};
 use crate::support::bureau::{Bureau, PASSWORD};
+use crate::support::wait_for;
 
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
@@ -89,5 +92,73 @@ async fn an_alert_is_found_and_decided_with_the_keyboard_alone() {
     browser.press(TAB).await.unwrap();
     browser.turn_page(browser.press(ENTER)).await;
     assert_eq!((rows(&browser, "open").await, rows(&browser, "decided").await), (5, 1));
+    browser.close().await;
+}
+
+async fn change_person(browser: &Chromium, name: &str) {
+    browser.follow(".who form button").await;
+    browser.sign_in(name, PASSWORD).await;
+}
+
+#[tokio::test]
+async fn an_alert_becomes_a_case_that_a_second_person_transfers_and_is_printed() {
+    let bureau = furnished_as(BUREAU).await;
+    bureau.add_account("wang", &["supervisor"]);
+    bureau.add_account("zhao", &["privacy_officer"]);
+    let browser = desk(&bureau, Look { language: "zh-CN", ..Look::default() }).await;
+    browser.go("/alerts").await;
+    browser.follow("table.queue tbody a.open").await;
+    let alert = browser.path().await;
+    assert!(!browser.has("a[href^='/cases/new']").await, "an open alert is none for a case");
+    browser.find("[data-key][value=impersonation]").await.click().await.unwrap();
+    browser.fill("#note", "录像显示持卡人未到场，窗口前为另一人。").await;
+    browser.follow("form[data-decide] button").await;
+    browser.go(&alert).await;
+    browser.follow("a[href^='/cases/new']").await;
+    browser.fill("#facts", "参保人凭证被他人冒用。").await;
+    browser.follow("form[action='/cases'] button").await;
+    let case = browser.path().await;
+    assert!(case.starts_with("/cases/C"), "{case}");
+    // The letter is proposed with what is known; to whom it goes is chosen.
+    let proposed =
+        "return ['subject', 'letter-facts', 'receiver'].map(id => document.getElementById(id).value)";
+    let known = serde_json::json!(["参保人（医保编号 P0001）", "参保人凭证被他人冒用。", ""]);
+    assert_eq!(browser.ask(proposed).await, known);
+    browser.find("#receiver option[value=public_security]").await.click().await.unwrap();
+    browser.fill("#to", "样本市公安局").await;
+    browser.follow("form[action$='/transfers'] button").await;
+    let transfer = browser.path().await;
+    assert!(!browser.has("form[action$='/approve']").await, "who proposes does not approve");
+
+    change_person(&browser, "wang").await;
+    browser.go(&transfer).await;
+    browser.follow("form[action$='/approve'] button").await;
+    // The language is the page's; the letter stays Chinese, and has a translation for reading.
+    browser.follow("a[hreflang=en]").await;
+    assert_eq!(browser.path().await, transfer);
+    assert!(browser.text("main").await.contains("public security"));
+    browser.follow("a[href$='/letter']").await;
+    let (about, text) = read_pdf(&browser.print().await);
+    assert!(about.contains("(A4)") && about.contains("Pages:           2"), "{about}");
+    for part in ["移送书", "某市局（委）案移字〔", "回执", "样本市公安局", "某市医疗保障局"]
+    {
+        assert!(text.contains(part), "{part} is not in the letter:\n{text}");
+    }
+    assert!(!text.contains("Sign out"), "the console's own buttons are printed:\n{text}");
+    browser.go(&alert).await;
+    assert_eq!(browser.text("main a[href^='/cases/C']").await, case.trim_start_matches("/cases/"));
+
+    change_person(&browser, "zhao").await;
+    let into = tempfile::tempdir().unwrap();
+    let behaviour = serde_json::json!({"behavior": "allow", "downloadPath": into.path()});
+    browser.command("Browser.setDownloadBehavior", behaviour).await;
+    browser.go("/privacy").await;
+    browser.find("form[action='/privacy/export'] button").await.click().await.unwrap();
+    let export = wait_for("the export", || {
+        let files = std::fs::read_dir(into.path()).unwrap().map(|f| f.unwrap().path());
+        files.into_iter().find(|f| f.extension().is_some_and(|e| e != "crdownload"))
+    });
+    let export = std::fs::read_to_string(export).unwrap();
+    assert!(export.contains("box-1") && !export.contains("P0001"), "{export}");
     browser.close().await;
 }
