@@ -6,3 +6,4 @@ frame-sign-out = Sign out
 nav-abnormal = Two abnormalities
 nav-statistics = Statistics
 nav-acts = Record of acts
+nav-accounts = Accounts

@@ -6,3 +6,4 @@ frame-sign-out = 退出
 nav-abnormal = 两个异常
 nav-statistics = 统计
 nav-acts = 操作记录
+nav-accounts = 账号

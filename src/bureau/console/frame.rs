@@ -129,3 +129,18 @@ impl<'v> Frame<'v> {
         &self.visitor.csrf
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::words::Words;
+    use super::*;
+
+    #[test]
+    fn every_place_has_its_word_in_both_languages() {
+        for language in [Language::Chinese, Language::English] {
+            for (path, label, _) in PLACES {
+                assert_ne!(&Words::of(language).say(label), label, "{path} in {}", language.tag());
+            }
+        }
+    }
+}

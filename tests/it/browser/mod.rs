@@ -71,9 +71,10 @@ const BUREAU: &str = "[cases]\nbureau = '某市医疗保障局'\nletter_prefix =
 
 /// What people have done at a desk: the paths of it.
 struct Work {
-    /// A letter of each kind about an alert.
+    /// An alert, and a letter of each kind about it.
+    asked: String,
     letters: Vec<String>,
-    /// A confirmed alert that is in no case, and the page that opens one.
+    /// The page that makes a case of a confirmed alert.
     new_case: String,
     case: String,
     transfer: String,
@@ -103,7 +104,7 @@ async fn at_work() -> (Furnished, Work) {
     approve(&bureau, &transfer).await;
     let (incoming, report) = (li.incoming().await, li.report().await);
     let new_case = format!("/cases/new?alert={}", open.trim_start_matches("/alerts/"));
-    (bureau, Work { letters, new_case, case, transfer, incoming, report })
+    (bureau, Work { asked, letters, new_case, case, transfer, incoming, report })
 }
 
 /// A second person approves a transfer.

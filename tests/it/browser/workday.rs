@@ -3,7 +3,7 @@
 //! case that a second person transfers, and is printed.
 
 use super::chromium::{Chromium, Look};
-use super::paper::read_pdf;
+use super::paper::printed;
 use super::{BUREAU, furnished, furnished_as};
 use crate::support::bureau::{Bureau, PASSWORD};
 use crate::support::wait_for;
@@ -124,7 +124,7 @@ async fn an_alert_becomes_a_case_that_a_second_person_transfers_and_is_printed()
         "return ['subject', 'letter-facts', 'receiver'].map(id => document.getElementById(id).value)";
     let known = serde_json::json!(["参保人（医保编号 P0001）", "参保人凭证被他人冒用。", ""]);
     assert_eq!(browser.ask(proposed).await, known);
-    browser.find("#receiver option[value=public_security]").await.click().await.unwrap();
+    browser.find("#receiver").await.select_by_value("public_security").await.unwrap();
     browser.fill("#to", "样本市公安局").await;
     browser.follow("form[action$='/transfers'] button").await;
     let transfer = browser.path().await;
@@ -137,9 +137,9 @@ async fn an_alert_becomes_a_case_that_a_second_person_transfers_and_is_printed()
     browser.follow("a[hreflang=en]").await;
     assert_eq!(browser.path().await, transfer);
     assert!(browser.text("main").await.contains("public security"));
-    browser.follow("a[href$='/letter']").await;
-    let (about, text) = read_pdf(&browser.print().await);
-    assert!(about.contains("(A4)") && about.contains("Pages:           2"), "{about}");
+    assert!(browser.has("a[href$='/letter']").await);
+    let (pages, text) = printed(&browser, &format!("{transfer}/letter")).await;
+    assert_eq!(pages, 2, "{text}");
     for part in ["移送书", "某市局（委）案移字〔", "回执", "样本市公安局", "某市医疗保障局"]
     {
         assert!(text.contains(part), "{part} is not in the letter:\n{text}");
