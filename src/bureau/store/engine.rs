@@ -17,10 +17,11 @@
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyRow};
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Executor, SqlSafeStr, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, SqlSafeStr, Transaction};
 use url::Url;
 
 use super::{Database, StoreError};
@@ -78,6 +79,12 @@ const PRAGMAS: &str = "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; P
 const SESSION: &str = "SELECT set_config('synchronous_commit', 'on', false) \
                        WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')";
 
+/// A server that does not answer by then is not there; a file waits half of it for its writer.
+const ANSWERS: Duration = Duration::from_secs(20);
+/// What passes by itself: a server that is starting or has no connection left, a file that
+/// somebody else is writing to.
+const PASSING: [&str; 4] = ["57P03", "53300", "5", "261"];
+
 /// A file has one writer at a time; readers are few.
 const TO_A_FILE: u32 = 4;
 /// A process of the bureau is one of several that a server serves.
@@ -114,6 +121,7 @@ pub(super) async fn connect(at: &Database) -> Result<Pool, StoreError> {
         Database::Server(url) => (with_room_for_statements(url), SESSION, TO_A_SERVER),
     };
     let options: AnyConnectOptions = url.as_str().parse().map_err(|source| unreachable(at, source))?;
+    let later = try_once(&options, first).await.map_err(|source| unreachable(at, source))?;
     AnyPoolOptions::new()
         .max_connections(most)
         .after_connect(move |connection: &mut AnyConnection, _| {
@@ -121,7 +129,30 @@ pub(super) async fn connect(at: &Database) -> Result<Pool, StoreError> {
         })
         .connect_with(options)
         .await
-        .map_err(|source| unreachable(at, source))
+        .map_err(|source| unreachable(at, later.unwrap_or(source)))
+}
+
+/// Connects once, by itself: a pool tries again and again whatever was wrong, and then
+/// says no more than that its time is over. What may pass is handed back as no error.
+async fn try_once(
+    options: &AnyConnectOptions,
+    first: &'static str,
+) -> Result<Option<sqlx::Error>, sqlx::Error> {
+    let once = async {
+        let mut connection = AnyConnection::connect_with(options).await?;
+        connection.execute(first).await?;
+        connection.close().await
+    };
+    let none = || sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "no answer"));
+    match tokio::time::timeout(ANSWERS, once).await.unwrap_or_else(|_| Err(none())) {
+        Ok(()) => Ok(None),
+        Err(sqlx::Error::Database(said))
+            if said.code().is_some_and(|code| PASSING.contains(&code.as_ref())) =>
+        {
+            Ok(Some(sqlx::Error::Database(said)))
+        }
+        Err(source) => Err(source),
+    }
 }
 
 /// A connection keeps what it has prepared: a text for each size of a portion

@@ -186,6 +186,26 @@ async fn a_server_that_is_not_there_is_named_without_the_password() {
 }
 
 #[tokio::test]
+async fn why_a_database_cannot_be_reached_is_told_in_the_words_of_who_refused() {
+    let refused = async |at: &Database| {
+        let error = Store::open(at.clone(), &RootKey::new([7; 32])).await.err().unwrap();
+        assert!(matches!(error, StoreError::Unreachable { .. }), "{error}");
+        error.to_string()
+    };
+    // Nobody listens where somebody did.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = refused(&format!("postgres://bureau@{free}/alerts").parse().unwrap()).await;
+    assert!(nobody.contains("refused") && !nobody.contains("pool"), "{nobody}");
+    let missing = refused(&server().url("not_there").parse().unwrap()).await;
+    assert!(missing.contains("\"not_there\" does not exist"), "{missing}");
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("b.db");
+    std::fs::write(&path, [b'x'; 4096]).unwrap();
+    let other = refused(&Database::File(path)).await;
+    assert!(other.contains("file is not a database"), "{other}");
+}
+
+#[tokio::test]
 async fn connections_are_durable_and_overwrite_what_is_deleted() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(dir.path()).await;
