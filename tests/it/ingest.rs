@@ -2,47 +2,14 @@
 //! on one PostgreSQL, and through kills in the middle of it.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use counterproof::bench::hospital::Running;
 use counterproof::bench::postgres::{FORGETFUL, Postgres};
-use counterproof::protocol::{ALERTS_PATH, SIGNATURE_HEADER};
+use counterproof::protocol::SIGNATURE_HEADER;
 
 use super::support::bureau::{Bureau, Chain, TestBox};
+use super::support::server::{Server, on_server};
 use super::support::wait_for;
-
-const BINARY: &str = env!("CARGO_BIN_EXE_counterproof-bureau");
-
-/// A bureau process, and where boxes reach it.
-struct Server {
-    process: Running,
-    url: String,
-}
-
-impl Server {
-    /// Another process of the same bureau: its keys, its store.
-    fn start(bureau: &Bureau, name: &str) -> Self {
-        let dir: &Path = bureau.dir.path();
-        let ready: PathBuf = dir.join(format!("{name}.ready"));
-        let mut command = Command::new(BINARY);
-        command.arg("serve").arg("--config").arg(&bureau.config).env_remove("RUST_LOG");
-        let process = Running::of(command, dir.join(format!("{name}.log")), &ready).unwrap();
-        let told: serde_json::Value = serde_json::from_slice(&std::fs::read(ready).unwrap()).unwrap();
-        let url = format!("https://{}{ALERTS_PATH}", told["agents"].as_str().unwrap());
-        Self { process, url }
-    }
-}
-
-/// A bureau on that database; nothing runs yet.
-fn on_server(server: &Postgres) -> Bureau {
-    let bureau = Bureau::prepare("");
-    let text = std::fs::read_to_string(&bureau.config).unwrap();
-    let database = format!("database = '{}'", server.url("postgres"));
-    std::fs::write(&bureau.config, text.replace("path = 'bureau.db'", &database)).unwrap();
-    bureau
-}
 
 /// The status, or nothing if the connection broke.
 async fn post(boxed: &TestBox, url: &str, bytes: &[u8]) -> Option<u16> {

@@ -3,7 +3,7 @@
 //! Promises: what becomes of an alert is told to every open page within about a
 //! second, whichever process of the bureau wrote it; an event names an alert and
 //! nothing about it; a stream ends with its session, and keeps none alive; there are
-//! at most [`MOST_STREAMS`] at a time, and one question a second to the database for
+//! at most [`MOST_STREAMS`] at a time, and a few questions a second to the database for
 //! all of them together, none while nobody listens.
 //!
 //! What it does not do: promise that nothing is missed. A page that was cut off asks
@@ -37,7 +37,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How often a quiet stream shows that it is alive, and its session is looked at.
 const BEAT: Duration = Duration::from_secs(5);
 /// Changes are looked for this far back, since clocks of several processes differ and
-/// a commit may come late.
+/// a commit may come late. What is new is found by its number instead, however late.
 const OVERLAP_MS: i64 = 10_000;
 /// More changes than this at once are told as `many`.
 const MOST_CHANGES: u32 = 100;
@@ -102,25 +102,45 @@ fn event(change: &AlertChange) -> Arc<str> {
     format!("event: alert\ndata: {{\"id\":\"{id}\",\"arrival\":{arrival}}}\n\n").into()
 }
 
-/// What was told lately: when each alert had changed.
+/// What was told lately.
 #[derive(Default)]
-struct Told(BTreeMap<String, WallTime>);
+struct Told {
+    /// When each alert had changed.
+    changes: BTreeMap<String, WallTime>,
+    /// The number up to which what came was told; nothing before the first look.
+    newest: Option<i64>,
+}
 
 impl Told {
     /// What is new since it was asked last.
     async fn news(&mut self, store: &Store, now: WallTime) -> Result<Vec<Arc<str>>, StoreError> {
         let since = WallTime::from_millis(now.as_millis().saturating_sub(OVERLAP_MS));
-        let changes = store.alert_changes(since, MOST_CHANGES).await?;
-        let full = changes.len() == MOST_CHANGES as usize;
-        let fresh: Vec<AlertChange> =
-            changes.into_iter().filter(|c| self.0.get(&c.id) != Some(&c.changed_at)).collect();
-        self.0.retain(|_, at| *at >= since);
-        self.0.extend(fresh.iter().map(|c| (c.id.clone(), c.changed_at)));
-        if full {
+        let seen = match self.newest {
+            Some(seen) => seen,
+            None => store.newest_arrival().await?,
+        };
+        let came = store.alerts_after(seen, MOST_CHANGES).await?;
+        let changed = store.alert_changes(since, MOST_CHANGES).await?;
+        let is_full = [&came, &changed].iter().any(|found| found.len() == MOST_CHANGES as usize);
+        self.newest = Some(if is_full { store.newest_arrival().await? } else { last(&came).unwrap_or(seen) });
+        let mut fresh = came;
+        for change in changed {
+            let was_told = self.changes.get(&change.id) == Some(&change.changed_at);
+            if !was_told && !fresh.contains(&change) {
+                fresh.push(change);
+            }
+        }
+        self.changes.retain(|_, at| *at >= since);
+        self.changes.extend(fresh.iter().map(|c| (c.id.clone(), c.changed_at)));
+        if is_full {
             return Ok(vec![MANY.into()]);
         }
         Ok(fresh.iter().map(event).collect())
     }
+}
+
+fn last(came: &[AlertChange]) -> Option<i64> {
+    came.last().map(|c| c.arrival)
 }
 
 /// One open page.
@@ -204,6 +224,12 @@ mod tests {
             let long_ago = WallTime::from_millis(OVERLAP_MS);
             assert_eq!(told.news(&store, long_ago).await.unwrap(), told_as(&store, newest).await);
             assert!(told.news(&store, long_ago).await.unwrap().is_empty());
+            // What took longer than that to be stored is told by its number, once as well.
+            let mut told = Told { newest: Some(0), ..Told::default() };
+            let came = told.news(&store, now).await.unwrap();
+            let in_order: Vec<_> = store.alerts_after(0, 100).await.unwrap().iter().map(event).collect();
+            assert_eq!((came.len(), came), (40, in_order));
+            assert!(told.news(&store, now).await.unwrap().is_empty());
         })
         .await;
     }

@@ -196,13 +196,29 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn alert_changes(&self, since: WallTime, limit: u32) -> Result<Vec<AlertChange>, StoreError> {
-        let rows: Vec<(String, i64, i64)> = sqlx::query_as(
-            "SELECT id, arrival, changed_at FROM alerts WHERE changed_at >= $1 ORDER BY changed_at LIMIT $2",
-        )
-        .bind(since.as_millis())
-        .bind(i64::from(limit))
-        .fetch_all(&self.pool)
-        .await?;
+        let changed =
+            "SELECT id, arrival, changed_at FROM alerts WHERE changed_at >= $1 ORDER BY changed_at LIMIT $2";
+        self.changes(changed, since.as_millis(), limit).await
+    }
+
+    /// What came after the alert of a number, in order, at most `limit`: whatever the clock
+    /// said when it was taken, and however long it then took to be stored.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn alerts_after(&self, arrival: i64, limit: u32) -> Result<Vec<AlertChange>, StoreError> {
+        let came = "SELECT id, arrival, changed_at FROM alerts WHERE arrival > $1 ORDER BY arrival LIMIT $2";
+        self.changes(came, arrival, limit).await
+    }
+
+    async fn changes(
+        &self,
+        sql: &'static str,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<AlertChange>, StoreError> {
+        let asked = sqlx::query_as(sql).bind(after).bind(i64::from(limit));
+        let rows: Vec<(String, i64, i64)> = asked.fetch_all(&self.pool).await?;
         let change = |(id, arrival, at)| AlertChange { id, arrival, changed_at: WallTime::from_millis(at) };
         Ok(rows.into_iter().map(change).collect())
     }

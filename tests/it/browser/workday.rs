@@ -2,10 +2,17 @@
 //! one is found and decided without scripts, one with the keyboard alone; one becomes a
 //! case that a second person transfers, and is printed.
 
+use std::collections::BTreeSet;
+
+use counterproof::bench::postgres::{FORGETFUL, Postgres};
+use counterproof::protocol::SIGNATURE_HEADER;
+use tokio::task::JoinSet;
+
 use super::chromium::{Chromium, Look};
 use super::paper::printed;
 use super::{BUREAU, furnished, furnished_as};
-use crate::support::bureau::{Bureau, PASSWORD};
+use crate::support::bureau::{Bureau, Chain, PASSWORD, TestBox};
+use crate::support::server::{Server, on_server};
 use crate::support::wait_for;
 
 const TAB: &str = "\u{e004}";
@@ -36,6 +43,45 @@ async fn an_alert_appears_while_the_list_is_open() {
     browser.find("#live .fresh a").await.click().await.unwrap();
     browser.until("its row", &format!("{ROWS} === {}", before + 1)).await;
     assert_eq!(browser.ask("return document.documentElement.dataset.same").await, "page");
+    browser.close().await;
+}
+
+/// The box raises so many alerts, at the one process and the other in turn; their ids.
+async fn raise(boxed: TestBox, name: &str, alerts: usize, urls: [String; 2]) -> BTreeSet<String> {
+    let mut chain = Chain::new(name);
+    let mut raised = BTreeSet::new();
+    for url in urls.iter().cycle().take(alerts) {
+        let (id, bytes) = chain.mismatch();
+        let request = boxed.client.post(url).header(SIGNATURE_HEADER, boxed.key.sign(&bytes).to_string());
+        assert_eq!(request.body(bytes).send().await.unwrap().status(), 201);
+        raised.insert(id);
+    }
+    raised
+}
+
+#[tokio::test]
+async fn alerts_that_two_processes_take_at_once_appear_in_a_page_of_one() {
+    let postgres = Postgres::start(FORGETFUL).unwrap();
+    let bureau = on_server(&postgres);
+    let names = ["box-1", "box-2", "box-3", "box-4"];
+    let boxes = names.map(|name| bureau.add_box(name));
+    bureau.add_account("li", &["reviewer"]);
+    let [one, two] = ["one", "two"].map(|name| Server::start(&bureau, name));
+    let browser = Chromium::open(&two.console, Look::default()).await;
+    browser.sign_in("li", PASSWORD).await;
+    browser.go("/alerts").await;
+    let urls = [one.url.clone(), two.url.clone()];
+    let raising = names.into_iter().zip(boxes).map(|(name, boxed)| raise(boxed, name, 10, urls.clone()));
+    let raising: JoinSet<BTreeSet<String>> = raising.collect();
+    let raised: BTreeSet<String> = raising.join_all().await.into_iter().flatten().collect();
+    browser
+        .until("all to be told", "return document.querySelector('.fresh span').innerText.includes('40')")
+        .await;
+    browser.find("#live .fresh a").await.click().await.unwrap();
+    browser.until("their rows", &format!("{ROWS} === 40")).await;
+    let listed = "return [...document.querySelectorAll('tr[data-alert]')].map(row => row.dataset.alert)";
+    let listed: BTreeSet<String> = serde_json::from_value(browser.ask(listed).await).unwrap();
+    assert_eq!(listed, raised);
     browser.close().await;
 }
 

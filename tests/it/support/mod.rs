@@ -7,6 +7,7 @@ pub mod issuer;
 pub mod person;
 pub mod prometheus;
 pub mod schema;
+pub mod server;
 pub mod unit;
 pub mod worker;
 
