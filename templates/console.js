@@ -22,6 +22,15 @@
     box.addEventListener("change", () => { on = box.checked; want(on); });
   }
 
+  // On a narrow screen the list is nearer without the fields of its filter.
+  const filter = one("details.filter");
+  if (filter) {
+    const narrow = matchMedia("(max-width: 34rem)");
+    const fold = () => { filter.open = !narrow.matches; };
+    narrow.addEventListener("change", fold);
+    fold();
+  }
+
   const typing = (target) =>
     target.isContentEditable || ["SELECT", "TEXTAREA"].includes(target.tagName) ||
     (target.tagName === "INPUT" && !["radio", "checkbox", "submit", "button"].includes(target.type));
@@ -60,7 +69,7 @@
     if (last === "g" && event.key === "q") location.assign("/alerts");
     else if (event.key === "j") move(1);
     else if (event.key === "k") move(-1);
-    else if (event.key === "/" && one("#filter")) one("#filter select, #filter input:not([type=hidden])").focus();
+    else if (event.key === "/" && filter) { filter.open = true; one("select, input:not([type=hidden])", filter).focus(); }
     else if (event.key === "?") toggleHelp();
     else if (!choose(event.key)) return;
     event.preventDefault();

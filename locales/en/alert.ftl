@@ -127,6 +127,7 @@ alert-answer-acted = Acted: { $value }
 alert-answer-text = In their words, or what the recording and papers show
 alert-save-answer = Save the answer
 alert-letter-new = Draft a letter
+alert-letter-which = Which letter
 alert-letter-recording = Request to preserve the recording
 alert-letter-inquiry = Inquiry letter to the cardholder
 alert-letter-statement = Form for a statement

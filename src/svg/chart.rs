@@ -12,8 +12,12 @@ const LEFT: f64 = 58.0;
 const RIGHT: f64 = 548.0;
 const PLOT: f64 = 190.0;
 const ROW: f64 = 20.0;
+/// A picture without names beside it, which narrow screens are to hold: its width, and
+/// where its axis begins and ends.
+const NARROW: f64 = 420.0;
+const ENDS: (f64, f64) = (14.0, 406.0);
 /// Names below the axis; more would run into each other.
-const NAMES: usize = 7;
+const NAMES: usize = 6;
 
 /// What the numbers on an axis are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +38,30 @@ impl Unit {
             Self::Count => grouped(value),
         }
     }
+}
+
+impl Unit {
+    /// Where an axis is marked; what is counted is counted in whole numbers.
+    fn ticks(self, most: f64) -> Vec<f64> {
+        let mut marks = ticks(most);
+        let end = marks.last().copied();
+        if self == Self::Count {
+            marks.retain(|mark| mark.fract() == 0.0 || Some(*mark) == end);
+        }
+        marks
+    }
+}
+
+/// So many bytes at the beginning of each date say its year, and the same one: beneath
+/// an axis it need not be said each time.
+fn common_year(moments: &[String]) -> usize {
+    const YEAR: usize = "2026-".len();
+    let year = |date: &String| match date.parse::<jiff::civil::Date>() {
+        Ok(_) => date.get(..YEAR).map(str::to_owned),
+        Err(_) => None,
+    };
+    let first = moments.first().and_then(year);
+    if first.is_some() && moments.iter().all(|date| year(date) == first) { YEAR } else { 0 }
 }
 
 /// A whole number in groups of three digits.
@@ -131,11 +159,11 @@ impl OverTime<'_> {
 
     fn frame(&self, most: f64, kind: &str) -> Frame {
         let names: Vec<&str> = self.series.iter().map(|s| s.name).collect();
-        let legend = Legend::of(&names);
+        let legend = Legend::of(&names, (LEFT, RIGHT));
         let (top, bottom) = (legend.height + 8.0, legend.height + 8.0 + PLOT);
         let mut drawing = Drawing::new(WIDTH, bottom + 26.0);
         legend.draw(&mut drawing, kind);
-        let marks = ticks(most);
+        let marks = self.unit.ticks(most);
         let y = Scale::new((0.0, marks.last().copied().unwrap_or(1.0)), (bottom, top));
         for mark in marks {
             let at = y.at(mark);
@@ -144,8 +172,10 @@ impl OverTime<'_> {
         }
         let slot = (RIGHT - LEFT) / self.moments.len().max(1) as f64;
         let every = self.moments.len().div_ceil(NAMES).max(1);
+        let year = common_year(self.moments);
         for (i, name) in self.moments.iter().enumerate().step_by(every) {
-            drawing.text("", (LEFT + (i as f64 + 0.5) * slot, bottom + 17.0), Anchor::Middle, name);
+            let name = name.get(year..).unwrap_or(name);
+            drawing.text("", (LEFT + (i as f64 + 0.5) * slot, bottom + 19.0), Anchor::Middle, name);
         }
         Frame { drawing, y }
     }
@@ -168,13 +198,13 @@ struct Legend<'a> {
 }
 
 impl<'a> Legend<'a> {
-    fn of(names: &[&'a str]) -> Self {
-        let (mut x, mut row) = (LEFT, 0.0);
+    fn of(names: &[&'a str], (left, right): (f64, f64)) -> Self {
+        let (mut x, mut row) = (left, 0.0);
         let mut places = Vec::new();
         for name in names {
             let wide = 18.0 + width_of(name) + 16.0;
-            if x > LEFT && x + wide > RIGHT {
-                (x, row) = (LEFT, row + 1.0);
+            if x > left && x + wide > right {
+                (x, row) = (left, row + 1.0);
             }
             places.push((x, 14.0 + row * ROW, *name));
             x += wide;
@@ -212,30 +242,24 @@ impl<'s> Spread<'s> {
     /// The picture.
     pub fn draw(&self) -> String {
         let names: Vec<&str> = self.distributions.iter().map(|(name, _)| *name).collect();
-        let legend = Legend::of(&names);
+        let legend = Legend::of(&names, ENDS);
         let top = legend.height + 8.0 + ROW * self.marks.len() as f64;
         let bottom = top + PLOT * 0.6;
-        let mut drawing = Drawing::new(WIDTH, bottom + 26.0);
+        let mut drawing = Drawing::new(NARROW, bottom + 26.0);
         legend.draw(&mut drawing, "area");
-        let x = Scale::new(self.axis, (LEFT, RIGHT));
+        let x = Scale::new(self.axis, ENDS);
         for (k, (_, shares)) in self.distributions.iter().enumerate() {
             // Each to its own height: a wide distribution is as much to be seen as a narrow one.
             let most = shares.iter().copied().filter(|s| s.is_finite()).fold(f64::MIN_POSITIVE, f64::max);
             let y = Scale::new((0.0, most), (bottom, top));
             let bins = shares.len().max(1) as f64;
-            let border = |i: usize| LEFT + (RIGHT - LEFT) * i as f64 / bins;
+            let border = |i: usize| ENDS.0 + (ENDS.1 - ENDS.0) * i as f64 / bins;
             drawing.path(&class(k, "area"), &stairs(shares, border, &y, bottom));
         }
-        drawing.line("axis", (LEFT, bottom), (RIGHT, bottom));
-        for i in 0..=4 {
-            let value = self.axis.0 + (self.axis.1 - self.axis.0) * f64::from(i) / 4.0;
+        drawing.line("axis", (ENDS.0, bottom), (ENDS.1, bottom));
+        for value in quarters(self.axis) {
             let name = trimmed(format!("{value:.2}"));
-            drawing.text(
-                "",
-                (x.at(value), bottom + 17.0),
-                Anchor::Middle,
-                if name == "-0" { "0" } else { &name },
-            );
+            drawing.text("", (x.at(value), bottom + 17.0), Anchor::Middle, &name);
         }
         for (row, (n, name, at, anchor)) in self.rows_of_marks(&x).into_iter().enumerate() {
             let head = legend.height + 16.0 + ROW * row as f64;
@@ -257,6 +281,15 @@ impl<'s> Spread<'s> {
         rows.sort_by(|a, b| (b.3 == Anchor::Start).cmp(&(a.3 == Anchor::Start)).then(b.2.total_cmp(&a.2)));
         rows
     }
+}
+
+/// The multiples of a quarter from end to end of an axis; of a half where it is long.
+fn quarters((from, to): (f64, f64)) -> impl Iterator<Item = f64> {
+    let step = if to - from > 1.5 { 0.5 } else { 0.25 };
+    let first = (from / step - 1e-9).ceil();
+    let count = ((to / step + 1e-9).floor() - first).clamp(0.0, 20.0) as u32;
+    // Added to 0, so that there is no -0.
+    (0..=count).map(move |i| (first + f64::from(i)) * step + 0.0)
 }
 
 /// The chart's numbers as rows of a table, for whoever cannot see it: the moment, then each series.
@@ -301,6 +334,17 @@ mod tests {
     }
 
     #[test]
+    fn an_axis_counts_in_whole_numbers_and_says_a_common_year_once() {
+        assert_eq!(Unit::Count.ticks(2.0), [0.0, 1.0, 2.0]);
+        assert_eq!(Unit::Count.ticks(0.0), [0.0, 1.0]);
+        assert!(Unit::Share.ticks(1.0).len() > 2);
+        let days = |days: &[&str]| days.iter().map(|d| (*d).to_owned()).collect::<Vec<_>>();
+        assert_eq!(common_year(&days(&["2026-11-01", "2026-11-02"])), 5);
+        assert_eq!(common_year(&days(&["2026-12-31", "2027-01-01"])), 0);
+        assert_eq!(common_year(&days(&["2026-11", "2026-12"])), 0);
+    }
+
+    #[test]
     fn a_line_is_broken_where_nothing_is_known() {
         let moments: Vec<String> = (1..=5).map(|d| d.to_string()).collect();
         let values = [Some(0.5), Some(0.6), None, Some(0.1), None];
@@ -320,15 +364,22 @@ mod tests {
             marks: &[("this one: 0.12", 0.12), ("threshold", 0.3)],
         };
         let svg = spread.draw();
-        let at = place(LEFT + (RIGHT - LEFT) * 0.56);
+        let at = place(ENDS.0 + (ENDS.1 - ENDS.0) * 0.56);
         assert!(well_formed(&svg) && svg.contains(&format!(r#"class="mark m1" d="M{at} "#)), "{svg}");
+    }
+
+    #[test]
+    fn an_axis_of_scores_is_marked_in_halves_or_quarters() {
+        assert!(quarters((-1.0, 1.0)).eq([-1.0, -0.5, 0.0, 0.5, 1.0]));
+        assert!(quarters((-0.25, 1.0)).eq([-0.25, 0.0, 0.25, 0.5, 0.75, 1.0]));
+        assert!(quarters((-0.4, 1.0)).map(|v| v.to_string()).nth(1) == Some("0".into()));
     }
 
     #[test]
     fn no_line_runs_through_the_name_of_a_mark() {
         let marks = [("this alert: 0.19", 0.19), ("mismatch up to 0.35", 0.35), ("match from 0.55", 0.55)];
         let spread = Spread { told: TOLD, axis: (-1.0, 1.0), distributions: &[], marks: &marks };
-        let rows = spread.rows_of_marks(&Scale::new((-1.0, 1.0), (LEFT, RIGHT)));
+        let rows = spread.rows_of_marks(&Scale::new((-1.0, 1.0), ENDS));
         assert!(rows.iter().map(|r| r.0).eq([2, 1, 0]), "{rows:?}");
         for (row, (_, name, at, anchor)) in rows.iter().enumerate() {
             assert_eq!(*anchor, Anchor::End);

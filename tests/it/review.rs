@@ -95,7 +95,7 @@ async fn an_alert_is_told_in_words_decided_and_decided_blind_once_more() {
         assert!(!blind.contains(sign), "{sign}: {blind}");
     }
     assert!(
-        blind.contains("watch\">open</span>") && blind.contains("Nobody has done anything yet"),
+        blind.contains("quiet\">open</span>") && blind.contains("Nobody has done anything yet"),
         "{blind}"
     );
     let list = wu.page("/alerts").await;
@@ -114,7 +114,7 @@ async fn an_alert_is_told_in_words_decided_and_decided_blind_once_more() {
     let appeal = [("seen", "1"), ("person", "P. Li"), ("on", "2026-11-20"), ("note", "it was me")];
     assert_eq!(li.send(&path, &format!("{path}/appeal"), &appeal).await.0, 303);
     let again = li.page(&path).await;
-    assert!(again.contains("P. Li, 2026-11-20") && again.contains("watch\">open</span>"), "{again}");
+    assert!(again.contains("P. Li, 2026-11-20") && again.contains("quiet\">open</span>"), "{again}");
     sealed_and_recorded(&bureau, &id);
 }
 

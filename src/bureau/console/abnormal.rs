@@ -177,7 +177,7 @@ fn populations(w: &Words, found: &Found, least: u32) -> Table {
         let settlements = p.settlements.map_or_else(too_few, |(m, d)| format!("{m} ± {d}"));
         let amount =
             p.amount_fen.map_or_else(too_few, |(m, d)| format!("{} ± {}", yuan(m as u64), yuan(d as u64)));
-        (medical_type.clone(), vec![Unit::Count.write(p.people as f64), settlements, amount])
+        (w.care(medical_type), vec![Unit::Count.write(p.people as f64), settlements, amount])
     };
     let head = ["abnormal-type", "abnormal-people", "abnormal-usual-settlements", "abnormal-usual-amount"];
     Table {
@@ -194,7 +194,7 @@ fn listed(w: &Words, list: &[Unusual]) -> Table {
     let percentile = |far: &Far| format!("{:.1}", far.percentile);
     let row = |(i, u): (usize, &Unusual)| {
         let cells = [
-            u.settled.medical_type.clone(),
+            w.care(&u.settled.medical_type),
             u.settled.settlements.to_string(),
             score(&u.settlements),
             percentile(&u.settlements),
@@ -321,7 +321,12 @@ async fn open(
     let row = |m: MonthSettled| {
         (
             m.month,
-            vec![m.hospital, m.medical_type, m.settlements.to_string(), yuan(m.amount_fen.unsigned_abs())],
+            vec![
+                m.hospital,
+                w.care(&m.medical_type),
+                m.settlements.to_string(),
+                yuan(m.amount_fen.unsigned_abs()),
+            ],
         )
     };
     let months = Table {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::failure::Failure;
 use super::frame::Frame;
-use super::parts::{Mark, Table};
+use super::parts::{HospitalNames, Mark, Table};
 use super::privacy::agreement;
 use super::route::{ADMINISTER, Needs, Route};
 use super::shown::{moment, moment_or_dash};
@@ -144,7 +144,13 @@ pub(super) fn troubles(visitor: &Visitor, of: &Known) -> Vec<String> {
 }
 
 /// With how many documents arrived, and until when a code of it is good.
-fn row(visitor: &Visitor, of: &Known, (arrived, joins): (String, String), now: WallTime) -> Row {
+fn row(
+    visitor: &Visitor,
+    of: &Known,
+    hospital: String,
+    (arrived, joins): (String, String),
+    now: WallTime,
+) -> Row {
     let words = visitor.words();
     let (posture, dash) = (of.told(), || "–".to_owned());
     let (state, class) = match of.agent.last_seen {
@@ -168,7 +174,7 @@ fn row(visitor: &Visitor, of: &Known, (arrived, joins): (String, String), now: W
         last: moment_or_dash(of.agent.last_seen),
         arrived,
         joins,
-        hospital: of.agent.hospital.to_string(),
+        hospital,
         name: of.agent.name.to_string(),
     }
 }
@@ -179,16 +185,23 @@ async fn list(State(console): State<Arc<Console>>, visitor: Visitor) -> Result<R
         (Known::all(store).await?, store.handed_out(None).await?, store.codes().await?);
     let days = usual_days(Day::of(now));
     let decided = store.decided_alerts(Per::Box, days, &Place::default()).await?;
+    let names = HospitalNames::of(store).await?;
     let row = |of: &Known| {
         let to_it: Vec<_> = handed_out.iter().filter(|h| h.agent == of.agent.name).collect();
         let arrived = to_it.iter().filter(|h| h.arrived_at.is_some()).count();
         let code = codes.iter().find(|c| c.agent == of.agent.name && c.is_good(now));
         let joins = code.map_or_else(String::new, |c| moment(c.expires_at));
-        row(&visitor, of, (format!("{arrived} / {}", to_it.len()), joins), now)
+        row(
+            &visitor,
+            of,
+            names.name(&of.agent.hospital),
+            (format!("{arrived} / {}", to_it.len()), joins),
+            now,
+        )
     };
     let new = codes.iter().filter(|c| c.is_good(now) && !boxes.iter().any(|b| b.agent.name == c.agent));
     let waiting = new
-        .map(|c| vec![c.agent.to_string(), c.hospital.to_string(), c.by.clone(), moment(c.expires_at)])
+        .map(|c| vec![c.agent.to_string(), names.name(&c.hospital), c.by.clone(), moment(c.expires_at)])
         .collect();
     page(
         &visitor,

@@ -9,7 +9,7 @@ use axum::response::Response;
 
 use super::failure::Failure;
 use super::frame::Frame;
-use super::parts::{JSON, Mark, Nothing, file};
+use super::parts::{HospitalNames, JSON, Mark, Nothing, file};
 use super::route::{Needs, Route};
 use super::shown::{day, moment, moment_or_dash, short, span};
 use super::visitor::{Posted, Visitor};
@@ -19,6 +19,7 @@ use crate::bureau::privacy::{self, Agreement, BoxPrivacy, FILING_AT, Filing, Ove
 use crate::bureau::rights;
 use crate::http::language::Language;
 use crate::privacy::policy::{Limit, all_limits};
+use crate::svg::chart::Unit;
 
 /// Who reads these pages.
 pub(super) const READ: Needs = Needs::Roles(&[Role::PrivacyOfficer, Role::Supervisor]);
@@ -59,7 +60,7 @@ struct PrivacyPage<'a> {
     rows: Vec<Row>,
     limits: Vec<Held>,
     enrolled: i64,
-    line: i64,
+    line: String,
     filing: String,
     filing_class: &'static str,
     waiting: usize,
@@ -86,12 +87,12 @@ fn audit(visitor: &Visitor, of: &BoxPrivacy) -> Mark {
     }
 }
 
-fn row(visitor: &Visitor, of: &BoxPrivacy) -> Row {
+fn row(visitor: &Visitor, of: &BoxPrivacy, names: &HospitalNames) -> Row {
     let last = of.purges.iter().filter(|(kind, _)| *kind != "frames_seconds").map(|(_, p)| p.at).max();
     let last = last.or_else(|| of.purges.values().map(|p| p.at).max());
     Row {
         name: of.agent.to_string(),
-        hospital: of.hospital.to_string(),
+        hospital: names.name(&of.hospital),
         agreement: agreement(visitor, of.agreement),
         audit: audit(visitor, of),
         review: of.assessment.as_ref().map_or_else(|| "–".to_owned(), |a| a.review_by.to_string()),
@@ -119,6 +120,7 @@ async fn look(console: &Console) -> Result<Overview, Failure> {
 async fn show(State(console): State<Arc<Console>>, visitor: Visitor) -> Result<Response, Failure> {
     let (overview, words) = (look(&console).await?, visitor.words());
     let (waiting, overdue) = rights::waiting(&console.store, console.clock.now().wall).await?;
+    let names = HospitalNames::of(&console.store).await?;
     let limits = overview.bureau.iter().map(|l| Held {
         kind: said(&visitor, &l.kind.limit()),
         days: l.days,
@@ -129,10 +131,10 @@ async fn show(State(console): State<Arc<Console>>, visitor: Visitor) -> Result<R
     });
     let page_of = PrivacyPage {
         frame: Frame::new(&visitor, "privacy-title"),
-        rows: overview.boxes.iter().map(|b| row(&visitor, b)).collect(),
+        rows: overview.boxes.iter().map(|b| row(&visitor, b, &names)).collect(),
         limits: limits.collect(),
         enrolled: overview.enrolled,
-        line: FILING_AT,
+        line: Unit::Count.write(FILING_AT as f64),
         filing: words.word("filing", overview.filing.as_str()),
         filing_class: match overview.filing {
             Filing::NotDue => "good",
@@ -180,8 +182,9 @@ async fn one(
     let dash = || "–".to_owned();
     let digest = |d: Option<crate::crypto::Sha256>| d.map_or_else(dash, short);
     let notice = of.notice.as_ref();
+    let names = HospitalNames::of(&console.store).await?;
     let facts = [
-        ("box-hospital", of.hospital.to_string()),
+        ("box-hospital", names.name(&of.hospital)),
         ("privacy-posture", moment_or_dash(of.posture_at)),
         ("box-version", of.version.clone().unwrap_or_else(dash)),
         ("privacy-declared", digest(of.declared)),

@@ -21,6 +21,7 @@ use super::visitor::{Posted, Visitor};
 use super::{Console, page};
 use crate::bureau::store::{QueueFilter, QueueOrder, QueuePage, QueueRow, QueueState, StateCounts};
 use crate::protocol::id::CardholderId;
+use crate::svg::chart::Unit;
 
 /// Where the queue is.
 const PATH: &str = "/alerts";
@@ -109,7 +110,12 @@ fn tabs(asked: &Asked, counts: StateCounts) -> Vec<Tab> {
         (ALL_STATES, open + decided + withdrawn),
     ]
     .into_iter()
-    .map(|(state, n)| Tab { state, n, link: asked.link(PATH, &[("state", state)]), is_here: state == chosen })
+    .map(|(state, n)| Tab {
+        state,
+        n: Unit::Count.write(n as f64),
+        link: asked.link(PATH, &[("state", state)]),
+        is_here: state == chosen,
+    })
     .collect()
 }
 

@@ -14,13 +14,11 @@ use crate::clock::WallTime;
 const DAY_MS: i64 = 24 * 3_600_000;
 /// From so many days before its limit on, an alert's age is marked.
 const SOON_DAYS: i64 = 14;
-/// Kinds of care that have a name here; provinces add others.
-const NAMED_KINDS: [&str; 12] = ["11", "12", "13", "14", "21", "22", "41", "51", "52", "91", "9901", "9902"];
 
 /// One state of alerts, as a link.
 pub(super) struct Tab {
     pub(super) state: &'static str,
-    pub(super) n: i64,
+    pub(super) n: String,
     pub(super) link: String,
     pub(super) is_here: bool,
 }
@@ -45,6 +43,7 @@ pub(super) struct Line {
     kind: String,
     band: String,
     seriousness: Mark,
+    is_signed: bool,
     signature: Mark,
     chain: Option<Mark>,
     state: Mark,
@@ -76,19 +75,17 @@ impl Line {
             district: district.filter(|d| !d.is_empty()),
             counter: row.counter.clone(),
             amount: yuan(row.amount_fen.unsigned_abs()),
-            kind: match NAMED_KINDS.contains(&row.medical_type.as_str()) {
-                true => words.word("medical-type", &row.medical_type),
-                false => row.medical_type.clone(),
-            },
+            kind: words.care(&row.medical_type),
             band: words.word("queue-band", Band::of(row.score_bin).as_str()),
             seriousness: match row.seriousness {
-                0 => Mark::new(words.word("queue-serious", "ordinary"), "quiet"),
+                0 => Mark::new(words.word("queue-serious", "ordinary"), "calm"),
                 1 => Mark::new(words.word("queue-serious", "raised"), "watch"),
                 _ => Mark::new(words.word("queue-serious", "high"), "bad"),
             },
+            is_signed: row.alert.signature_valid,
             // Plain where nothing is amiss: what stands out is what wants somebody.
             signature: match row.alert.signature_valid {
-                true => Mark::new(words.word("queue-signature", "valid"), ""),
+                true => Mark::new(words.word("queue-signature", "valid"), "calm"),
                 false => Mark::new(words.word("queue-signature", "invalid"), "bad"),
             },
             chain: match row.alert.chain {
@@ -104,6 +101,11 @@ impl Line {
             letter: None,
             said,
         }
+    }
+
+    /// Whether signature and chain are as they should be.
+    const fn is_sound(&self) -> bool {
+        self.is_signed && self.chain.is_none()
     }
 
     /// The same, of an alert of which a letter waits longer than it should.

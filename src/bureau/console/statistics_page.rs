@@ -19,6 +19,7 @@ pub(super) struct Plot {
     pub(super) id: &'static str,
     pub(super) title: String,
     pub(super) note: String,
+    /// Empty if there is nothing to show.
     pub(super) svg: String,
     pub(super) table: Table,
 }
@@ -29,7 +30,8 @@ fn count(n: u64) -> String {
 
 /// A share with its interval.
 pub(super) fn share(share: Option<Share>) -> String {
-    let percent = |v| Unit::Share.write(v);
+    // Of so few a second digit says nothing.
+    let percent = |v: f64| Unit::Share.write((v * 1000.0).round() / 1000.0);
     share.map_or_else(
         || "–".to_owned(),
         |s| format!("{} ({} – {})", percent(s.value()), percent(s.interval.low), percent(s.interval.high)),
@@ -102,7 +104,13 @@ fn plot(
     let chart =
         OverTime { told: Told { id, title: &title, description: &note }, moments, series: &series, unit };
     let head = std::iter::once(w.say("statistics-time")).chain(names.iter().cloned()).collect();
-    let (svg, rows) = (draw(&chart), rows(&chart));
+    let mut known = named.iter().flat_map(|(_, values)| values.iter().copied().flatten());
+    // Axes without anything between them would look like a period without settlements.
+    let is_empty = match unit {
+        Unit::Count => known.all(|n| n == 0.0),
+        Unit::Share => known.next().is_none(),
+    };
+    let (svg, rows) = (if is_empty { String::new() } else { draw(&chart) }, rows(&chart));
     let table = Table { caption: title.clone(), head, rows, ..Table::default() };
     Plot { id, title, note, svg, table }
 }

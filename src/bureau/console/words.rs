@@ -44,6 +44,9 @@ files! {
     "transfers",
 }
 
+/// Kinds of care that have a name here; provinces add others.
+const NAMED_CARE: [&str; 12] = ["11", "12", "13", "14", "21", "22", "41", "51", "52", "91", "9901", "9902"];
+
 /// The sentences in one language.
 pub(super) struct Words(FluentBundle<FluentResource>);
 
@@ -98,6 +101,14 @@ impl Words {
     /// The word for a value of the program: the message `PREFIX-value`, with `-` for `_`.
     pub(super) fn word(&self, prefix: &str, value: &str) -> String {
         self.say(&format!("{prefix}-{}", value.replace('_', "-")))
+    }
+
+    /// What a kind of care is called; its number where it has no name here.
+    pub(super) fn care(&self, medical_type: &str) -> String {
+        match NAMED_CARE.contains(&medical_type) {
+            true => self.word("medical-type", medical_type),
+            false => medical_type.to_owned(),
+        }
     }
 
     fn format(&self, id: &str, args: &FluentArgs<'_>) -> String {
@@ -202,7 +213,7 @@ mod tests {
     fn every_message_that_is_asked_for_is_there() {
         let (sources, known) = (sources(), messages(CHINESE));
         let said = ["say", "say_of", "say_with", ".count", "Failure::bad", "Failure::conflict"];
-        let shown = ["ui::th", "ui::row", "ui::td", "ui::cell"];
+        let shown = ["ui::th", "ui::thn", "ui::row", "ui::td", "ui::num", "ui::cell"];
         for call in said.iter().chain(&shown).map(|c| format!("{c}(\"")) {
             for rest in sources.split(&call).skip(1) {
                 let id = rest.split('"').next().unwrap();

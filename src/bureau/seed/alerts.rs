@@ -67,6 +67,11 @@ impl Scores {
         toml::from_str(calibration).map_err(|e| BureauError::Command(format!("the calibration: {e}")))
     }
 
+    /// The model of the calibration.
+    pub(super) const fn model(&self) -> Sha256 {
+        self.model
+    }
+
     /// What a comparison that raised an alert could have been.
     fn comparison(&self, chance: &mut Chance) -> Option<Comparison> {
         let probes = 3 + chance.below(5) as u32;

@@ -89,6 +89,11 @@ pub(super) fn cardholder(chance: &mut Chance) -> Result<CardholderId, BureauErro
     named(&format!("MADEUP{n:07}"))
 }
 
+/// One of those who come again and again, by number.
+pub(super) fn frequent_cardholder(n: usize) -> Result<CardholderId, BureauError> {
+    named(&format!("MADEUP{:07}", n % FREQUENT))
+}
+
 /// An amount in fen: half of all are below 280 yuan, one in eight is above 1,000.
 pub(super) fn amount_fen(chance: &mut Chance) -> u64 {
     let yuan = chance.normal(280_f64.ln(), 1.1).exp();

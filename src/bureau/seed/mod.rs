@@ -10,6 +10,7 @@
 mod alerts;
 mod chance;
 mod city;
+mod life;
 mod papers;
 
 use std::io::Write;
@@ -18,15 +19,14 @@ use std::time::Instant;
 use self::alerts::{Made, Maker, Scores};
 use self::chance::Chance;
 use self::city::City;
-use self::papers::{CALIBRATION, NOTICE};
+use self::life::Life;
+use self::papers::CALIBRATION;
 use super::BureauError;
 use super::acts::{self, Person};
 use super::store::{AgentChange, NewAgent, Store};
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 use crate::crypto::sign::SigningKey;
-use crate::protocol::alert::Settings;
-use crate::protocol::document::DocumentKind;
 
 pub use alerts::DESK;
 
@@ -58,6 +58,25 @@ pub async fn fill(
     now: WallTime,
     told: &mut impl Write,
 ) -> Result<(), BureauError> {
+    let city = put_alerts(store, key, by, amount, now, told).await?;
+    let (policy, settings) = (papers::policy(), papers::settings());
+    let model = Scores::read(CALIBRATION)?.model();
+    let life = Life { city: &city, settings: &settings, model, policy: &policy, bureau: key, now };
+    life.put(store, &mut Chance::new(amount.seed.wrapping_add(1))).await?;
+    store.gather_statistics().await?;
+    writeln!(told, "all of it is made up")?;
+    Ok(())
+}
+
+/// The city and its alerts.
+async fn put_alerts(
+    store: &Store,
+    key: &SigningKey,
+    by: &Person,
+    amount: Amount,
+    now: WallTime,
+    told: &mut impl Write,
+) -> Result<City, BureauError> {
     let refused = |what: String| BureauError::Command(what);
     if !(1..=MOST).contains(&amount.alerts) {
         return Err(refused(format!("--alerts: found {}; allowed: 1 to {MOST}", amount.alerts)));
@@ -76,19 +95,11 @@ pub async fn fill(
     let mut chance = Chance::new(amount.seed);
     let city = City::new(&mut chance)?;
     put_city(store, &city, now).await?;
-    let policy = papers::policy();
-    let documents = [
-        (DocumentKind::Policy, policy.as_slice()),
-        (DocumentKind::Notice, NOTICE.as_bytes()),
-        (DocumentKind::Calibration, CALIBRATION.as_bytes()),
-    ];
-    store.put_made_documents(&documents, now).await?;
-    let [policy, notice, calibration] = documents.map(|(_, body)| Sha256::of(body));
-    let agent_version = env!("CARGO_PKG_VERSION").to_owned();
-    let settings = Settings { agent_version, policy, notice, calibration };
-    let scores = Scores::read(CALIBRATION)?;
+    store.put_made_documents(&papers::documents(), now).await?;
+    let (scores, settings) = (Scores::read(CALIBRATION)?, papers::settings());
     let made = Made { city: &city, scores: &scores, settings: &settings, bureau: key, now };
-    put_alerts(store, Maker::new(made, amount.alerts, chance), told).await
+    put_events(store, Maker::new(made, amount.alerts, chance), told).await?;
+    Ok(city)
 }
 
 async fn put_city(store: &Store, city: &City, now: WallTime) -> Result<(), BureauError> {
@@ -109,7 +120,7 @@ async fn put_city(store: &Store, city: &City, now: WallTime) -> Result<(), Burea
     Ok(())
 }
 
-async fn put_alerts(store: &Store, mut maker: Maker<'_>, told: &mut impl Write) -> Result<(), BureauError> {
+async fn put_events(store: &Store, mut maker: Maker<'_>, told: &mut impl Write) -> Result<(), BureauError> {
     let begun = Instant::now();
     let mut done = 0;
     loop {
@@ -124,26 +135,53 @@ async fn put_alerts(store: &Store, mut maker: Maker<'_>, told: &mut impl Write) 
         }
     }
     store.gather_statistics().await?;
-    writeln!(told, "{done} events in {:.1} s; all of it is made up", begun.elapsed().as_secs_f64())?;
+    writeln!(told, "{done} events in {:.1} s", begun.elapsed().as_secs_f64())?;
     Ok(())
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::bureau::figures::calendar::{Day, Days};
     use crate::bureau::store::tests::{box_with_key, on_both};
-    use crate::bureau::store::{QueueFilter, QueueFrom, QueueOrder};
+    use crate::bureau::store::{By, Place, QueueFilter, QueueFrom, QueueOrder};
 
     /// When it was filled.
     pub(in crate::bureau) const FILLED_AT: i64 = 1_795_000_000_000;
 
-    /// A store with so many made-up alerts.
+    fn key() -> SigningKey {
+        SigningKey::from_pkcs8(&SigningKey::generate_pkcs8().unwrap()).unwrap()
+    }
+
+    fn by() -> Person {
+        Person::of(Some("test".into())).unwrap()
+    }
+
+    /// A store with so many made-up alerts, and nothing else.
     pub(in crate::bureau) async fn filled(store: &Store, alerts: u32) {
-        let key = SigningKey::from_pkcs8(&SigningKey::generate_pkcs8().unwrap()).unwrap();
-        let by = Person::of(Some("test".into())).unwrap();
-        let now = WallTime::from_millis(FILLED_AT);
-        let amount = Amount { alerts, seed: 3 };
-        fill(store, &key, &by, amount, now, &mut std::io::sink()).await.unwrap();
+        let (now, amount) = (WallTime::from_millis(FILLED_AT), Amount { alerts, seed: 3 });
+        put_alerts(store, &key(), &by(), amount, now, &mut std::io::sink()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_filled_store_has_something_on_every_page() {
+        on_both(async |store| {
+            let (now, amount) = (WallTime::from_millis(FILLED_AT), Amount { alerts: 50, seed: 3 });
+            fill(&store, &key(), &by(), amount, now, &mut std::io::sink()).await.unwrap();
+            let boxes = store.boxes().await.unwrap();
+            let postures = store.postures().await.unwrap();
+            assert!(boxes.len() == postures.len() && store.audit_findings().await.unwrap().is_empty());
+            let declared = store.declared_digests().await.unwrap();
+            assert!(declared.len() < boxes.len() && declared.len() * 10 > boxes.len() * 8);
+            assert!(declared.values().all(|digest| *digest == postures[0].posture.policy));
+            let (today, place) = (Day::of(now), Place::default());
+            let counted =
+                store.verdicts(By::Day, Days::between(today.plus(-7), today), &place).await.unwrap();
+            assert!(counted.iter().any(|v| v.verdict == "match" && v.n > 1_000), "{}", counted.len());
+            assert!(store.known_counters(&place).await.unwrap().len() > boxes.len());
+            assert_eq!(store.settled_months().await.unwrap().len(), 2);
+        })
+        .await;
     }
 
     #[tokio::test]
@@ -180,10 +218,9 @@ pub(super) mod tests {
         on_both(async |store| {
             let (new, key) = box_with_key("box-1");
             store.add_agent(&new, WallTime::from_millis(0)).await.unwrap();
-            let by = Person::of(Some("test".into())).unwrap();
             let amount = Amount { alerts: 1, seed: 1 };
-            let now = WallTime::from_millis(1_795_000_000_000);
-            let refused = fill(&store, &key, &by, amount, now, &mut std::io::sink()).await.unwrap_err();
+            let now = WallTime::from_millis(FILLED_AT);
+            let refused = fill(&store, &key, &by(), amount, now, &mut std::io::sink()).await.unwrap_err();
             assert!(refused.to_string().contains("1 boxes on record"), "{refused}");
             assert!(!store.is_made_up().await.unwrap());
         })

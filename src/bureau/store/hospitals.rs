@@ -37,15 +37,17 @@ impl Store {
         Ok(())
     }
 
-    /// The name of a hospital, if it is known.
+    /// The hospital of a code, if it is known.
     ///
     /// # Errors
     /// If the database fails.
-    pub async fn hospital_name(&self, code: &HospitalId) -> Result<Option<String>, StoreError> {
-        Ok(sqlx::query_scalar("SELECT name FROM hospitals WHERE code = $1")
-            .bind(code.as_str())
-            .fetch_optional(&self.pool)
-            .await?)
+    pub async fn hospital(&self, code: &HospitalId) -> Result<Option<Hospital>, StoreError> {
+        let row: Option<(String, String)> =
+            sqlx::query_as("SELECT name, district FROM hospitals WHERE code = $1")
+                .bind(code.as_str())
+                .fetch_optional(&self.pool)
+                .await?;
+        Ok(row.map(|(name, district)| Hospital { code: code.clone(), name, district }))
     }
 
     /// The hospitals that are known, by district and code.

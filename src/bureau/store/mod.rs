@@ -101,7 +101,7 @@ pub use review::{
     Neighbour, NewLetter, NewProxy, NewStep, ProxyAddition, StepText, TakenStep,
 };
 pub use rollouts::{NewRollout, Rollout, Stage, StageChange, Wanted};
-pub use seeding::{MADE_UP, MadeDecision, MadeEvent};
+pub use seeding::{MADE_UP, MadeDay, MadeDecision, MadeEvent};
 pub use sessions::{AttemptLimits, Chance, SessionLimits};
 pub use settled::{Import, Imported, MOST_SETTLED, MonthSettled};
 

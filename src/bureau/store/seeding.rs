@@ -11,12 +11,13 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use super::alerts::score_bin;
 use super::events::{kind, label};
 use super::{ChainState, Database, Store, StoreError, Tx};
+use crate::bureau::figures::calendar::Day;
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 use crate::crypto::sign::Signature;
 use crate::protocol::alert::{Content, Event, Mismatch};
 use crate::protocol::document::DocumentKind;
-use crate::protocol::id::AgentId;
+use crate::protocol::id::{AgentId, CounterId, HospitalId};
 
 /// What the names of made-up boxes begin with.
 pub const MADE_UP: &str = "made-up-";
@@ -55,6 +56,22 @@ pub struct MadeEvent {
     pub decision: Option<MadeDecision>,
     /// Of a mismatch: who works on it.
     pub assignee: Option<&'static str>,
+}
+
+/// A day of a made-up counter.
+pub struct MadeDay {
+    /// Which day.
+    pub day: Day,
+    /// The box.
+    pub agent: AgentId,
+    /// Where it stands.
+    pub hospital: HospitalId,
+    /// The counter.
+    pub counter: CounterId,
+    /// How long its camera was seen working, in milliseconds.
+    pub worked_ms: i64,
+    /// Settlements by verdict and reason.
+    pub counts: Vec<(&'static str, &'static str, u64)>,
 }
 
 /// `INSERT INTO … VALUES` of so many rows of so many columns.
@@ -118,7 +135,7 @@ impl Store {
     /// If the database fails.
     pub async fn put_made_documents(
         &self,
-        documents: &[(DocumentKind, &[u8])],
+        documents: &[(DocumentKind, Vec<u8>)],
         now: WallTime,
     ) -> Result<(), StoreError> {
         for (kind, body) in documents {
@@ -128,7 +145,7 @@ impl Store {
             )
             .bind(Sha256::of(body).to_string())
             .bind(kind.as_str())
-            .bind(*body)
+            .bind(body.as_slice())
             .bind(now.as_millis())
             .execute(&self.pool)
             .await?;
@@ -152,6 +169,46 @@ impl Store {
             self.listed(&mut tx, chunk, &arrivals).await?;
             named(&mut tx, chunk).await?;
             withdrawals(&mut tx, chunk).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Stores what made-up counters did, in one transaction.
+    ///
+    /// # Errors
+    /// If the database fails, or a day of a counter is there already; nothing is stored then.
+    pub async fn put_made_days(&self, days: &[MadeDay]) -> Result<(), StoreError> {
+        let mut tx = self.pool.begin().await?;
+        for chunk in days.chunks(AT_ONCE) {
+            let sql = insert("day_working (day, agent, hospital, counter, worked_ms)", 5, chunk.len(), "");
+            let mut query = sqlx::query(AssertSqlSafe(sql));
+            for made in chunk {
+                query = query
+                    .bind(made.day.number())
+                    .bind(made.agent.as_str())
+                    .bind(made.hospital.as_str())
+                    .bind(made.counter.as_str())
+                    .bind(made.worked_ms);
+            }
+            query.execute(&mut *tx).await?;
+        }
+        let counts: Vec<_> =
+            days.iter().flat_map(|made| made.counts.iter().map(move |n| (made, n))).collect();
+        for chunk in counts.chunks(AT_ONCE) {
+            const INTO: &str = "day_counts (day, agent, hospital, counter, verdict, reason, n)";
+            let mut query = sqlx::query(AssertSqlSafe(insert(INTO, 7, chunk.len(), "")));
+            for (made, (verdict, reason, n)) in chunk {
+                query = query
+                    .bind(made.day.number())
+                    .bind(made.agent.as_str())
+                    .bind(made.hospital.as_str())
+                    .bind(made.counter.as_str())
+                    .bind(*verdict)
+                    .bind(*reason)
+                    .bind(i64::try_from(*n).unwrap_or(i64::MAX));
+            }
+            query.execute(&mut *tx).await?;
         }
         tx.commit().await?;
         Ok(())

@@ -3,7 +3,7 @@
 
 use super::super::Console;
 use super::super::failure::Failure;
-use super::super::shown::{second, yuan};
+use super::super::shown::{moment, second, yuan};
 use super::super::visitor::Visitor;
 use super::super::words::Words;
 use super::Opened;
@@ -11,13 +11,15 @@ use super::parts::settled;
 use crate::bureau::review::rarity::{Boundaries, Honest, Rarity};
 use crate::commissioning::report::CalibrationFile;
 use crate::protocol::alert::{Comparison, Content, Event, Mismatch, QualitySummary};
-use crate::protocol::figures::Expected;
+use crate::protocol::figures::{Expected, ScoreHistogram, Shares, bin_of};
 use crate::protocol::id::CardholderId;
 use crate::svg::Told;
 use crate::svg::chart::Spread;
 
 /// What an alert that can be read says.
 pub(super) struct Facts {
+    /// Where and when it was, and how much: which alert this is, at a glance.
+    pub(super) lead: String,
     pub(super) compared: Vec<String>,
     pub(super) quality: Vec<String>,
     /// The picture; empty without figures of a calibration.
@@ -50,6 +52,7 @@ pub(super) async fn of(
     let plot = expected.map(|e| picture(words, &data.comparison, e, boundaries)).unwrap_or_default();
     let receipt = console.store.evidence(opened.alert.id).await?.and_then(|e| e.alert.receipt);
     Ok(Some(Facts {
+        lead: lead(words, opened, data),
         compared: compared(words, data, calibration.as_ref(), boundaries),
         quality: quality(words, &data.quality),
         plot,
@@ -131,7 +134,7 @@ fn rarity(words: &Words, rarity: &Rarity, calibration: &CalibrationFile) -> Vec<
     out
 }
 
-fn picture(words: &Words, c: &Comparison, expected: &Expected, boundaries: Boundaries) -> String {
+fn picture<'e>(words: &Words, c: &Comparison, expected: &'e Expected, boundaries: Boundaries) -> String {
     let score = f64::from(c.score);
     let label = |id: &str, value: f64| words.say_with(id, &[("value", &number(value))]);
     let here = label("alert-plot-here", score);
@@ -142,13 +145,25 @@ fn picture(words: &Words, c: &Comparison, expected: &Expected, boundaries: Bound
     let (genuine, impostor) = (words.say("alert-plot-genuine"), words.say("alert-plot-impostor"));
     let (title, description) = (words.say("alert-plot-title"), marks.iter().map(|m| m.0).collect::<Vec<_>>());
     let description = words.say_with("alert-plot-description", &[("marks", &description.join("; "))]);
+    let from = first_shown(c.score, expected);
+    let shown = |shares: &'e Shares| shares.by_bin().get(from..).unwrap_or_default();
     Spread {
         told: Told { id: "score", title: &title, description: &description },
-        axis: (-1.0, 1.0),
-        distributions: &[(&genuine, expected.genuine.by_bin()), (&impostor, expected.impostor.by_bin())],
+        axis: (ScoreHistogram::borders(from).0, 1.0),
+        distributions: &[(&genuine, shown(&expected.genuine)), (&impostor, shown(&expected.impostor))],
         marks: &marks,
     }
     .draw()
+}
+
+/// The first bin of the picture: below it neither anybody of the calibration nor this
+/// score lies, and an empty half would push together what is to be told apart.
+fn first_shown(score: f32, expected: &Expected) -> usize {
+    /// Pictures begin at multiples of 0.25.
+    const STEP: usize = 5;
+    let used = |shares: &Shares| shares.by_bin().iter().position(|s| *s > 0.0).unwrap_or(0);
+    let first = used(&expected.genuine).min(used(&expected.impostor)).min(bin_of(score));
+    first / STEP * STEP
 }
 
 /// How well the face was seen, each measure in a word. Where a word begins was set by
@@ -182,6 +197,19 @@ fn quality(words: &Words, q: &QualitySummary) -> Vec<String> {
     ]
 }
 
+fn lead(words: &Words, opened: &Opened, data: &Mismatch) -> String {
+    let hospital = opened.hospital.as_ref().map_or(data.hospital.as_str(), |h| &h.name);
+    let amount = words.say_with("alert-yuan", &[("value", &yuan(data.amount_fen))]);
+    [hospital, data.counter.as_str(), &moment(settled(data)), &amount].join(" · ")
+}
+
+/// Where it was: name, code and district, or the code alone.
+fn hospital(opened: &Opened, data: &Mismatch) -> String {
+    let known = opened.hospital.as_ref().map(|h| [h.name.as_str(), h.code.as_str(), h.district.as_str()]);
+    let parts = known.map_or_else(|| vec![data.hospital.as_str()], |parts| parts.to_vec());
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")
+}
+
 fn rows(
     words: &Words,
     opened: &Opened,
@@ -197,10 +225,10 @@ fn rows(
         row("alert-cardholder", data.cardholder.to_string()),
         row("alert-settlement", settlement),
         row("alert-occurred", second(settled(data))),
-        row("alert-hospital", data.hospital.to_string()),
+        row("alert-hospital", hospital(opened, data)),
         row("alert-counter", data.counter.to_string()),
         row("alert-amount", words.say_with("alert-yuan", &[("value", &yuan(data.amount_fen))])),
-        row("alert-medical-type", data.medical_type.to_string()),
+        row("alert-medical-type", words.care(data.medical_type.as_str())),
         row(
             "alert-clock",
             words.say_with(

@@ -190,22 +190,16 @@ async fn print(
     let opened = Opened::of(&console, &visitor, id).await?;
     let letters = console.store.letters(id).await?;
     let letter = letters.iter().find(|l| l.id == letter).ok_or_else(Failure::not_found)?;
-    let from = Sender {
-        bureau: &console.practice.config.bureau,
-        hospital: console.store.hospital_name(&opened.listing.hospital).await?,
-        now: console.clock.now().wall,
-    };
+    let from = Sender { bureau: &console.practice.config.bureau, now: console.clock.now().wall };
     let sides = [Language::Chinese, Language::English].map(|l| side(l, &opened, letter, &from));
     let title = visitor.words().word("alert-letter", letter.kind.as_str());
     let frame = Frame::titled(&visitor, title);
     page(&visitor, &LetterPage { frame, alert: id.to_string(), sides: sides.into_iter().flatten().collect() })
 }
 
-/// Who writes, about which hospital, and when.
+/// Who writes, and when.
 struct Sender<'a> {
     bureau: &'a str,
-    /// Its name, if it is known.
-    hospital: Option<String>,
     now: WallTime,
 }
 
@@ -222,8 +216,8 @@ fn side(language: Language, opened: &Opened, letter: &Letter, from: &Sender<'_>)
     let margin = 60_000 + i64::try_from(data.clock_error_ms).unwrap_or(0).min(600_000);
     let (begin, until) = (around(-margin), around(margin));
     let code = data.hospital.as_str();
-    let hospital = match &from.hospital {
-        Some(name) => words.say_with("mail-hospital", &[("name", name), ("code", code)]),
+    let hospital = match &opened.hospital {
+        Some(known) => words.say_with("mail-hospital", &[("name", &known.name), ("code", code)]),
         None => words.say_with("mail-hospital-unnamed", &[("code", code)]),
     };
     let values = [

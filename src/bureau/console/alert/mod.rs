@@ -24,7 +24,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use super::failure::Failure;
 use super::frame::Frame;
-use super::parts::{JSON, Mark, file};
+use super::parts::{HospitalNames, JSON, Mark, file};
 use super::route::{self, Needs, Route};
 use super::visitor::Visitor;
 use super::{Console, cases, page};
@@ -32,7 +32,7 @@ use crate::bureau::accounts::Role;
 use crate::bureau::bundle;
 use crate::bureau::cases::words::Finding;
 use crate::bureau::review::{Soundness, State};
-use crate::bureau::store::{Listing, StoredAlert, TakenStep};
+use crate::bureau::store::{Hospital, Listing, StoredAlert, TakenStep};
 use crate::protocol::id::AlertId;
 
 use facts::Facts;
@@ -57,6 +57,8 @@ pub(super) fn routes() -> Vec<Route> {
 struct Opened {
     listing: Listing,
     alert: StoredAlert,
+    /// Where, if it is known by name.
+    hospital: Option<Hospital>,
     /// Whether the visitor is to decide it without knowing that somebody did.
     blind: bool,
 }
@@ -68,7 +70,8 @@ impl Opened {
         let alert = store.listed_alert(&listing).await?.ok_or_else(Failure::not_found)?;
         let blind = matches!(listing.state, State::Decided(_))
             && store.blind_for(visitor.account()?).await?.contains(&id);
-        Ok(Self { listing, alert, blind })
+        let hospital = store.hospital(&listing.hospital).await?;
+        Ok(Self { listing, alert, hospital, blind })
     }
 
     /// The state as the visitor is to see it.
@@ -111,11 +114,12 @@ struct AlertPage<'a> {
 }
 
 impl AlertPage<'_> {
-    /// The two lists of other alerts: title, what stands there without any, rows.
-    fn lists(&self) -> [(&'static str, &'static str, &[NeighbourRow]); 2] {
+    /// The two lists of other alerts: title, what stands there without any, rows; and
+    /// whether they are of more places than one.
+    fn lists(&self) -> [(&'static str, &'static str, &[NeighbourRow], bool); 2] {
         [
-            ("alert-same-cardholder", "alert-same-cardholder-none", &self.same_cardholder),
-            ("alert-same-counter", "alert-same-counter-none", &self.same_counter),
+            ("alert-same-cardholder", "alert-same-cardholder-none", &self.same_cardholder, true),
+            ("alert-same-counter", "alert-same-counter-none", &self.same_counter, false),
         ]
     }
 }
@@ -151,6 +155,7 @@ async fn render(
     let steps = if opened.blind { Vec::new() } else { store.steps(id, 0).await? };
     let changed = |s: &&TakenStep| refused.seen.is_some_and(|seen| s.number > seen);
     let facts = facts::of(console, visitor, &opened).await?;
+    let names = HospitalNames::of(store).await?;
     let now = console.clock.now().wall;
     let letters = store.letters(id).await?;
     let cardholder = opened.alert.event.as_ref().and_then(facts::cardholder);
@@ -169,11 +174,13 @@ async fn render(
         same_cardholder: parts::neighbours(
             visitor,
             &store.of_same_cardholder(&opened.listing, MOST_NEIGHBOURS).await?,
+            &names,
             &hidden,
         ),
         same_counter: parts::neighbours(
             visitor,
             &store.of_same_counter(&opened.listing, MOST_NEIGHBOURS).await?,
+            &names,
             &hidden,
         ),
         steps: steps.iter().map(|s| parts::step(visitor, s)).collect(),

@@ -1,6 +1,6 @@
 //! Small parts of the page: words with their weight, lines of lists.
 
-use super::super::parts::Mark;
+use super::super::parts::{HospitalNames, Mark};
 use super::super::shown::{second, yuan};
 use super::super::visitor::Visitor;
 use crate::bureau::review::State;
@@ -44,7 +44,7 @@ pub(super) fn settled(data: &Mismatch) -> WallTime {
 pub(super) fn state(visitor: &Visitor, state: State) -> Mark {
     let words = visitor.words();
     match state {
-        State::Open => Mark::new(words.word("review-state", "open"), "watch"),
+        State::Open => Mark::new(words.word("review-state", "open"), "quiet"),
         State::Withdrawn => Mark::new(words.word("review-state", "withdrawn"), "quiet"),
         // Decided is neither good nor bad: what was found says which.
         State::Decided(d) => Mark::new(words.word("review-decision", d.as_str()), "quiet"),
@@ -80,11 +80,16 @@ pub(super) fn checks(visitor: &Visitor, alert: &StoredAlert) -> Vec<Advised> {
 }
 
 /// Other alerts as lines. One that the visitor is to decide blind looks open here too.
-pub(super) fn neighbours(visitor: &Visitor, found: &[Neighbour], hidden: &[AlertId]) -> Vec<NeighbourRow> {
+pub(super) fn neighbours(
+    visitor: &Visitor,
+    found: &[Neighbour],
+    names: &HospitalNames,
+    hidden: &[AlertId],
+) -> Vec<NeighbourRow> {
     let row = |n: &Neighbour| NeighbourRow {
         id: n.id.to_string(),
         at: second(n.occurred_at),
-        hospital: n.hospital.to_string(),
+        hospital: names.name(&n.hospital),
         counter: n.counter.to_string(),
         amount: yuan(n.amount_fen.unsigned_abs()),
         state: state(visitor, if hidden.contains(&n.id) { State::Open } else { n.state }),
