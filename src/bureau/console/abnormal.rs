@@ -190,7 +190,10 @@ fn populations(w: &Words, found: &Found, least: u32) -> Table {
 }
 
 fn listed(w: &Words, list: &[Unusual]) -> Table {
-    let score = |far: &Far| far.score.map_or_else(|| "–".to_owned(), |s| format!("{s:.1}"));
+    // Rounded first: a little below zero is zero, and not "-0.0".
+    let score = |far: &Far| {
+        far.score.map_or_else(|| "–".to_owned(), |s| format!("{:.1}", (s * 10.0).round() / 10.0 + 0.0))
+    };
     let percentile = |far: &Far| format!("{:.1}", far.percentile);
     let row = |(i, u): (usize, &Unusual)| {
         let cells = [
