@@ -37,7 +37,7 @@ pictures: packages axe build  ## the README's pictures, from the running program
 	COUNTERPROOF_PICTURES=$(CURDIR)/docs/pictures $(CARGO) test --release --test it -- browser::pictures
 
 test: packages-devices axe issuer models build  ## every test
-	$(CARGO) test --release --all-targets
+	$(CARGO) test --release --lib --tests
 	$(CARGO) test --release --doc
 
 test-devices: packages-devices models build  ## cameras: a real RTSP server, a real kernel's V4L2 in an emulated machine
