@@ -222,6 +222,9 @@ pub fn begin(counters: impl Iterator<Item = CounterId>, in_force: &InForce) {
             counter!(name, "counter" => c.to_string()).increment(0);
         }
     }
+    for dialect in Dialect::ALL {
+        counter!(MISREAD.name, "dialect" => dialect.as_str()).increment(0);
+    }
     for outcome in Delivered::ALL {
         counter!(DELIVERIES.name, "outcome" => outcome.as_str()).increment(0);
     }

@@ -20,6 +20,10 @@ fn bureau_list() -> Vec<&'static Metric> {
     bureau::metrics::ALL.iter().chain(&PROCESS).collect()
 }
 
+fn every_list() -> impl Iterator<Item = &'static Metric> {
+    agent_list().into_iter().chain(bureau_list()).chain(edge::relay::METRICS)
+}
+
 /// The agent's page and the bureau's, read strictly.
 async fn pages(h: &Hospital) -> (Page, Page) {
     let agent = prometheus::read(&h.metrics(&h.agent_metrics).await.unwrap());
@@ -205,10 +209,10 @@ fn dashboard_and_rules_ask_only_for_what_there_is() {
 #[test]
 fn operators_find_every_metric_and_every_alarm_in_their_page() {
     let page = file("docs/operating.md");
-    for m in agent_list().into_iter().chain(bureau_list()) {
+    for m in every_list() {
         assert!(page.contains(&format!("`{}`", m.name)), "{} is not documented", m.name);
     }
-    let known: BTreeSet<&str> = agent_list().into_iter().chain(bureau_list()).map(|m| m.name).collect();
+    let known: BTreeSet<&str> = every_list().map(|m| m.name).collect();
     let gone: Vec<_> = spoken_of(&page).into_iter().filter(|w| !known.contains(w)).collect();
     assert!(gone.is_empty(), "documented, but not there: {gone:?}");
     let rules = file("config/prometheus-alerts.yml");

@@ -141,6 +141,9 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::Nhsa, Self::Fhir, Self::Hl7];
+
     /// Its name, for people and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
