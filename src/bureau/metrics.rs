@@ -13,7 +13,7 @@ use metrics::{counter, gauge, histogram};
 use super::retention::Kind as Limit;
 use super::store::ChainState;
 use crate::heart::Pulse;
-use crate::http::metrics::{Kind, Metric};
+use crate::http::metrics::{Kind, declare};
 use crate::http::request::Routes;
 use crate::protocol::countersign::HeadFinding;
 
@@ -21,16 +21,10 @@ use crate::protocol::countersign::HeadFinding;
 const REQUEST_BOUNDS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-macro_rules! metrics {
-    ($($id:ident = $name:literal, $kind:expr, [$($label:literal),*], $help:literal;)*) => {
-        $(const $id: Metric = Metric { name: $name, kind: $kind, labels: &[$($label),*], help: $help };)*
+declare! {
+    /// Every metric of the bureau.
+    ALL;
 
-        /// Every metric of the bureau.
-        pub const ALL: &[Metric] = &[$($id),*];
-    };
-}
-
-metrics! {
     REQUESTS = "counterproof_bureau_requests_total", Kind::Counter, ["route", "status"],
         "Requests of boxes by route and answer; an alert: 201 stored, 200 seen before, else refused.";
     REQUEST_TIME = "counterproof_bureau_request_duration_seconds", Kind::Histogram(REQUEST_BOUNDS), ["route"],

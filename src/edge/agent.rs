@@ -176,7 +176,7 @@ async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) ->
         Some(section) => Some(gauges.serve(section.listen, &digests, &handle)?),
         None => None,
     };
-    let desk = Arc::new(Desk::new(Arc::clone(&context), counters, Some(references)));
+    let desk = Arc::new(Desk::new(Arc::clone(&context), counters, references));
     let intake = Intake::new(Arc::clone(&desk), &token).router();
     let mut hl7 = Vec::new();
     for port in &config.his.hl7 {

@@ -1,4 +1,9 @@
 //! The agent's configuration: `config/counterproof.example.toml` shows every key.
+//!
+//! Here is what it consists of and what follows from it; what is wrong with a value is
+//! said by [`checks`].
+
+mod checks;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,10 +24,10 @@ use crate::privacy::declared::Declared;
 use crate::privacy::policy::{self, Policy};
 use crate::protocol::id::{AgentId, CounterId, HospitalId, MedicalType};
 use crate::protocol::settlement::{Channel, Settlement};
-use crate::settings::{self, Problem, SettingsError, Validate};
+use crate::settings::{self, Problem, SettingsError};
 use crate::vision::Wanted;
 
-use super::his::senders::{self, Senders};
+use super::his::senders::Senders;
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
@@ -267,122 +272,6 @@ fn nowhere() -> Region {
     Region::NONE
 }
 
-impl Validate for Config {
-    fn problems(&self) -> Vec<Problem> {
-        let mut out = Vec::new();
-        let mut ask = |ok: bool, key: String, found: String, allowed: &str, advice: &str| {
-            if !ok {
-                out.push(Problem::new(&key, found, allowed, advice));
-            }
-        };
-        let url = &self.bureau.url;
-        ask(
-            url.starts_with("https://") && !url.ends_with('/'),
-            "bureau.url".into(),
-            format!("`{url}`"),
-            "https://host:port without a path",
-            "Alerts travel over TLS only.",
-        );
-        ask(
-            self.his.listen.ip().is_loopback() || self.his.tls.is_some(),
-            "his.listen".into(),
-            self.his.listen.to_string(),
-            "a loopback address, or another with [his.tls]",
-            "A token alone must not cross a network.",
-        );
-        ask(
-            !self.counters.is_empty(),
-            "counters".into(),
-            "none".into(),
-            "at least one [[counters]]",
-            "Name the windows that this box watches.",
-        );
-        ask(
-            (1..=16).contains(&self.decision.workers),
-            "decision.workers".into(),
-            self.decision.workers.to_string(),
-            "1 to 16",
-            "One for each core that may be used.",
-        );
-        ask(
-            (1..=1024).contains(&self.decision.queue),
-            "decision.queue".into(),
-            self.decision.queue.to_string(),
-            "1 to 1024",
-            "Verifications that may wait for a worker.",
-        );
-        ask(
-            self.decision.hold_ms <= 86_400_000,
-            "decision.hold_ms".into(),
-            self.decision.hold_ms.to_string(),
-            "0 to 86400000",
-            "A day is the longest.",
-        );
-        ask(
-            !self.decision.medical_types.is_empty(),
-            "decision.medical_types".into(),
-            "none".into(),
-            "at least one, such as \"11\" (outpatient)",
-            "Name the kinds of care that are verified.",
-        );
-        ask(
-            !self.decision.channels.is_empty(),
-            "decision.channels".into(),
-            "none".into(),
-            "at least one of window, kiosk, mobile",
-            "Leave the key out for windows alone.",
-        );
-        ask(
-            self.his.clock_error_ms <= 30_000,
-            "his.clock_error_ms".into(),
-            self.his.clock_error_ms.to_string(),
-            "0 to 30000",
-            "Synchronise the clocks instead.",
-        );
-        let counters: Vec<&CounterId> = self.counters.iter().map(|c| &c.id).collect();
-        for (i, port) in self.his.hl7.iter().enumerate() {
-            ask(
-                port.listen.ip().is_loopback(),
-                format!("his.hl7[{i}].listen"),
-                port.listen.to_string(),
-                "an address of this machine alone, such as 127.0.0.1:2575",
-                "HL7 over MLLP says nothing of who calls: let the integration engine run here, or a TLS tunnel end here.",
-            );
-            ask(
-                port.counter.as_ref().is_none_or(|c| counters.contains(&c)),
-                format!("his.hl7[{i}].counter"),
-                port.counter.as_ref().map_or_else(String::new, ToString::to_string),
-                "one of this box's counters",
-                "Leave it out where terminals or operators name the counter.",
-            );
-        }
-        for (i, c) in self.counters.iter().enumerate() {
-            let key = |k: &str| format!("counters[{i}].{k}");
-            ask(
-                self.counters.iter().take(i).all(|o| o.id != c.id),
-                key("id"),
-                format!("`{}` twice", c.id),
-                "each counter once",
-                "Give it another name.",
-            );
-            ask(
-                (1..=4096).contains(&c.ring_mb),
-                key("ring_mb"),
-                c.ring_mb.to_string(),
-                "1 to 4096",
-                "Megabytes for this camera's pictures.",
-            );
-        }
-        for (i, c) in self.counters.iter().enumerate() {
-            out.extend(c.camera.problems(&format!("counters[{i}].camera")));
-        }
-        out.extend(senders::problems(&self.his.senders, &counters));
-        out.extend(self.commissioning.problems());
-        out.extend(self.metrics.as_ref().and_then(Listen::problem));
-        out
-    }
-}
-
 impl Config {
     /// The models to load: the liveness model only where it is switched on.
     pub fn wanted(&self) -> Wanted {
@@ -424,9 +313,10 @@ impl Config {
             .privacy
             .policy(&config.capture_regions(), today)
             .map_err(|problems| settings::refuse(path, text, problems))?;
-        let short = config.ring_problems(&policy);
-        if !short.is_empty() {
-            return Err(settings::refuse(path, text, short));
+        let unfit: Vec<Problem> =
+            config.ring_problems(&policy).into_iter().chain(config.stays_problem(&policy)).collect();
+        if !unfit.is_empty() {
+            return Err(settings::refuse(path, text, unfit));
         }
         let least = config.his.delay_ms.saturating_add(2 * config.his.clock_error_ms);
         if config.decision.hold_ms < least {
@@ -507,6 +397,20 @@ impl Config {
                 )
             })
             .collect()
+    }
+
+    /// The HIS's own messages say who acts for a cardholder, and who does must not look
+    /// like a stranger.
+    fn stays_problem(&self, policy: &Policy) -> Option<Problem> {
+        let reads = !(self.his.senders.is_empty() && self.his.hl7.is_empty());
+        (reads && !policy.keeps(policy::STAYS)).then(|| {
+            Problem::new(
+                "privacy.retention.stays_days",
+                "nothing",
+                "1 to 180",
+                "[[his.senders]] and [[his.hl7]] are for the HIS's own messages, which say who acts for a cardholder: say how long that may be kept, and post the new notice.",
+            )
+        })
     }
 
     /// How near, by the HIS's times, a settlement of somebody else may come

@@ -48,14 +48,14 @@ pub enum Taken {
 pub struct Desk {
     context: Arc<Context>,
     counters: Arc<Counters>,
-    references: Option<References>,
+    references: References,
     senders: Table,
     pub(super) journal: Arc<Semaphore>,
 }
 
 impl Desk {
     /// Joins the parts.
-    pub fn new(context: Arc<Context>, counters: Arc<Counters>, references: Option<References>) -> Self {
+    pub fn new(context: Arc<Context>, counters: Arc<Counters>, references: References) -> Self {
         let journal = Arc::new(Semaphore::new(MOST_WAITING));
         let senders = Table::new(&context.config.his.senders);
         Self { context, counters, references, senders, journal }
@@ -263,10 +263,7 @@ impl Desk {
             None => return Ok(()),
             Some(Proxy::Unnamed) => Acting { marks: Vec::new(), has_unknown: true },
             Some(Proxy::Certificate(certificate)) => {
-                let mark = match &self.references {
-                    Some(references) => references.mark_of(certificate).await,
-                    None => None,
-                };
+                let mark = self.references.mark_of(certificate).await;
                 Acting { has_unknown: mark.is_none(), marks: mark.into_iter().collect() }
             }
         };

@@ -246,13 +246,17 @@ mod tests {
     use crate::edge::context::tests::{context, context_with_broken_audit_log};
     use crate::edge::counter::Counters;
     use crate::edge::desk::MOST_WAITING;
+    use crate::edge::references::References;
     use axum::body::Body;
     use tower::ServiceExt;
 
     const TOKEN: &str = "a-token-of-more-than-24-characters";
 
     fn intake(context: Arc<Context>, counters: Counters) -> Intake {
-        let desk = Desk::new(context, Arc::new(counters), None);
+        crate::crypto::tls::install_provider();
+        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+        let nowhere = References::new(client, "https://localhost:1", std::time::Duration::ZERO, Vec::new());
+        let desk = Desk::new(context, Arc::new(counters), nowhere);
         Intake::new(Arc::new(desk), &Zeroizing::new(TOKEN.to_owned()))
     }
 

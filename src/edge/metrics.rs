@@ -16,7 +16,7 @@ use crate::camera::ring::Ring;
 use crate::clock::BoxTime;
 use crate::crypto::Sha256;
 use crate::heart::Pulse;
-use crate::http::metrics::{Kind, Metric};
+use crate::http::metrics::{Kind, declare};
 use crate::http::request::Routes;
 use crate::protocol::id::CounterId;
 use crate::protocol::posture::CameraState;
@@ -32,16 +32,10 @@ const VERIFICATION_BOUNDS: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 /// From a request to its answer, with one commit to the disk in between.
 const INTAKE_BOUNDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-macro_rules! metrics {
-    ($($id:ident = $name:literal, $kind:expr, [$($label:literal),*], $help:literal;)*) => {
-        $(const $id: Metric = Metric { name: $name, kind: $kind, labels: &[$($label),*], help: $help };)*
+declare! {
+    /// Every metric of the agent.
+    ALL;
 
-        /// Every metric of the agent.
-        pub const ALL: &[Metric] = &[$($id),*];
-    };
-}
-
-metrics! {
     VERDICTS = "counterproof_verdicts_total", Kind::Counter, ["counter", "verdict", "reason"],
         "Verifications that ended, by verdict and reason. A held mismatch counts when its alert is signed, one in shadow when it would have been.";
     INTAKE = "counterproof_intake_requests_total", Kind::Counter, ["route", "status"],

@@ -72,6 +72,21 @@ pub struct Metric {
     pub help: &'static str,
 }
 
+/// Declares metrics, each a constant that has its name, and the list of all.
+macro_rules! declare {
+    ($(#[$about:meta])* $list:ident;
+     $($id:ident = $name:literal, $kind:expr, [$($label:literal),*], $help:literal;)*) => {
+        $(const $id: $crate::http::metrics::Metric = $crate::http::metrics::Metric {
+            name: $name, kind: $kind, labels: &[$($label),*], help: $help,
+        };)*
+
+        $(#[$about])*
+        pub const $list: &[$crate::http::metrics::Metric] = &[$($id),*];
+    };
+}
+
+pub(crate) use declare;
+
 /// What every program tells of itself, under the names that Prometheus's own
 /// client libraries use.
 pub const PROCESS: [Metric; 3] = [

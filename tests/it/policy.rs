@@ -148,6 +148,25 @@ fn the_document_that_is_shown_has_the_digest_beside_it() {
 }
 
 #[test]
+fn who_reads_the_hiss_own_messages_says_how_long_it_knows_who_acts() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = example(dir.path(), "https://bureau.example:8743");
+    post_notice(&config);
+    let whole = std::fs::read_to_string(&config).unwrap();
+    let senders = "[[his.senders]]\ncounter = \"w01\"\ndevices = [\"D-1\"]\n[metrics]";
+    std::fs::write(&config, whole.replace("[metrics]", senders)).unwrap();
+    let said = err(&program(&["run"], &config));
+    assert!(
+        said.contains("privacy.retention.stays_days: found nothing") && said.contains("1 to 180"),
+        "{said}"
+    );
+    let mistyped = senders.replace("w01", "w1").replace("devices", "device");
+    std::fs::write(&config, whole.replace("[metrics]", &mistyped)).unwrap();
+    let said = err(&program(&["run"], &config));
+    assert!(said.contains("device") && said.contains("box.toml"), "{said}");
+}
+
+#[test]
 fn the_agent_does_not_start_without_each_thing_and_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let config = example(dir.path(), "https://bureau.example:8743");

@@ -129,6 +129,40 @@ async fn what_settles_reaches_the_agent_and_the_platform_alike() {
     assert!(!log.contains("MSG-R1") && !log.contains(his::PERSONAL[1]), "{log}");
 }
 
+#[test]
+fn an_agent_that_is_slow_keeps_nobody_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = agent.local_addr().unwrap();
+    let (passed, has_passed) = std::sync::mpsc::channel();
+    // It answers the copy once the HIS has had its answer, and not before.
+    let answering = std::thread::spawn(move || {
+        let mut stream = agent.accept().unwrap().0;
+        let mut found = [0; 16];
+        stream.read_exact(&mut found).unwrap();
+        assert!(found.starts_with(b"POST /v1/his/nhs"));
+        has_passed.recv().unwrap();
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+        stream
+    });
+    let body = his::envelope("2208", "MSG-1", json!({ "data": { "setl_id": "S1" } })).to_string();
+    let request = format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let wanted = request.clone();
+    let (upstream, thread) = platform(vec![Box::new(move |mut stream: TcpStream| {
+        expect(&mut stream, wanted.as_bytes());
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+    })]);
+    let relay = Relay::start(dir.path(), upstream, at, "a-token-of-more-than-24-characters");
+    let mut stream = relay.connect();
+    stream.write_all(request.as_bytes()).unwrap();
+    expect(&mut stream, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    passed.send(()).unwrap();
+    relay.wait_until("kind=\"2208\"", 1.0);
+    assert_eq!(relay.counted("missed"), 0.0, "the copy was not given up on before the HIS had its answer");
+    thread.join().unwrap();
+    answering.join().unwrap();
+}
+
 #[tokio::test]
 async fn traffic_flows_on_whatever_becomes_of_the_copies() {
     let dir = tempfile::tempdir().unwrap();

@@ -56,6 +56,17 @@ pub struct Listing {
     pub json: bool,
 }
 
+#[derive(Args)]
+pub struct File {
+    #[command(flatten)]
+    pub at: At,
+    /// The file.
+    #[arg(value_name = "FILE.csv")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub by: By,
+}
+
 /// A table for people, or one line of JSON for machines.
 pub fn print(json: bool, value: &impl Serialize, table: impl FnOnce() -> String) -> Result<(), BureauError> {
     if json {

@@ -1,45 +1,7 @@
 //! The states and kinds of cases, transfers and reports: one word each in the store,
 //! in forms, in CSV and as the end of a message's id.
 
-use std::fmt;
-use std::str::FromStr;
-
-/// Enumerations that are kept and sent as words.
-macro_rules! words {
-    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
-        $(#[$about])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $($(#[$doc])* $variant,)+ }
-
-        impl $name {
-            /// Every one there is.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
-
-            /// Its word.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word,)+ }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = String;
-
-            fn from_str(word: &str) -> Result<Self, String> {
-                Self::ALL.iter().copied().find(|one| one.as_str() == word).ok_or_else(|| {
-                    let found: String = word.chars().take(40).collect();
-                    let allowed: Vec<&str> = Self::ALL.iter().map(|one| one.as_str()).collect();
-                    format!("found `{}`; allowed: {}", found.escape_debug(), allowed.join(", "))
-                })
-            }
-        }
-    };
-}
+use crate::bureau::review::words::words;
 
 words! {
     /// A decision that makes an alert a confirmed one.

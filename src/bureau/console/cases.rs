@@ -222,8 +222,7 @@ async fn show(
     visitor: Visitor,
     Path(raw): Path<String>,
 ) -> Result<Response, Failure> {
-    let number = matters::number(&raw, Series::Case)?;
-    console.note(&visitor, "case look", &number.to_string(), String::new()).await?;
+    let number = matters::noted(&console, &visitor, Series::Case, "case look", &raw).await?;
     let case = console.store.case(number).await?.ok_or_else(Failure::not_found)?;
     let transfers = console.store.transfers_of(number).await?;
     let alerts = console.store.case_alerts(number).await?;

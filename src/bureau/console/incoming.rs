@@ -13,7 +13,7 @@ use super::matters::{self, Choice, Deadline, Done, choices, date, to};
 use super::route::{REVIEW, Route};
 use super::visitor::{Posted, Visitor};
 use super::{Console, letter, page};
-use crate::bureau::cases::numbers::{Number, Series};
+use crate::bureau::cases::numbers::Series;
 use crate::bureau::cases::texts::IncomingText;
 use crate::bureau::cases::words::{Authority, IncomingState, Outcome};
 use crate::bureau::store::{IncomingTransfer, NewIncoming};
@@ -124,8 +124,7 @@ async fn show(
     visitor: Visitor,
     Path(raw): Path<String>,
 ) -> Result<Response, Failure> {
-    let number = matters::number(&raw, Series::Incoming)?;
-    console.note(&visitor, "incoming look", &number.to_string(), String::new()).await?;
+    let number = matters::noted(&console, &visitor, Series::Incoming, "incoming look", &raw).await?;
     let incoming = console.store.incoming_transfer(number).await?.ok_or_else(Failure::not_found)?;
     let (rules, today, words) = (&console.practice.rules, console.today(), visitor.words());
     let steps = rules.incoming(&incoming);
@@ -159,12 +158,6 @@ struct Said {
     outcome: String,
 }
 
-async fn noted(console: &Console, visitor: &Visitor, what: &str, raw: &str) -> Result<Number, Failure> {
-    let number = matters::number(raw, Series::Incoming)?;
-    console.note(visitor, what, &number.to_string(), String::new()).await?;
-    Ok(number)
-}
-
 async fn ask(
     State(console): State<Arc<Console>>,
     visitor: Visitor,
@@ -172,7 +165,7 @@ async fn ask(
     posted: Posted<Said>,
 ) -> Result<Response, Failure> {
     let what = matters::text(&posted.form.text)?;
-    let number = noted(&console, &visitor, "incoming ask", &raw).await?;
+    let number = matters::noted(&console, &visitor, Series::Incoming, "incoming ask", &raw).await?;
     console.store.ask_sender(number, &what, console.by(&visitor)?).await?;
     Ok(to(&format!("/transfers/in/{number}")))
 }
@@ -183,7 +176,7 @@ async fn supplied(
     Path(raw): Path<String>,
     _: Posted<Said>,
 ) -> Result<Response, Failure> {
-    let number = noted(&console, &visitor, "incoming supplied", &raw).await?;
+    let number = matters::noted(&console, &visitor, Series::Incoming, "incoming supplied", &raw).await?;
     console.store.sender_supplied(number, console.by(&visitor)?).await?;
     Ok(to(&format!("/transfers/in/{number}")))
 }
@@ -195,7 +188,7 @@ async fn answer(
     posted: Posted<Said>,
 ) -> Result<Response, Failure> {
     let receipt = matters::text(&posted.form.text)?;
-    let number = noted(&console, &visitor, "incoming answer", &raw).await?;
+    let number = matters::noted(&console, &visitor, Series::Incoming, "incoming answer", &raw).await?;
     console.store.answer_incoming(number, &receipt, console.by(&visitor)?).await?;
     Ok(to(&format!("/transfers/in/{number}")))
 }
@@ -208,7 +201,7 @@ async fn conclude(
 ) -> Result<Response, Failure> {
     let result = matters::text(&posted.form.text)?;
     let outcome: Outcome = matters::choice(&posted.form.outcome)?;
-    let number = noted(&console, &visitor, "incoming conclude", &raw).await?;
+    let number = matters::noted(&console, &visitor, Series::Incoming, "incoming conclude", &raw).await?;
     console.store.conclude_incoming(number, (outcome, &result), console.by(&visitor)?).await?;
     Ok(to(&format!("/transfers/in/{number}")))
 }

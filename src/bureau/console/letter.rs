@@ -173,8 +173,7 @@ pub(super) async fn receipt(
     Path(raw): Path<String>,
     Query(reading): Query<Reading>,
 ) -> Result<Response, Failure> {
-    let number = matters::number(&raw, Series::Incoming)?;
-    console.note(&visitor, "incoming print", &number.to_string(), String::new()).await?;
+    let number = matters::noted(&console, &visitor, Series::Incoming, "incoming print", &raw).await?;
     let incoming = console.store.incoming_transfer(number).await?.ok_or_else(Failure::not_found)?;
     let answered: WallTime = incoming.answered_at.ok_or_else(|| Failure::conflict("refused-not-answered"))?;
     let language = reading.language();

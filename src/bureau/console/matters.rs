@@ -122,6 +122,19 @@ pub(super) fn number(raw: &str, series: Series) -> Result<Number, Failure> {
     raw.parse().ok().filter(|n: &Number| n.series == series).ok_or_else(Failure::not_found)
 }
 
+/// A number in a path, with the record of what is done about it.
+pub(super) async fn noted(
+    console: &Console,
+    visitor: &Visitor,
+    series: Series,
+    what: &str,
+    raw: &str,
+) -> Result<Number, Failure> {
+    let number = number(raw, series)?;
+    console.note(visitor, what, &number.to_string(), String::new()).await?;
+    Ok(number)
+}
+
 /// After a form: the page that shows what came of it.
 pub(super) fn to(path: &str) -> Response {
     Redirect::to(path).into_response()

@@ -118,7 +118,7 @@ async fn show(
     visitor: Visitor,
     Path(raw): Path<String>,
 ) -> Result<Response, Failure> {
-    let number = noted(&console, &visitor, "report look", &raw).await?;
+    let number = matters::noted(&console, &visitor, Series::Report, "report look", &raw).await?;
     let report = console.store.report(number).await?.ok_or_else(Failure::not_found)?;
     let (rules, today, words) = (&console.practice.rules, console.today(), visitor.words());
     let steps = rules.report(&report);
@@ -144,12 +144,6 @@ async fn show(
     page(&visitor, &shown)
 }
 
-async fn noted(console: &Console, visitor: &Visitor, what: &str, raw: &str) -> Result<Number, Failure> {
-    let number = matters::number(raw, Series::Report)?;
-    console.note(visitor, what, &number.to_string(), String::new()).await?;
-    Ok(number)
-}
-
 /// A choice and what is said of it.
 #[derive(Deserialize)]
 struct Said {
@@ -169,7 +163,7 @@ async fn answer(
         "not_taken_up" => ReportAnswer::NotTakenUp,
         _ => return Err(Failure::bad("matters-bad-choice")),
     };
-    let number = noted(&console, &visitor, "report answer", &raw).await?;
+    let number = matters::noted(&console, &visitor, Series::Report, "report answer", &raw).await?;
     console.store.answer_report(number, (answer, &says), console.by(&visitor)?).await?;
     Ok(to(&format!("/reports/{number}")))
 }
@@ -182,7 +176,7 @@ async fn extend(
 ) -> Result<Response, Failure> {
     let reason = matters::text(&posted.form.text)?;
     let complexity: Complexity = matters::choice(&posted.form.choice)?;
-    let number = noted(&console, &visitor, "report extend", &raw).await?;
+    let number = matters::noted(&console, &visitor, Series::Report, "report extend", &raw).await?;
     console.store.extend_report(number, (complexity, &reason)).await?;
     Ok(to(&format!("/reports/{number}")))
 }
@@ -195,7 +189,7 @@ async fn conclude(
 ) -> Result<Response, Failure> {
     let result = matters::text(&posted.form.text)?;
     let outcome: ReportOutcome = matters::choice(&posted.form.choice)?;
-    let number = noted(&console, &visitor, "report conclude", &raw).await?;
+    let number = matters::noted(&console, &visitor, Series::Report, "report conclude", &raw).await?;
     console.store.conclude_report(number, (outcome, &result), console.by(&visitor)?).await?;
     Ok(to(&format!("/reports/{number}")))
 }
@@ -213,7 +207,7 @@ async fn link(
 ) -> Result<Response, Failure> {
     let case = posted.form.case.trim().parse().ok().filter(|n: &Number| n.series == Series::Case);
     let case = case.ok_or_else(|| Failure::bad("reports-bad-case"))?;
-    let number = noted(&console, &visitor, "report link", &raw).await?;
+    let number = matters::noted(&console, &visitor, Series::Report, "report link", &raw).await?;
     console.store.link_report(number, case).await?;
     Ok(to(&format!("/reports/{number}")))
 }

@@ -31,7 +31,7 @@ use self::hand_on::HandOn;
 use self::pass::Way;
 use crate::clock::{Clock, SystemClock};
 use crate::crypto::keys::{self, KeyError};
-use crate::http::metrics::{self, Kind, Listen, Metric, MetricsError};
+use crate::http::metrics::{self, Kind, Listen, MetricsError, declare};
 use crate::http::server::{Handle, Listener};
 use crate::protocol::id::CounterId;
 use crate::settings::{self, Problem, SettingsError, Validate};
@@ -93,16 +93,10 @@ impl Validate for RelayConfig {
     }
 }
 
-macro_rules! metrics {
-    ($($id:ident = $name:literal, $kind:expr, [$($label:literal),*], $help:literal;)*) => {
-        $(const $id: Metric = Metric { name: $name, kind: $kind, labels: &[$($label),*], help: $help };)*
+declare! {
+    /// Every metric of the relay.
+    METRICS;
 
-        /// Every metric of the relay.
-        pub const METRICS: &[Metric] = &[$($id),*];
-    };
-}
-
-metrics! {
     CONNECTIONS = "counterproof_relay_connections_total", Kind::Counter, [],
         "Connections of the HIS that were passed on.";
     UPSTREAM_FAILURES = "counterproof_relay_upstream_failures_total", Kind::Counter, [],

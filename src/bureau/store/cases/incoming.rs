@@ -3,7 +3,7 @@
 use sqlx::Row;
 
 use super::super::{DbRow, Store, StoreError, parse};
-use super::{Actor, CaseError, CaseRefusal, INCOMING, next_number, refuse, time};
+use super::{Actor, CaseError, INCOMING, next_number, time};
 use crate::bureau::cases::numbers::{Number, Series};
 use crate::bureau::cases::texts::IncomingText;
 use crate::bureau::cases::words::{Authority, IncomingState, Outcome};
@@ -121,23 +121,13 @@ impl Store {
         by: Actor<'_>,
     ) -> Result<(), CaseError> {
         let key = number.to_string();
-        let mut tx = self.pool.begin().await?;
-        let done = sqlx::query(
+        let allowed = sqlx::query(
             "UPDATE incoming_transfers SET concluded_at = $1, outcome = $2, state = 'concluded' \
              WHERE number = $3 AND state = 'answered'",
-        )
-        .bind(by.at.as_millis())
-        .bind(outcome.as_str())
-        .bind(&key)
-        .execute(&mut *tx)
-        .await?;
-        if done.rows_affected() == 0 {
-            return refuse(CaseRefusal::State);
-        }
-        self.amend(&mut tx, &INCOMING, &key, |text: &mut IncomingText| text.result = result.to_owned())
-            .await?;
-        tx.commit().await?;
-        Ok(())
+        );
+        let allowed = allowed.bind(by.at.as_millis()).bind(outcome.as_str()).bind(&key);
+        self.advance(&INCOMING, &key, allowed, |text: &mut IncomingText| text.result = result.to_owned())
+            .await
     }
 
     async fn step_incoming(
@@ -148,14 +138,8 @@ impl Store {
         change: impl FnOnce(&mut IncomingText),
     ) -> Result<(), CaseError> {
         let key = number.to_string();
-        let mut tx = self.pool.begin().await?;
-        let done = sqlx::query(sql).bind(by.at.as_millis()).bind(&key).execute(&mut *tx).await?;
-        if done.rows_affected() == 0 {
-            return refuse(CaseRefusal::State);
-        }
-        self.amend(&mut tx, &INCOMING, &key, change).await?;
-        tx.commit().await?;
-        Ok(())
+        let allowed = sqlx::query(sql).bind(by.at.as_millis()).bind(&key);
+        self.advance(&INCOMING, &key, allowed, change).await
     }
 
     /// A transfer that came in, if there is one of that number.

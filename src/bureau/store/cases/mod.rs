@@ -15,6 +15,7 @@ mod transfers;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::rows::Asked;
 use super::{Store, StoreError, Tx};
 use crate::bureau::cases::numbers::{Number, Series};
 use crate::bureau::cases::workdays::day_of;
@@ -152,6 +153,24 @@ impl Store {
             .open(&label, sealed)
             .map_err(|source| StoreError::Seal { label: label.clone(), source })?;
         serde_json::from_slice(&plain).map_err(|e| StoreError::Content { label, what: e.to_string() })
+    }
+
+    /// Takes a step of a row and changes its text, if its state allows it still: if `allowed`
+    /// changes the row.
+    async fn advance<T: Serialize + DeserializeOwned>(
+        &self,
+        table: &Table,
+        key: &str,
+        allowed: Asked<'_>,
+        change: impl FnOnce(&mut T),
+    ) -> Result<(), CaseError> {
+        let mut tx = self.pool.begin().await?;
+        if allowed.execute(&mut *tx).await?.rows_affected() == 0 {
+            return refuse(CaseRefusal::State);
+        }
+        self.amend(&mut tx, table, key, change).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Changes the sealed text of a row that this transaction has already written to.

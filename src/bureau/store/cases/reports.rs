@@ -103,14 +103,8 @@ impl Store {
             }
         };
         let key = number.to_string();
-        let mut tx = self.pool.begin().await?;
-        let done = sqlx::query(sql).bind(by.at.as_millis()).bind(&key).execute(&mut *tx).await?;
-        if done.rows_affected() == 0 {
-            return refuse(CaseRefusal::State);
-        }
-        self.amend(&mut tx, &REPORTS, &key, |text: &mut ReportText| text.answer = says.to_owned()).await?;
-        tx.commit().await?;
-        Ok(())
+        let allowed = sqlx::query(sql).bind(by.at.as_millis()).bind(&key);
+        self.advance(&REPORTS, &key, allowed, |text: &mut ReportText| text.answer = says.to_owned()).await
     }
 
     /// Gives a report that was taken up more time, with the reason.
@@ -123,22 +117,13 @@ impl Store {
         (complexity, reason): (Complexity, &str),
     ) -> Result<(), CaseError> {
         let key = number.to_string();
-        let mut tx = self.pool.begin().await?;
-        let done = sqlx::query(
+        let allowed = sqlx::query(
             "UPDATE reports SET complexity = $1 WHERE number = $2 AND state = 'taken_up' \
              AND complexity <> $1 AND complexity <> 'most_complex'",
-        )
-        .bind(complexity.as_str())
-        .bind(&key)
-        .execute(&mut *tx)
-        .await?;
-        if done.rows_affected() == 0 {
-            return refuse(CaseRefusal::State);
-        }
-        self.amend(&mut tx, &REPORTS, &key, |text: &mut ReportText| text.extension = reason.to_owned())
-            .await?;
-        tx.commit().await?;
-        Ok(())
+        );
+        let allowed = allowed.bind(complexity.as_str()).bind(&key);
+        self.advance(&REPORTS, &key, allowed, |text: &mut ReportText| text.extension = reason.to_owned())
+            .await
     }
 
     /// Concludes a report that was taken up.
@@ -152,22 +137,12 @@ impl Store {
         by: Actor<'_>,
     ) -> Result<(), CaseError> {
         let key = number.to_string();
-        let mut tx = self.pool.begin().await?;
-        let done = sqlx::query(
+        let allowed = sqlx::query(
             "UPDATE reports SET concluded_at = $1, outcome = $2, state = 'concluded' \
              WHERE number = $3 AND state = 'taken_up'",
-        )
-        .bind(by.at.as_millis())
-        .bind(outcome.as_str())
-        .bind(&key)
-        .execute(&mut *tx)
-        .await?;
-        if done.rows_affected() == 0 {
-            return refuse(CaseRefusal::State);
-        }
-        self.amend(&mut tx, &REPORTS, &key, |text: &mut ReportText| text.result = result.to_owned()).await?;
-        tx.commit().await?;
-        Ok(())
+        );
+        let allowed = allowed.bind(by.at.as_millis()).bind(outcome.as_str()).bind(&key);
+        self.advance(&REPORTS, &key, allowed, |text: &mut ReportText| text.result = result.to_owned()).await
     }
 
     /// Says that a report that was taken up belongs to a case that there is.

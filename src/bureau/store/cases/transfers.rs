@@ -256,44 +256,35 @@ impl Store {
         on: WallTime,
     ) -> Result<(), CaseError> {
         let key = id.to_string();
-        let sql = match step {
-            TransferStep::Asked(_) => {
+        let allowed = match step {
+            TransferStep::Asked(_) => sqlx::query(
                 "UPDATE transfers SET asked_at = $1 WHERE id = $2 AND asked_at IS NULL \
-                 AND state IN ('sent', 'received')"
-            }
-            TransferStep::Supplied => {
+                 AND state IN ('sent', 'received')",
+            ),
+            TransferStep::Supplied => sqlx::query(
                 "UPDATE transfers SET supplied_at = $1 WHERE id = $2 AND asked_at IS NOT NULL \
-                 AND supplied_at IS NULL AND state IN ('sent', 'received')"
-            }
-            TransferStep::Received(_) => {
-                "UPDATE transfers SET received_at = $1, state = 'received' WHERE id = $2 AND state = 'sent'"
-            }
-            TransferStep::Concluded(..) => {
-                "UPDATE transfers SET concluded_at = $1, state = 'concluded' WHERE id = $2 \
-                 AND state IN ('sent', 'received')"
-            }
+                 AND supplied_at IS NULL AND state IN ('sent', 'received')",
+            ),
+            TransferStep::Received(_) => sqlx::query(
+                "UPDATE transfers SET received_at = $1, state = 'received' WHERE id = $2 AND state = 'sent'",
+            ),
+            TransferStep::Concluded(..) => sqlx::query(
+                "UPDATE transfers SET concluded_at = $1, state = 'concluded', outcome = $3 WHERE id = $2 \
+                 AND state IN ('sent', 'received')",
+            ),
         };
-        let mut tx = self.pool.begin().await?;
-        let done = sqlx::query(sql).bind(on.as_millis()).bind(&key).execute(&mut *tx).await?;
-        if done.rows_affected() == 0 {
-            return refuse(CaseRefusal::State);
-        }
-        if let TransferStep::Concluded(outcome, _) = step {
-            sqlx::query("UPDATE transfers SET outcome = $1 WHERE id = $2")
-                .bind(outcome.as_str())
-                .bind(&key)
-                .execute(&mut *tx)
-                .await?;
-        }
-        self.amend(&mut tx, &TRANSFERS, &key, |text: &mut LetterText| match step {
+        let allowed = allowed.bind(on.as_millis()).bind(&key);
+        let allowed = match step {
+            TransferStep::Concluded(outcome, _) => allowed.bind(outcome.as_str()),
+            _ => allowed,
+        };
+        self.advance(&TRANSFERS, &key, allowed, |text: &mut LetterText| match step {
             TransferStep::Asked(what) => text.asked = what.to_owned(),
             TransferStep::Supplied => {}
             TransferStep::Received(says) => text.receipt = says.to_owned(),
             TransferStep::Concluded(_, says) => text.result = says.to_owned(),
         })
-        .await?;
-        tx.commit().await?;
-        Ok(())
+        .await
     }
 
     /// A transfer, if there is one.
