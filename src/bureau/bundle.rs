@@ -8,7 +8,7 @@ use super::acts::{self, Person};
 use super::store::{Evidence, Store};
 use crate::clock::WallTime;
 use crate::crypto::sign::SigningKey;
-use crate::protocol::alert::{Content, Event};
+use crate::protocol::alert::Event;
 use crate::protocol::bundle::check::{Pinned, check};
 use crate::protocol::bundle::report::Report;
 use crate::protocol::bundle::{
@@ -75,8 +75,8 @@ async fn gather(
     now: WallTime,
 ) -> Result<Bundle, BureauError> {
     let Evidence { agent, alert, event, before, after, later } = evidence;
-    if !matches!(event.content, Content::Mismatch(_)) {
-        let what = "is no mismatch: a withdrawal or an expiry stands in the bundle of its alert";
+    if event.content.about().is_none() {
+        let what = "is no alert: a withdrawal or an expiry stands in the bundle of its alert";
         return Err(BureauError::Command(format!("{} {what}", event.id)));
     }
     let (head_before, head_after) = store.heads_around(&agent, alert.received_at).await?;
@@ -119,8 +119,8 @@ async fn the_box(store: &Store, name: &AgentId) -> Result<Option<BoxPart>, Burea
 }
 
 async fn documents(store: &Store, event: &Event) -> Result<Vec<Document>, BureauError> {
-    let Content::Mismatch(data) = &event.content else { return Ok(Vec::new()) };
-    let named = &data.settings;
+    let Some(about) = event.content.about() else { return Ok(Vec::new()) };
+    let named = about.settings;
     let mut out = Vec::new();
     for (kind, digest) in [
         (DocumentKind::Policy, named.policy),

@@ -116,6 +116,7 @@ impl Desk {
             proxies: Vec::new(),
             channel,
             age_years: None,
+            disease_code: None,
         };
         self.settle_for(settlement, stay).await
     }

@@ -86,13 +86,17 @@ impl Known {
     /// What a verdict is worth with such a camera.
     pub fn temper(&self, found: Outcome) -> Outcome {
         match (found, self.state) {
-            (Outcome::Mismatch | Outcome::Inconclusive(_), CameraState::OutOfFocus) => {
+            (Outcome::Mismatch | Outcome::Absent | Outcome::Inconclusive(_), CameraState::OutOfFocus) => {
                 Outcome::Inconclusive(Inconclusive::CameraOutOfFocus)
             }
-            (Outcome::Mismatch, CameraState::Black) => Outcome::NotAssessed(NotAssessed::CameraBlack),
-            (Outcome::Mismatch, CameraState::Covered) => Outcome::NotAssessed(NotAssessed::CameraCovered),
-            (Outcome::Mismatch, CameraState::Moved) => Outcome::NotAssessed(NotAssessed::CameraMoved),
-            (Outcome::Mismatch, _) if self.in_doubt => Outcome::Inconclusive(Inconclusive::CameraInDoubt),
+            (found, CameraState::Black) if found.accuses() => Outcome::NotAssessed(NotAssessed::CameraBlack),
+            (found, CameraState::Covered) if found.accuses() => {
+                Outcome::NotAssessed(NotAssessed::CameraCovered)
+            }
+            (found, CameraState::Moved) if found.accuses() => Outcome::NotAssessed(NotAssessed::CameraMoved),
+            (found, _) if found.accuses() && self.in_doubt => {
+                Outcome::Inconclusive(Inconclusive::CameraInDoubt)
+            }
             _ => found,
         }
     }

@@ -206,7 +206,7 @@ pub fn begin(counters: impl Iterator<Item = CounterId>, in_force: &InForce) {
     for c in counters {
         let reasons = Inconclusive::ALL.iter().map(|r| Outcome::Inconclusive(*r));
         let outcomes = reasons.chain(NotAssessed::ALL.iter().map(|r| Outcome::NotAssessed(*r)));
-        for outcome in outcomes.chain([Outcome::Match, Outcome::Mismatch]) {
+        for outcome in outcomes.chain(Outcome::PLAIN) {
             verdicts(&c, outcome).increment(0);
         }
         for at in [Shed::Mailbox, Shed::Queue] {

@@ -4,10 +4,11 @@
 //! signature over its exact bytes. Every field is listed here; a field that is
 //! not is refused by both ends, so none can carry a picture or a probe. Events
 //! of one box and epoch form a chain: each holds its number and the digest of
-//! the one before, so that a gap is seen.
+//! the one before, so that a gap is seen. What an absence says is in [`super::absence`].
 
 use serde::{Deserialize, Serialize};
 
+use super::absence::Absent;
 use super::id::{AgentId, AlertId, CardholderId, CounterId, Epoch, HospitalId, MedicalType, SettlementId};
 use super::json;
 use crate::clock::{HisTime, WallTime};
@@ -49,12 +50,84 @@ pub enum Content {
     /// Somebody was seen well at the counter who is neither cardholder nor proxy.
     #[serde(rename = "counterproof.alert.mismatch.v1")]
     Mismatch(Box<Mismatch>),
+    /// A session was billed for somebody whom the entrance was watched for and did not see.
+    #[serde(rename = "counterproof.alert.absent.v1")]
+    Absent(Box<Absent>),
     /// The settlement was cancelled after its alert was signed.
     #[serde(rename = "counterproof.alert.withdrawn.v1")]
     Withdrawn(Withdrawn),
     /// An event reached its limit on the box before the bureau took it.
     #[serde(rename = "counterproof.alert.expired.v1")]
     Expired(Expired),
+}
+
+/// What every alert says, whatever it claims: of whom, where, when and what it is about,
+/// and what the box was set to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct About<'a> {
+    /// Where the box stands.
+    pub hospital: &'a HospitalId,
+    /// Which counter.
+    pub counter: &'a CounterId,
+    /// Whose card was settled.
+    pub cardholder: &'a CardholderId,
+    /// When, by the HIS's clock.
+    pub occurred_at: HisTime,
+    /// How much, in fen.
+    pub amount_fen: u64,
+    /// Which kind of care.
+    pub medical_type: &'a MedicalType,
+    /// SHA-256 of the recognizer's file.
+    pub model: Sha256,
+    /// The comparison score, where one stands behind the claim, -1 to 1.
+    pub score: Option<f32>,
+    /// What the box was set to.
+    pub settings: &'a Settings,
+}
+
+impl Mismatch {
+    /// What every alert says.
+    pub fn about(&self) -> About<'_> {
+        About {
+            hospital: &self.hospital,
+            counter: &self.counter,
+            cardholder: &self.cardholder,
+            occurred_at: self.occurred_at,
+            amount_fen: self.amount_fen,
+            medical_type: &self.medical_type,
+            model: self.comparison.model,
+            score: Some(self.comparison.score),
+            settings: &self.settings,
+        }
+    }
+}
+
+impl Absent {
+    /// What every alert says.
+    pub fn about(&self) -> About<'_> {
+        About {
+            hospital: &self.hospital,
+            counter: &self.counter,
+            cardholder: &self.cardholder,
+            occurred_at: self.occurred_at,
+            amount_fen: self.amount_fen,
+            medical_type: &self.medical_type,
+            model: self.observation.model,
+            score: None,
+            settings: &self.settings,
+        }
+    }
+}
+
+impl Content {
+    /// What it is about, if it is an alert; a later word about one says nothing itself.
+    pub fn about(&self) -> Option<About<'_>> {
+        match self {
+            Self::Mismatch(data) => Some(data.about()),
+            Self::Absent(data) => Some(data.about()),
+            Self::Withdrawn(_) | Self::Expired(_) => None,
+        }
+    }
 }
 
 /// The only version of CloudEvents spoken here.
@@ -189,7 +262,7 @@ pub struct QualitySummary {
 
 /// JSON has no infinity, but 1e39 is read as one into 32 bits: it could be shown
 /// and compared, and not be written again.
-fn finite<'de, D: serde::Deserializer<'de>>(d: D) -> Result<f32, D::Error> {
+pub(super) fn finite<'de, D: serde::Deserializer<'de>>(d: D) -> Result<f32, D::Error> {
     let v = f32::deserialize(d)?;
     let what = || serde::de::Error::custom(format!("found {v}; expected a finite 32-bit number"));
     if v.is_finite() { Ok(v) } else { Err(what()) }
@@ -213,7 +286,7 @@ pub struct Settings {
     pub calibration: Sha256,
 }
 
-/// A mismatch that no longer stands.
+/// An alert that no longer stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Withdrawn {
@@ -286,7 +359,7 @@ impl Event {
             (Content::Expired(_), Some(_)) => {
                 wrong("subject", "an expired event says nothing of its settlement: leave it out".into())
             }
-            (Content::Mismatch(_) | Content::Withdrawn(_), None) => {
+            (Content::Mismatch(_) | Content::Absent(_) | Content::Withdrawn(_), None) => {
                 wrong("subject", "nothing; expected the settlement's number".into())
             }
             (Content::Withdrawn(w), _) if w.alert == self.id => wrong(
@@ -300,6 +373,7 @@ impl Event {
                     format!("found {}; only an earlier event can have expired: 1 to {allowed}", e.seq),
                 )
             }
+            (Content::Absent(data), _) => data.problem().map_or(Ok(()), |(field, what)| wrong(field, what)),
             _ => Ok(()),
         }
     }
@@ -359,6 +433,55 @@ pub(crate) mod tests {
                 },
             })),
         }
+    }
+
+    pub(crate) fn absent(seq: u64, previous: Option<Sha256>, epoch: Epoch) -> Event {
+        let event = example(seq, previous, epoch);
+        let Content::Mismatch(m) = event.content else { panic!() };
+        let hour = |h: u8| HisTime::new(format!("2026-11-22T0{h}:00:00Z").parse().unwrap());
+        let content = Content::Absent(Box::new(Absent {
+            hospital: m.hospital,
+            counter: "d01".parse().unwrap(),
+            cardholder: m.cardholder,
+            occurred_at: hour(5),
+            clock_error_ms: m.clock_error_ms,
+            amount_fen: m.amount_fen,
+            medical_type: m.medical_type,
+            shift: super::super::absence::Shift { begins_at: hour(0), ends_at: hour(4) },
+            observation: super::super::absence::Observation {
+                model: m.comparison.model,
+                observed_permille: 970,
+                expected: 40,
+                seen: 39,
+                faces: 212,
+                unclear: 3,
+                log_likelihood_ratio: -6.5,
+            },
+            settings: m.settings,
+        }));
+        Event { content, ..event }
+    }
+
+    #[test]
+    fn an_absence_survives_the_wire_and_what_contradicts_itself_is_refused() {
+        let event = absent(1, None, Epoch::new());
+        let bytes = event.to_bytes().unwrap();
+        assert_eq!(Event::from_bytes(&bytes).unwrap(), event);
+        let text = String::from_utf8(bytes).unwrap();
+        for (from, to, field) in [
+            ("\"seen\":39", "\"seen\":40", "data.observation.seen"),
+            ("\"unclear\":3", "\"unclear\":213", "data.observation.unclear"),
+            ("permille\":970", "permille\":1001", "data.observation.observed_permille"),
+            ("T04:00:00Z", "T00:00:00Z", "data.shift.ends_at"),
+        ] {
+            assert!(text.contains(from), "{from}: {text}");
+            match Event::from_bytes(text.replace(from, to).as_bytes()) {
+                Err(EventError::Form { field: found, .. }) => assert_eq!(found, field),
+                other => panic!("{other:?}"),
+            }
+        }
+        let smuggled = text.replace("{\"model\"", "{\"image\":\"/9j/4AAQ\",\"model\"");
+        assert!(Event::from_bytes(smuggled.as_bytes()).is_err());
     }
 
     #[test]

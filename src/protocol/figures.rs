@@ -233,7 +233,7 @@ impl Figures {
     pub fn in_known_words(&self) -> Self {
         let reasons = Inconclusive::ALL.iter().map(|r| Outcome::Inconclusive(*r));
         let reasons = reasons.chain(NotAssessed::ALL.iter().map(|r| Outcome::NotAssessed(*r)));
-        let known = reasons.chain([Outcome::Match, Outcome::Mismatch]).map(|o| o.to_string());
+        let known = reasons.chain(Outcome::PLAIN).map(|o| o.to_string());
         let kept = known.filter_map(|word| self.verdicts.get(&word).map(|n| (word, *n)));
         Self { scores: self.scores, verdicts: kept.collect() }
     }

@@ -78,6 +78,10 @@ names! {
     HospitalId = "hospital code";
     /// `med_type` of the national platform: 11 outpatient, 21 inpatient, …; provinces add to it.
     MedicalType = "medical type";
+    /// `dise_codg` of the national platform: M07801 for haemodialysis, …
+    DiseaseCode = "disease code";
+    /// A shift of a dialysis room.
+    ShiftId = "shift";
 }
 
 macro_rules! uuids {

@@ -4,6 +4,7 @@
 //! named here is refused, so that no picture and no probe can travel in one.
 //! This storey knows nothing of pixels; a test on the imports keeps it so.
 
+pub mod absence;
 pub mod alert;
 pub mod bundle;
 pub mod commission;
@@ -20,6 +21,7 @@ pub mod posture;
 pub mod proxy;
 pub mod reference;
 pub mod rollout;
+pub mod roster;
 mod schema;
 pub mod settlement;
 pub mod signed;

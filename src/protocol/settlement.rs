@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{CardholderId, CounterId, MedicalType, SettlementId, VerificationId};
+use super::id::{CardholderId, CounterId, DiseaseCode, MedicalType, SettlementId, VerificationId};
 use crate::clock::HisTime;
 
 /// Largest accepted body of a settlement message, in bytes.
@@ -38,6 +38,10 @@ pub struct Settlement {
     /// settles for a child.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub age_years: Option<u8>,
+    /// The disease for which it is settled (`dise_codg`), where the HIS says it: a session
+    /// of dialysis is told by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disease_code: Option<DiseaseCode>,
 }
 
 /// How a card is settled.

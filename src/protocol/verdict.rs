@@ -75,6 +75,12 @@ words! {
         CameraOutOfFocus = "camera_out_of_focus",
         /// The camera may have been moved: the last look at it did not show its usual view.
         CameraInDoubt = "camera_in_doubt",
+        /// The entrance was not observed for enough of the shift.
+        EntranceNotObserved = "entrance_not_observed",
+        /// Too many of those who passed the entrance were not seen well.
+        EntranceUnclear = "entrance_unclear",
+        /// Too few of the others who were expected were seen at the entrance.
+        OthersNotSeen = "others_not_seen",
     }
 }
 
@@ -103,6 +109,8 @@ words! {
         Overload = "overload",
         /// The box was restarted in between.
         Restarted = "restarted",
+        /// A session was billed for somebody whom no shift's roster names.
+        NoRoster = "no_roster",
         /// The HIS cancelled the settlement before a verdict.
         Cancelled = "cancelled",
         /// The configuration does not verify this kind of settlement.
@@ -119,6 +127,9 @@ pub enum Outcome {
     Match,
     /// Somebody was seen well, and it was neither.
     Mismatch,
+    /// A session was billed, and the entrance that was watched for the cardholder did not
+    /// see them.
+    Absent,
     /// Nothing can be said.
     Inconclusive(Inconclusive),
     /// It was not looked.
@@ -126,11 +137,20 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// `match`, `mismatch`, `inconclusive` or `not_assessed`.
+    /// The verdicts that have no reason beside them.
+    pub const PLAIN: [Self; 3] = [Self::Match, Self::Mismatch, Self::Absent];
+
+    /// Whether an armed box raises an alert about it.
+    pub const fn accuses(self) -> bool {
+        matches!(self, Self::Mismatch | Self::Absent)
+    }
+
+    /// `match`, `mismatch`, `absent`, `inconclusive` or `not_assessed`.
     pub const fn verdict(self) -> &'static str {
         match self {
             Self::Match => "match",
             Self::Mismatch => "mismatch",
+            Self::Absent => "absent",
             Self::Inconclusive(_) => "inconclusive",
             Self::NotAssessed(_) => "not_assessed",
         }
@@ -139,7 +159,7 @@ impl Outcome {
     /// The reason, where the verdict has one; else empty.
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::Match | Self::Mismatch => "",
+            Self::Match | Self::Mismatch | Self::Absent => "",
             Self::Inconclusive(r) => r.as_str(),
             Self::NotAssessed(r) => r.as_str(),
         }

@@ -16,7 +16,7 @@ use crate::bureau::store::{Agent, ChainState, Insertion};
 use crate::bureau::{metrics, rollouts};
 use crate::crypto::Sha256;
 use crate::http::problem::Problem;
-use crate::protocol::alert::{Content, Event, EventError, Link};
+use crate::protocol::alert::{Event, EventError, Link};
 use crate::protocol::countersign::{Receipt, Received};
 use crate::protocol::head::Stored;
 
@@ -92,8 +92,8 @@ fn read(signed: &Signed<'_>, agent: &Agent) -> Result<Event, Problem> {
         let detail = format!("found /agents/{}; the certificate is that of {}", event.source.0, agent.name);
         return Err(unprocessable("source", detail));
     }
-    if let Content::Mismatch(data) = &event.content {
-        stands_in(agent, "data.hospital", &data.hospital)?;
+    if let Some(about) = event.content.about() {
+        stands_in(agent, "data.hospital", about.hospital)?;
     }
     if event.chain.seq == 0 || i64::try_from(event.chain.seq).is_err() {
         let detail = format!("found {}; events are numbered 1, 2, 3, … up to {}", event.chain.seq, i64::MAX);

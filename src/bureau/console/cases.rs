@@ -277,8 +277,8 @@ async fn subject(console: &Console, alerts: &[CaseAlert], visitor: &Visitor) -> 
     let mut numbers = std::collections::BTreeSet::new();
     for alert in alerts {
         let held = console.store.evidence(alert.alert).await?;
-        if let Some(crate::protocol::alert::Content::Mismatch(data)) = held.map(|h| h.event.content) {
-            numbers.insert(data.cardholder.to_string());
+        if let Some(about) = held.as_ref().and_then(|h| h.event.content.about()) {
+            numbers.insert(about.cardholder.to_string());
         }
     }
     let numbers: Vec<String> = numbers.into_iter().collect();

@@ -81,7 +81,7 @@ fn by_word(counts: &VerdictCounts) -> BTreeMap<(&'static str, &'static str), u64
 fn known(word: &str) -> (&'static str, &'static str) {
     let inconclusive = Inconclusive::ALL.iter().map(|r| Outcome::Inconclusive(*r));
     let not_assessed = NotAssessed::ALL.iter().map(|r| Outcome::NotAssessed(*r));
-    let all = [Outcome::Match, Outcome::Mismatch].into_iter().chain(inconclusive).chain(not_assessed);
+    let all = Outcome::PLAIN.into_iter().chain(inconclusive).chain(not_assessed);
     let mut all = all.filter(|o| {
         let (verdict, reason) = (o.verdict(), o.reason());
         let rest = word.strip_prefix(verdict).unwrap_or("-");

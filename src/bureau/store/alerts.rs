@@ -1,7 +1,7 @@
-//! The list of alerts: what of a mismatch is sorted, counted and filtered without
+//! The list of alerts: what of one is sorted, counted and filtered without
 //! opening its payload. `docs/decisions/0023-…` says what of it stands in the clear.
 //!
-//! Promises: every mismatch that is held has one row, written in the transaction that
+//! Promises: every alert that is held has one row, written in the transaction that
 //! stored it; a row goes with its payload; an alert that was taken back is
 //! `withdrawn`, unless somebody had decided it.
 
@@ -12,7 +12,7 @@ use sqlx::Row;
 use super::rows::{bind_all, made, portions, rows};
 use super::{Store, StoreError, Tx, parse};
 use crate::clock::WallTime;
-use crate::protocol::alert::{Content, Event, Mismatch};
+use crate::protocol::alert::{About, Event};
 use crate::protocol::figures::bin_of;
 use crate::protocol::id::AgentId;
 
@@ -29,18 +29,18 @@ pub(super) struct Listed<'a> {
     pub(super) agent: &'a AgentId,
     pub(super) received_at: WallTime,
     pub(super) event: &'a Event,
-    pub(super) data: &'a Mismatch,
+    pub(super) about: About<'a>,
 }
 
 impl Store {
-    /// Puts mismatches that were just stored on the list, in the order of arrival.
+    /// Puts alerts that were just stored on the list, in the order of arrival.
     pub(super) async fn list_alerts(&self, tx: &mut Tx<'_>, all: &[Listed<'_>]) -> Result<(), StoreError> {
-        let marks: Vec<String> = all.iter().map(|one| self.mark(&one.data.cardholder)).collect();
+        let marks: Vec<String> = all.iter().map(|one| self.mark(one.about.cardholder)).collect();
         let mut seen = seen_before(tx, &marks).await?;
         let withdrawn = withdrawn_before(tx, all).await?;
         let mut ready = Vec::with_capacity(all.len());
         for (one, mark) in all.iter().zip(marks) {
-            let amount = i64::from(one.data.amount_fen >= SERIOUS_AMOUNT_FEN);
+            let amount = i64::from(one.about.amount_fen >= SERIOUS_AMOUNT_FEN);
             let seriousness = amount + i64::from(seen.contains(&mark));
             let is_back = withdrawn.contains(&(one.event.id.to_string(), one.agent.to_string()));
             if !is_back {
@@ -54,7 +54,7 @@ impl Store {
                         calibration, state, changed_at) VALUES";
             let mut query = sqlx::query(made(rows(head, 17, portion.len(), "ON CONFLICT DO NOTHING")));
             for (one, mark, seriousness, state) in portion {
-                let Listed { arrival, agent, received_at, event, data } = one;
+                let Listed { arrival, agent, received_at, event, about: data } = one;
                 let settlement = event.subject.as_ref().map(|s| self.mark_settlement(s)).unwrap_or_default();
                 query = query
                     .bind(event.id.to_string())
@@ -68,9 +68,9 @@ impl Store {
                     .bind(received_at.as_millis())
                     .bind(i64::try_from(data.amount_fen).unwrap_or(i64::MAX))
                     .bind(data.medical_type.as_str())
-                    .bind(score_bin(data))
+                    .bind(score_bin(data.score))
                     .bind(*seriousness)
-                    .bind(data.comparison.model.to_string())
+                    .bind(data.model.to_string())
                     .bind(data.settings.calibration.to_string())
                     .bind(*state)
                     .bind(received_at.as_millis());
@@ -130,8 +130,8 @@ impl Store {
             events.push((*arrival, agent, WallTime::from_millis(*received_at), event));
         }
         let listed = events.iter().filter_map(|(arrival, agent, received_at, event)| {
-            let Content::Mismatch(data) = &event.content else { return None };
-            Some(Listed { arrival: *arrival, agent, received_at: *received_at, event, data })
+            let about = event.content.about()?;
+            Some(Listed { arrival: *arrival, agent, received_at: *received_at, event, about })
         });
         let mut tx = self.pool.begin().await?;
         self.list_alerts(&mut tx, &listed.collect::<Vec<_>>()).await?;
@@ -172,9 +172,12 @@ async fn withdrawn_before(
     Ok(found)
 }
 
+/// What stands in the place of a score's bin where an alert has none: an absence.
+pub const NO_SCORE: i64 = -1;
+
 /// The bin of an alert's comparison score.
-pub(super) fn score_bin(data: &Mismatch) -> i64 {
-    i64::try_from(bin_of(data.comparison.score)).unwrap_or(0)
+pub(super) fn score_bin(score: Option<f32>) -> i64 {
+    score.map_or(NO_SCORE, |s| i64::try_from(bin_of(s)).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -195,7 +198,7 @@ mod tests {
     /// Three alerts of one cardholder, the second of a large amount.
     fn three() -> Vec<Event> {
         let mut events = chain(3, Epoch::new());
-        let Content::Mismatch(data) = &mut events[1].content else { panic!() };
+        let crate::protocol::alert::Content::Mismatch(data) = &mut events[1].content else { panic!() };
         data.amount_fen = SERIOUS_AMOUNT_FEN;
         events
     }

@@ -217,11 +217,11 @@ impl Store {
         }
         let mut listed = Vec::new();
         for one in stored {
-            if let Content::Mismatch(data) = &one.event.content {
+            if let Some(about) = one.event.content.about() {
                 let missing = || StoreError::Content { label: "events".into(), what: "no arrival".into() };
                 let arrival = *arrivals.get(&one.event.id).ok_or_else(missing)?;
                 let Incoming { agent, event, received_at, .. } = one;
-                listed.push(Listed { arrival, agent, received_at: *received_at, event, data });
+                listed.push(Listed { arrival, agent, received_at: *received_at, event, about });
             }
         }
         self.list_alerts(tx, &listed).await?;
@@ -398,12 +398,12 @@ async fn insert_links(
     Ok(arrivals)
 }
 
-/// Which documents the mismatches name.
+/// Which documents the alerts name.
 async fn name_documents(tx: &mut Tx<'_>, stored: &[&Incoming]) -> Result<(), StoreError> {
     let mut named = Vec::new();
     for one in stored {
-        if let Content::Mismatch(data) = &one.event.content {
-            let settings = &data.settings;
+        if let Some(about) = one.event.content.about() {
+            let settings = about.settings;
             let digests = BTreeSet::from([settings.policy, settings.notice, settings.calibration]);
             named.extend(digests.into_iter().map(|digest| (one.event.id, digest)));
         }
@@ -420,7 +420,7 @@ async fn name_documents(tx: &mut Tx<'_>, stored: &[&Incoming]) -> Result<(), Sto
 async fn insert_word(tx: &mut Tx<'_>, one: &Incoming) -> Result<(), StoreError> {
     let (id, agent) = (one.event.id.to_string(), one.agent.as_str());
     match &one.event.content {
-        Content::Mismatch(_) => {}
+        Content::Mismatch(_) | Content::Absent(_) => {}
         Content::Withdrawn(w) => {
             sqlx::query("INSERT INTO withdrawals (event, agent, alert) VALUES ($1, $2, $3)")
                 .bind(&id)

@@ -64,6 +64,7 @@ pub(super) fn number(seq: u64, id: AlertId) -> Result<i64, StoreError> {
 pub(super) const fn kind(content: &Content) -> &'static str {
     match content {
         Content::Mismatch(_) => "mismatch",
+        Content::Absent(_) => "absent",
         Content::Withdrawn(_) => "withdrawn",
         Content::Expired(_) => "expired",
     }

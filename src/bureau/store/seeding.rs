@@ -15,7 +15,7 @@ use crate::bureau::figures::calendar::Day;
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 use crate::crypto::sign::Signature;
-use crate::protocol::alert::{Content, Event, Mismatch};
+use crate::protocol::alert::{About, Content, Event};
 use crate::protocol::document::DocumentKind;
 use crate::protocol::id::{AgentId, CounterId, HospitalId};
 
@@ -245,7 +245,7 @@ impl Store {
         events: &[MadeEvent],
         arrivals: &BTreeMap<String, i64>,
     ) -> Result<(), StoreError> {
-        let lines: Vec<_> = events.iter().filter_map(|made| Some((made, mismatch(made)?))).collect();
+        let lines: Vec<_> = events.iter().filter_map(|made| Some((made, about(made)?))).collect();
         if lines.is_empty() {
             return Ok(());
         }
@@ -277,9 +277,9 @@ impl Store {
                 .bind(made.received_at.as_millis())
                 .bind(i64::try_from(data.amount_fen).unwrap_or(i64::MAX))
                 .bind(data.medical_type.as_str())
-                .bind(score_bin(data))
+                .bind(score_bin(data.score))
                 .bind(made.seriousness)
-                .bind(data.comparison.model.to_string())
+                .bind(data.model.to_string())
                 .bind(data.settings.calibration.to_string())
                 .bind(state)
                 .bind(made.decision.map(|d| d.word))
@@ -292,11 +292,8 @@ impl Store {
     }
 }
 
-fn mismatch(made: &MadeEvent) -> Option<&Mismatch> {
-    match &made.event.content {
-        Content::Mismatch(data) => Some(data),
-        Content::Withdrawn(_) | Content::Expired(_) => None,
-    }
+fn about(made: &MadeEvent) -> Option<About<'_>> {
+    made.event.content.about()
 }
 
 /// The chain; the arrival of each event by its id.
@@ -325,7 +322,7 @@ async fn links(tx: &mut Tx<'_>, events: &[MadeEvent]) -> Result<BTreeMap<String,
 async fn named(tx: &mut Tx<'_>, events: &[MadeEvent]) -> Result<(), StoreError> {
     let pairs: Vec<(String, Sha256)> = events
         .iter()
-        .filter_map(|made| Some((made, &mismatch(made)?.settings)))
+        .filter_map(|made| Some((made, about(made)?.settings)))
         .flat_map(|(made, s)| {
             BTreeSet::from([s.policy, s.notice, s.calibration])
                 .into_iter()

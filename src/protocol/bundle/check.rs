@@ -13,7 +13,7 @@ use super::{BoxPart, Bundle, BundleError, Document, LaterWord, RegisteredKey, Si
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
 use crate::crypto::sign::{PublicKey, SignatureError, Unverified};
-use crate::protocol::alert::{Content, Event, Mismatch};
+use crate::protocol::alert::{Content, Event, Settings};
 use crate::protocol::countersign::{Countersigned, Received};
 use crate::protocol::document::DocumentKind;
 
@@ -53,18 +53,18 @@ pub fn check(file: &[u8], pinned: &Pinned) -> Report {
     add(&mut checks, BUNDLE_SIGNATURE, bundle_signature(&unchecked));
     add(&mut checks, BUREAU_KEY, bureau_key(bundle, pinned));
     let alert = read_alert(bundle);
-    let event = alert.as_ref().ok().map(|(e, _)| e);
-    let data = alert.as_ref().ok().map(|(_, d)| d);
-    add(&mut checks, ALERT_FORM, alert.as_ref().map(|(e, d)| told(e, d)).map_err(Clone::clone));
+    let event = alert.as_ref().ok();
+    let named = event.and_then(|e| e.content.about()).map(|about| about.settings);
+    add(&mut checks, ALERT_FORM, alert.as_ref().map(told).map_err(Clone::clone));
     add(&mut checks, ALERT_SIGNATURE, alert_signature(bundle, pinned));
     add(&mut checks, BOX_KEY, box_key(bundle, event, pinned));
     add(&mut checks, RECEIPT, receipt(bundle, event));
     add(&mut checks, CHAIN_BEFORE, chain_before(bundle, event));
     add(&mut checks, CHAIN_AFTER, chain_after(bundle, event));
     add(&mut checks, LATER, later(bundle, event));
-    add(&mut checks, POLICY, document(bundle, DocumentKind::Policy, data).and_then(|d| policy(d, data)));
-    add(&mut checks, NOTICE, document(bundle, DocumentKind::Notice, data).map(notice));
-    add(&mut checks, CALIBRATION, document(bundle, DocumentKind::Calibration, data).map(calibration));
+    add(&mut checks, POLICY, document(bundle, DocumentKind::Policy, named).and_then(|d| policy(d, named)));
+    add(&mut checks, NOTICE, document(bundle, DocumentKind::Notice, named).map(notice));
+    add(&mut checks, CALIBRATION, document(bundle, DocumentKind::Calibration, named).map(calibration));
     let heads = bundle.heads.as_ref();
     add(&mut checks, HEAD_BEFORE, head(bundle, event, heads.map(|h| h.before.as_ref()), Side::Before));
     add(&mut checks, HEAD_AFTER, head(bundle, event, heads.map(|h| h.after.as_ref()), Side::After));
@@ -149,7 +149,7 @@ fn the_event(event: Option<&Event>) -> Result<&Event, (Outcome, String)> {
     event.map_or_else(|| untold("the alert cannot be read"), Ok)
 }
 
-fn read_alert(bundle: &Bundle) -> Result<(Event, Mismatch), (Outcome, String)> {
+fn read_alert(bundle: &Bundle) -> Result<Event, (Outcome, String)> {
     let alert = signed_alert(bundle)?;
     let event =
         Event::from_bytes(&alert.bytes.0).or_else(|e| fail(format!("the alert cannot be read: {e}")))?;
@@ -161,38 +161,50 @@ fn read_alert(bundle: &Bundle) -> Result<(Event, Mismatch), (Outcome, String)> {
     {
         return fail(format!("the alert is by {}, the bundle says {}", event.source.0, agent.name));
     }
-    match &event.content {
-        Content::Mismatch(data) => {
-            let data = data.as_ref().clone();
-            if let Some(agent) = bundle.agent.as_ref().filter(|a| a.hospital != data.hospital) {
-                return fail(format!(
-                    "the alert names the hospital {}, the bureau has {} on record for its box",
-                    data.hospital, agent.hospital
-                ));
-            }
-            Ok((event, data))
-        }
-        Content::Withdrawn(_) | Content::Expired(_) => {
-            fail("the event is no mismatch: bundles are made of mismatch alerts")
-        }
+    let Some(about) = event.content.about() else {
+        return fail("the event is a later word about an alert: bundles are made of alerts");
+    };
+    if let Some(agent) = bundle.agent.as_ref().filter(|a| a.hospital != *about.hospital) {
+        return fail(format!(
+            "the alert names the hospital {}, the bureau has {} on record for its box",
+            about.hospital, agent.hospital
+        ));
     }
+    Ok(event)
 }
 
-fn told(event: &Event, data: &Mismatch) -> String {
+fn told(event: &Event) -> String {
     let subject = event.subject.as_ref().map_or("", |s| s.as_str());
-    let c = &data.comparison;
-    format!(
-        "settlement {subject} at counter {} of hospital {}, {}; mean score {:.3}, threshold {:.3}, {} probes in {} ms; proxies compared: {}; by agent version {}",
-        data.counter,
-        data.hospital,
-        data.occurred_at.timestamp(),
-        c.score,
-        c.threshold,
-        c.probes,
-        c.span_ms,
-        data.proxies_compared,
-        data.settings.agent_version
-    )
+    let said = match &event.content {
+        Content::Mismatch(data) => {
+            let c = &data.comparison;
+            format!(
+                "mean score {:.3}, threshold {:.3}, {} probes in {} ms; proxies compared: {}",
+                c.score, c.threshold, c.probes, c.span_ms, data.proxies_compared
+            )
+        }
+        Content::Absent(data) => {
+            let o = &data.observation;
+            format!(
+                "billed and not seen; the entrance was observed for {:.1} % of the shift, {} of {} expected were seen, {} of {} faces were unclear",
+                f64::from(o.observed_permille) / 10.0,
+                o.seen,
+                o.expected,
+                o.unclear,
+                o.faces
+            )
+        }
+        Content::Withdrawn(_) | Content::Expired(_) => String::new(),
+    };
+    event.content.about().map_or(String::new(), |about| {
+        format!(
+            "settlement {subject} at counter {} of hospital {}, {}; {said}; by agent version {}",
+            about.counter,
+            about.hospital,
+            about.occurred_at.timestamp(),
+            about.settings.agent_version
+        )
+    })
 }
 
 /// The registered key that a signature names.
@@ -360,13 +372,13 @@ fn later_word(agent: &BoxPart, alert: &Event, word: &LaterWord) -> Answer {
 fn document<'a>(
     bundle: &'a Bundle,
     kind: DocumentKind,
-    data: Option<&Mismatch>,
+    named: Option<&Settings>,
 ) -> Result<&'a Document, (Outcome, String)> {
-    let Some(data) = data else { return untold("the alert cannot be read") };
+    let Some(settings) = named else { return untold("the alert cannot be read") };
     let named = match kind {
-        DocumentKind::Policy => data.settings.policy,
-        DocumentKind::Notice => data.settings.notice,
-        DocumentKind::Calibration => data.settings.calibration,
+        DocumentKind::Policy => settings.policy,
+        DocumentKind::Notice => settings.notice,
+        DocumentKind::Calibration => settings.calibration,
     };
     let Some(document) = bundle.documents.iter().find(|d| d.kind == kind) else {
         return untold(format!(
@@ -380,12 +392,12 @@ fn document<'a>(
     Ok(document)
 }
 
-fn policy(document: &Document, data: Option<&Mismatch>) -> Answer {
+fn policy(document: &Document, named: Option<&Settings>) -> Answer {
     let value: serde_json::Value = serde_json::from_slice(&document.bytes.0)
         .or_else(|e| fail(format!("it has the right digest, but is no JSON: {e}")))?;
     let text = |path: &str| value.pointer(path).and_then(|v| v.as_str()).unwrap_or("?").to_owned();
-    if let Some(data) = data
-        && text("/notice/sha256") != data.settings.notice.to_string()
+    if let Some(settings) = named
+        && ![text("/notice/sha256"), text("/entrance/notice/sha256")].contains(&settings.notice.to_string())
     {
         return fail("the policy names another notice than the alert does");
     }

@@ -30,10 +30,7 @@ pub(super) struct Facts {
 
 /// Whose card was settled.
 pub(super) fn cardholder(event: &Event) -> Option<&CardholderId> {
-    match &event.content {
-        Content::Mismatch(data) => Some(&data.cardholder),
-        Content::Withdrawn(_) | Content::Expired(_) => None,
-    }
+    event.content.about().map(|about| about.cardholder)
 }
 
 /// What the alert says; nothing if its bytes cannot be read.
@@ -200,7 +197,7 @@ fn quality(words: &Words, q: &QualitySummary) -> Vec<String> {
 fn lead(words: &Words, opened: &Opened, data: &Mismatch) -> String {
     let hospital = opened.hospital.as_ref().map_or(data.hospital.as_str(), |h| &h.name);
     let amount = words.say_with("alert-yuan", &[("value", &yuan(data.amount_fen))]);
-    [hospital, data.counter.as_str(), &moment(settled(data)), &amount].join(" · ")
+    [hospital, data.counter.as_str(), &moment(settled(&data.about())), &amount].join(" · ")
 }
 
 /// Where it was: name, code and district, or the code alone.
@@ -224,7 +221,7 @@ fn rows(
     vec![
         row("alert-cardholder", data.cardholder.to_string()),
         row("alert-settlement", settlement),
-        row("alert-occurred", second(settled(data))),
+        row("alert-occurred", second(settled(&data.about()))),
         row("alert-hospital", hospital(opened, data)),
         row("alert-counter", data.counter.to_string()),
         row("alert-amount", words.say_with("alert-yuan", &[("value", &yuan(data.amount_fen))])),

@@ -108,10 +108,8 @@ async fn draft(
     unblind(&console, &visitor, &opened).await?;
     console.note(&visitor, "letter drafted", &id.to_string(), kind.to_string()).await?;
     let at = console.clock.now().wall;
-    let since = match opened.alert.event.as_ref().map(|e| &e.content) {
-        Some(Content::Mismatch(data)) => settled(data),
-        _ => opened.alert.received_at,
-    };
+    let about = opened.alert.event.as_ref().and_then(|e| e.content.about());
+    let since = about.map_or(opened.alert.received_at, |about| settled(&about));
     let due = kind.due(since, at, &console.review);
     let by = visitor.account()?.as_str();
     let new = NewLetter { alert: id, kind, by, at, due, asked: &asked };
@@ -209,10 +207,11 @@ fn side(language: Language, opened: &Opened, letter: &Letter, from: &Sender<'_>)
     let Content::Mismatch(data) = &event.content else { return None };
     let words = Words::of(language);
     let settlement = event.subject.as_ref().map(ToString::to_string).unwrap_or_default();
-    let (at, due) = (second(settled(data)), day(letter.due_at).to_string());
+    let (at, due) = (second(settled(&data.about())), day(letter.due_at).to_string());
     let (amount, today) = (yuan(data.amount_fen), day(from.now).to_string());
     // A minute before and after is what a person at a window needs at least.
-    let around = |ms: i64| second(WallTime::from_millis(settled(data).as_millis().saturating_add(ms)));
+    let around =
+        |ms: i64| second(WallTime::from_millis(settled(&data.about()).as_millis().saturating_add(ms)));
     let margin = 60_000 + i64::try_from(data.clock_error_ms).unwrap_or(0).min(600_000);
     let (begin, until) = (around(-margin), around(margin));
     let code = data.hospital.as_str();

@@ -6,7 +6,7 @@ use super::super::visitor::Visitor;
 use crate::bureau::review::State;
 use crate::bureau::store::{ChainState, Neighbour, StoredAlert, TakenStep};
 use crate::clock::WallTime;
-use crate::protocol::alert::Mismatch;
+use crate::protocol::alert::About;
 use crate::protocol::id::AlertId;
 
 /// Something that was checked, how it came out, and what to do.
@@ -37,8 +37,8 @@ pub(super) struct StepRow {
 }
 
 /// When the HIS says that the card was settled.
-pub(super) fn settled(data: &Mismatch) -> WallTime {
-    WallTime::from_millis(data.occurred_at.timestamp().as_millisecond())
+pub(super) fn settled(about: &About<'_>) -> WallTime {
+    WallTime::from_millis(about.occurred_at.timestamp().as_millisecond())
 }
 
 pub(super) fn state(visitor: &Visitor, state: State) -> Mark {

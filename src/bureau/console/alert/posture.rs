@@ -10,7 +10,6 @@ use super::parts::{Advised, settled};
 use crate::bureau::store::StoredPosture;
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
-use crate::protocol::alert::Content;
 
 /// What is known, line by line; and what is not.
 pub(super) struct Posture {
@@ -38,9 +37,9 @@ impl Lines<'_> {
 pub(super) async fn of(console: &Console, visitor: &Visitor, opened: &Opened) -> Result<Posture, Failure> {
     let (store, agent) = (&console.store, &opened.alert.agent);
     let mut lines = Lines { visitor, out: Posture { known: Vec::new(), unknown: Vec::new() } };
-    let said = opened.alert.event.as_ref().and_then(|e| match &e.content {
-        Content::Mismatch(data) => Some((settled(data), data.settings.policy)),
-        Content::Withdrawn(_) | Content::Expired(_) => None,
+    let said = opened.alert.event.as_ref().and_then(|e| {
+        let about = e.content.about()?;
+        Some((settled(&about), about.settings.policy))
     });
     let at = said.map_or(opened.alert.received_at, |(at, _)| at);
     let (before, after) = store.heads_around(agent, at).await?;
