@@ -243,6 +243,9 @@ enum Policy {
         /// A page for printing, two sheets of A4.
         #[arg(long)]
         html: bool,
+        /// The one at the dialysis rooms' entrances, not that at the windows.
+        #[arg(long)]
+        entrance: bool,
     },
     /// Compare with what the bureau declared for this box.
     ///
@@ -326,6 +329,14 @@ fn run_check(config: &std::path::Path, json: bool) -> Result<(), String> {
     if report.passed() { Ok(()) } else { Err("not everything is in order".into()) }
 }
 
+fn which(entrance: bool) -> policy::Notice {
+    if entrance { policy::Notice::Entrance } else { policy::Notice::Windows }
+}
+
+fn form(html: bool) -> policy::Form {
+    if html { policy::Form::Page } else { policy::Form::Text }
+}
+
 /// `policy diff` has three endings, so that a script can tell "differs" from
 /// "not to be told".
 fn run_policy(command: &Policy) -> ExitCode {
@@ -338,13 +349,15 @@ fn run_policy(command: &Policy) -> ExitCode {
             Ok(shown) => print!("{shown}"),
             Err(e) => return failed(1, &e),
         },
-        Policy::Notice { config, html } => match policy::notice(config, *html) {
-            Ok(to_post) => {
-                print!("{}", to_post.notice);
-                eprint!("{}", to_post.advice);
+        Policy::Notice { config, html, entrance } => {
+            match policy::notice(config, which(*entrance), form(*html)) {
+                Ok(to_post) => {
+                    print!("{}", to_post.notice);
+                    eprint!("{}", to_post.advice);
+                }
+                Err(e) => return failed(1, &e),
             }
-            Err(e) => return failed(1, &e),
-        },
+        }
         Policy::Diff { config } => match policy::diff(config) {
             Ok(compared) => {
                 print!("{}", compared.report());

@@ -21,10 +21,11 @@ use crate::crypto::tls::TlsFiles;
 use crate::frame::Region;
 use crate::http::metrics::Listen;
 use crate::privacy::declared::Declared;
-use crate::privacy::policy::{self, Policy};
-use crate::protocol::id::{AgentId, CounterId, HospitalId, MedicalType};
+use crate::privacy::policy::{self, CounterKind, Policy};
+use crate::protocol::id::{AgentId, CounterId, DiseaseCode, HospitalId, MedicalType};
 use crate::protocol::settlement::{Channel, Settlement};
 use crate::settings::{self, Problem, SettingsError};
+use crate::verify::roster::Demands;
 use crate::vision::Wanted;
 
 use super::his::senders::Senders;
@@ -54,9 +55,59 @@ pub struct Config {
     pub counters: Vec<Counter>,
     /// Where metrics are read; without it none are recorded.
     pub metrics: Option<Listen>,
+    /// When a session that was billed counts as billed for nobody.
+    #[serde(default)]
+    pub entrance: Entrance,
     /// What somebody signs for; see `privacy::declared`.
     #[serde(default)]
     pub privacy: Declared,
+}
+
+/// `[entrance]`: how well a dialysis room's entrance must have been observed before an
+/// absence is told of. It can be made stricter than it is without the section, not laxer.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Entrance {
+    /// Diseases whose settlements are sessions of dialysis.
+    pub disease_codes: Vec<DiseaseCode>,
+    /// Least share of the shift during which the entrance was observed.
+    pub least_observed: f64,
+    /// Greatest share of those who passed that may have been seen too badly.
+    pub most_unclear: f64,
+    /// Least share of the others on the roster who must have been seen.
+    pub least_seen: f64,
+    /// Fewest others on the roster: with fewer nobody knows whether the entrance works.
+    pub least_others: u32,
+}
+
+impl Default for Entrance {
+    fn default() -> Self {
+        let demands = Demands::USUAL;
+        Self {
+            disease_codes: "M07801".parse().into_iter().collect(),
+            least_observed: demands.least_observed,
+            most_unclear: demands.most_unclear,
+            least_seen: demands.least_seen,
+            least_others: demands.least_others,
+        }
+    }
+}
+
+impl Entrance {
+    /// What must hold before an absence is told of.
+    pub fn demands(&self) -> Demands {
+        Demands {
+            least_observed: self.least_observed,
+            most_unclear: self.most_unclear,
+            least_seen: self.least_seen,
+            least_others: self.least_others,
+        }
+    }
+
+    /// Whether a settlement is one of a session of dialysis.
+    pub fn asks_about(&self, settlement: &Settlement) -> bool {
+        settlement.disease_code.as_ref().is_some_and(|code| self.disease_codes.contains(code))
+    }
 }
 
 /// `[agent]`
@@ -249,9 +300,14 @@ impl LivenessMode {
 pub struct Counter {
     /// Its name in settlements.
     pub id: CounterId,
-    /// How long before a settlement's moment its window begins.
+    /// Whom it looks for, and when.
+    #[serde(default)]
+    pub kind: CounterKind,
+    /// How long before a settlement's moment its window begins; an entrance has none.
+    #[serde(default)]
     pub before_ms: u64,
     /// How long after it the window ends.
+    #[serde(default)]
     pub after_ms: u64,
     /// Most memory for the camera's pictures.
     #[serde(default = "ring_mb")]
@@ -371,8 +427,8 @@ impl Config {
         Ok(config)
     }
 
-    fn capture_regions(&self) -> Vec<(&CounterId, Region)> {
-        self.counters.iter().map(|c| (&c.id, c.region)).collect()
+    fn capture_regions(&self) -> Vec<(&CounterId, CounterKind, Region)> {
+        self.counters.iter().map(|c| (&c.id, c.kind, c.region)).collect()
     }
 
     /// The ring must reach back over window, delay and clock error, or frames

@@ -376,7 +376,7 @@ impl Context {
         let wall = self.ages(|ages, now| ages.look(now).is_none().then_some(now.wall))?;
         let at = jiff::Timestamp::from_millisecond(wall.as_millis()).ok()?;
         let today = at.to_zoned(jiff::tz::TimeZone::UTC).date();
-        self.overdue_days.store(self.policy.impact_assessment.overdue_days(today), Ordering::Relaxed);
+        self.overdue_days.store(self.policy.overdue_days(today), Ordering::Relaxed);
         Some(today)
     }
 

@@ -15,7 +15,7 @@ use crate::privacy::compare::{self, Difference};
 use crate::privacy::{notice, page};
 use crate::protocol::POLICY_PATH;
 use crate::protocol::policy::{MAX_BYTES, PolicyDocument, PolicyDocumentError};
-use crate::settings::SettingsError;
+use crate::settings::{self, Problem, SettingsError};
 
 /// The policy in force: a page, or one line of JSON with its digest.
 ///
@@ -38,25 +38,58 @@ pub struct ToPost {
     pub advice: String,
 }
 
+/// Which notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// That at the settlement windows.
+    Windows,
+    /// That at dialysis rooms' entrances.
+    Entrance,
+}
+
+/// How a notice is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// As plain text.
+    Text,
+    /// As a page for printing.
+    Page,
+}
+
 /// The notice that the configuration's policy makes, whether or not one was
 /// posted already.
 ///
 /// # Errors
 /// Every complaint but those about the notice's digest and date.
-pub fn notice(config: &Path, html: bool) -> Result<ToPost, SettingsError> {
+pub fn notice(config: &Path, of: Notice, form: Form) -> Result<ToPost, SettingsError> {
     let policy = Config::read_draft(config, today())?;
-    let printed = notice::of(&policy);
-    let digest = policy.notice.sha256;
+    let windows = || (notice::of(&policy), &policy.notice, "privacy.notice");
+    let (printed, posted, section) = match (of, notice::of_entrance(&policy), &policy.entrance) {
+        (Notice::Entrance, Some(printed), Some(entrance)) => {
+            (printed, &entrance.notice, "privacy.entrance.notice")
+        }
+        (Notice::Entrance, ..) => {
+            let advice = "Leave --entrance out for the notice at the windows.";
+            let allowed = "a counter with kind = \"dialysis-entrance\"";
+            let problem = Problem::new("counters", "no entrance", allowed, advice);
+            return Err(settings::refuse(config, &settings::text(config)?, vec![problem]));
+        }
+        (Notice::Windows, ..) => windows(),
+    };
+    let digest = posted.sha256;
     Ok(ToPost {
-        notice: if html { printed.html() } else { printed.text() },
+        notice: match form {
+            Form::Page => printed.html(),
+            Form::Text => printed.text(),
+        },
         advice: format!(
             "SHA-256 of the notice's text: {digest}\n\
              Post the notice at: {}\n\
              Then write into {}:\n\
-             [privacy.notice]\n\
+             [{section}]\n\
              sha256 = \"{digest}\"\n\
              posted_on = \"(the day it was posted)\"\n",
-            policy.notice.place,
+            posted.place,
             config.display()
         ),
     })

@@ -320,6 +320,9 @@ impl Reporter {
                 (DocumentKind::Policy, Some(c.policy.document().canonical().into_bytes()))
             }
             d if d == in_force.notice => (DocumentKind::Notice, text()),
+            d if c.policy.entrance.as_ref().is_some_and(|e| e.notice.sha256 == d) => {
+                (DocumentKind::Notice, notice::of_entrance(&c.policy).map(|n| n.text().into_bytes()))
+            }
             d if d == in_force.calibration => (DocumentKind::Calibration, calibration()),
             _ => return None,
         };

@@ -65,7 +65,7 @@ fn fields(policy: &Value) -> BTreeMap<String, &Value> {
     let mut open = vec![(String::new(), policy)];
     while let Some((name, value)) = open.pop() {
         match value {
-            Value::Object(inner) if !name.starts_with(REGIONS) => {
+            Value::Object(inner) if !name.contains(REGIONS) => {
                 let dot = if name.is_empty() { "" } else { "." };
                 open.extend(inner.iter().map(|(key, v)| (format!("{name}{dot}{key}"), v)));
             }
@@ -82,12 +82,12 @@ fn plain(value: &Value) -> String {
 }
 
 fn stricter(field: &str, at_box: &Value, declared: &Value) -> Option<Side> {
-    let order = if field.starts_with(REGIONS) {
+    let order = if field.contains(REGIONS) {
         let region = |v: &Value| serde_json::from_value::<CaptureRegion>(v.clone()).ok();
         within(region(at_box)?, region(declared)?)?
     } else if field.starts_with(LIMITS) {
         at_box.as_u64()?.cmp(&declared.as_u64()?)
-    } else if field == REVIEW {
+    } else if field.ends_with(REVIEW) {
         // Dates as ISO 8601 sort as text.
         at_box.as_str()?.cmp(declared.as_str()?)
     } else {

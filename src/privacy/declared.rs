@@ -13,8 +13,8 @@ use serde::Deserialize;
 use super::notice;
 use super::policy::{
     ALTERNATIVE, ASSESSMENT, ASSESSMENT_GRACE_DAYS, Assessment, BASIS, Basis, BasisKind, CAPTURE_REGION,
-    CONTACT, CONTROLLER, CaptureRegion, Item, LIMITS, Limit, NOTICE, Notice, OPTIONAL_LIMITS, Policy,
-    RETENTION, all_limits,
+    CONTACT, CONTROLLER, CaptureRegion, CounterKind, ENTRANCE, Entrance, Item, LIMITS, Limit, NOTICE, Notice,
+    OPTIONAL_LIMITS, Policy, RETENTION, ROSTERS, all_limits,
 };
 use super::wording::Wording;
 use crate::crypto::Sha256;
@@ -37,6 +37,19 @@ pub struct Declared {
     impact_assessment: DeclaredAssessment,
     #[serde(default)]
     retention: BTreeMap<String, u64>,
+    entrance: Option<DeclaredEntrance>,
+}
+
+/// `[privacy.entrance]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeclaredEntrance {
+    #[serde(default)]
+    basis: DeclaredBasis,
+    #[serde(default)]
+    notice: DeclaredNotice,
+    #[serde(default)]
+    impact_assessment: DeclaredAssessment,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -64,8 +77,12 @@ struct DeclaredAssessment {
     review_by: Option<Date>,
 }
 
-/// The capture region of each counter, in the order of the configuration.
-pub type Regions<'a> = &'a [(&'a CounterId, Region)];
+/// The kind and the capture region of each counter, in the order of the configuration.
+pub type Regions<'a> = &'a [(&'a CounterId, CounterKind, Region)];
+
+/// Where in `[privacy]` what is asked for stands.
+const ROOT: &str = "";
+const AT_ENTRANCE: &str = "entrance.";
 
 impl Declared {
     /// The policy in force, and warnings to be shown.
@@ -76,24 +93,19 @@ impl Declared {
     pub fn policy(&self, regions: Regions, today: Date) -> Result<(Policy, Vec<String>), Vec<Problem>> {
         let mut asking = Asking::default();
         let draft = self.draft_of(regions, today, &mut asking);
-        let posted_on = asking.given(&NOTICE, "notice.posted_on", self.notice.posted_on, "a date");
-        if let Some(date) = posted_on.filter(|d| *d > today) {
-            asking.refuse(
-                "notice.posted_on",
-                date,
-                format!("{today} or before"),
-                "Post the notice first.".into(),
-            );
-        }
-        if let Some(draft) = &draft {
-            asking.posted_text(self.notice.sha256, draft.notice.sha256);
-        } else if self.notice.sha256.is_none() {
-            asking.missing(&NOTICE, "notice.sha256", "the digest that `counterproof policy notice` prints");
-        }
+        let made = draft.as_ref().map(|d| d.notice.sha256);
+        let posted_on = self.notice.posted(ROOT, made, today, &mut asking);
+        let entrance = self.entrance.as_ref().map(|e| {
+            let made = draft.as_ref().and_then(|d| Some(d.entrance.as_ref()?.notice.sha256));
+            e.notice.posted(AT_ENTRANCE, made, today, &mut asking)
+        });
         let (Some(mut policy), Some(posted_on), true) = (draft, posted_on, asking.problems.is_empty()) else {
             return Err(asking.problems);
         };
         policy.notice.posted_on = posted_on;
+        if let (Some(watched), Some(Some(posted_on))) = (&mut policy.entrance, entrance) {
+            watched.notice.posted_on = posted_on;
+        }
         Ok((policy, asking.warnings))
     }
 
@@ -116,11 +128,12 @@ impl Declared {
         let controller = asking.line(&CONTROLLER, "controller", self.controller.as_ref());
         let contact = asking.line(&CONTACT, "contact", self.contact.as_ref());
         let alternative = asking.line(&ALTERNATIVE, "alternative", self.alternative.as_ref());
-        let basis = self.basis(asking);
-        let impact_assessment = self.assessment(today, asking);
-        let capture_regions_permille = capture_regions(regions, asking);
+        let basis = self.basis.read(ROOT, asking);
+        let impact_assessment = self.impact_assessment.read(ROOT, today, asking);
+        let capture_regions_permille = capture_regions(regions, CounterKind::SettlementWindow, asking);
         let retention_s = self.retention(asking);
-        let notice = self.notice(today, asking);
+        let notice = self.notice.read(ROOT, today, asking);
+        let entrance = self.entrance(regions, today, asking);
         let mut policy = Policy {
             controller: controller?,
             contact: contact?,
@@ -130,56 +143,50 @@ impl Declared {
             impact_assessment: impact_assessment?,
             capture_regions_permille: capture_regions_permille?,
             retention_s: retention_s?,
+            entrance: entrance?,
         };
         policy.notice.sha256 = notice::of(&policy).digest();
+        let entrance = notice::of_entrance(&policy).map(|printed| printed.digest());
+        if let (Some(watched), Some(digest)) = (&mut policy.entrance, entrance) {
+            watched.notice.sha256 = digest;
+        }
         Some(policy)
     }
 
-    fn basis(&self, asking: &mut Asking) -> Option<Basis> {
-        let kinds = "statutory_duty, public_interest or consent";
-        let kind = asking.given(&BASIS, "basis.kind", self.basis.kind, kinds);
-        let instrument = asking.line(&BASIS, "basis.instrument", self.basis.instrument.as_ref());
-        let article = asking.line(&BASIS, "basis.article", self.basis.article.as_ref());
-        Some(Basis { kind: kind?, instrument: instrument?, article: article? })
-    }
-
-    /// With a digest that is still to be made, and today's date where none is given.
-    fn notice(&self, today: Date, asking: &mut Asking) -> Option<Notice> {
-        let n = &self.notice;
-        let id = asking.line(&NOTICE, "notice.id", n.id.as_ref());
-        let place = asking.line(&NOTICE, "notice.place", n.place.as_ref());
-        let wording = asking.given(&NOTICE, "notice.wording", n.wording, Wording::ALLOWED);
-        Some(Notice {
-            id: id?,
-            wording: wording?,
-            sha256: Sha256([0; 32]),
-            posted_on: n.posted_on.unwrap_or(today),
-            place: place?,
-        })
-    }
-
-    fn assessment(&self, today: Date, asking: &mut Asking) -> Option<Assessment> {
-        let a = &self.impact_assessment;
-        let id = asking.line(&ASSESSMENT, "impact_assessment.id", a.id.as_ref());
-        let review_by = asking.given(&ASSESSMENT, "impact_assessment.review_by", a.review_by, "a date");
-        let assessment = Assessment { id: id?, review_by: review_by? };
-        let overdue = assessment.overdue_days(today);
-        if overdue > ASSESSMENT_GRACE_DAYS {
-            asking.refuse(
-                "impact_assessment.review_by",
-                format!("{} ({overdue} days ago)", assessment.review_by),
-                format!("at most {ASSESSMENT_GRACE_DAYS} days ago"),
-                format!("Review the impact assessment and write the new date ({}).", ASSESSMENT.rule),
-            );
-        } else if overdue > 0 {
-            asking.warnings.push(format!(
-                "the impact assessment {} was due for review on {}; from {ASSESSMENT_GRACE_DAYS} days after that date the agent does not start",
-                assessment.id, assessment.review_by
-            ));
+    /// What entrances are watched under: nothing if there are none; none at all where
+    /// something is missing.
+    #[allow(clippy::option_option)] // missing, or not asked for
+    fn entrance(&self, regions: Regions, today: Date, asking: &mut Asking) -> Option<Option<Entrance>> {
+        let kind = CounterKind::DialysisEntrance;
+        let named = |limit: &Limit| self.retention.contains_key(limit.key);
+        if !regions.iter().any(|(_, k, _)| *k == kind) {
+            let unused =
+                [("entrance", self.entrance.is_some()), ("retention.rosters_hours", named(&ROSTERS))];
+            for (key, _) in unused.into_iter().filter(|(_, is_there)| *is_there) {
+                let todo = "Nobody is watched under it: remove it, or say of a counter that it is one.";
+                asking.refuse(key, "it", "a counter with kind = \"dialysis-entrance\"".into(), todo.into());
+            }
+            return Some(None);
         }
-        Some(assessment)
+        if !named(&ROSTERS) {
+            asking.limit(&ROSTERS, None);
+        }
+        let nothing = DeclaredEntrance::default();
+        let declared = self.entrance.as_ref().unwrap_or(&nothing);
+        if self.entrance.is_none() {
+            asking.missing(&ENTRANCE, "entrance", "a basis, a notice and an impact assessment of its own");
+        }
+        let basis = declared.basis.read(AT_ENTRANCE, asking);
+        let notice = declared.notice.read(AT_ENTRANCE, today, asking);
+        let impact_assessment = declared.impact_assessment.read(AT_ENTRANCE, today, asking);
+        let capture_regions_permille = capture_regions(regions, kind, asking);
+        Some(Some(Entrance {
+            basis: basis?,
+            notice: notice?,
+            impact_assessment: impact_assessment?,
+            capture_regions_permille: capture_regions_permille?,
+        }))
     }
-
     /// None where a limit is missing or out of its bounds.
     fn retention(&self, asking: &mut Asking) -> Option<BTreeMap<String, u64>> {
         for key in self.retention.keys().filter(|k| all_limits().all(|l| l.key != **k)) {
@@ -200,9 +207,83 @@ impl Declared {
     }
 }
 
+impl DeclaredBasis {
+    fn read(&self, at: &str, asking: &mut Asking) -> Option<Basis> {
+        let kinds = "statutory_duty, public_interest or consent";
+        let kind = asking.given(&BASIS, &format!("{at}basis.kind"), self.kind, kinds);
+        let instrument = asking.line(&BASIS, &format!("{at}basis.instrument"), self.instrument.as_ref());
+        let article = asking.line(&BASIS, &format!("{at}basis.article"), self.article.as_ref());
+        Some(Basis { kind: kind?, instrument: instrument?, article: article? })
+    }
+}
+
+impl DeclaredNotice {
+    /// With a digest that is still to be made, and today's date where none is given.
+    fn read(&self, at: &str, today: Date, asking: &mut Asking) -> Option<Notice> {
+        let id = asking.line(&NOTICE, &format!("{at}notice.id"), self.id.as_ref());
+        let place = asking.line(&NOTICE, &format!("{at}notice.place"), self.place.as_ref());
+        let wording = asking.given(&NOTICE, &format!("{at}notice.wording"), self.wording, Wording::ALLOWED);
+        Some(Notice {
+            id: id?,
+            wording: wording?,
+            sha256: Sha256([0; 32]),
+            posted_on: self.posted_on.unwrap_or(today),
+            place: place?,
+        })
+    }
+
+    /// Since when it is posted, if it is the text that the policy makes.
+    fn posted(&self, at: &str, made: Option<Sha256>, today: Date, asking: &mut Asking) -> Option<Date> {
+        let key = format!("{at}notice.posted_on");
+        let posted_on = asking.given(&NOTICE, &key, self.posted_on, "a date");
+        if let Some(date) = posted_on.filter(|d| *d > today) {
+            asking.refuse(&key, date, format!("{today} or before"), "Post the notice first.".into());
+        }
+        let option = if at == AT_ENTRANCE { " --entrance" } else { "" };
+        let key = format!("{at}notice.sha256");
+        match made {
+            Some(made) => asking.posted_text(&key, option, self.sha256, made),
+            None if self.sha256.is_none() => {
+                let allowed = format!("the digest that `counterproof policy notice{option}` prints");
+                asking.missing(&NOTICE, &key, &allowed);
+            }
+            None => {}
+        }
+        posted_on
+    }
+}
+
+impl DeclaredAssessment {
+    fn read(&self, at: &str, today: Date, asking: &mut Asking) -> Option<Assessment> {
+        let key = format!("{at}impact_assessment.review_by");
+        let id = asking.line(&ASSESSMENT, &format!("{at}impact_assessment.id"), self.id.as_ref());
+        let review_by = asking.given(&ASSESSMENT, &key, self.review_by, "a date");
+        let assessment = Assessment { id: id?, review_by: review_by? };
+        let overdue = assessment.overdue_days(today);
+        if overdue > ASSESSMENT_GRACE_DAYS {
+            asking.refuse(
+                &key,
+                format!("{} ({overdue} days ago)", assessment.review_by),
+                format!("at most {ASSESSMENT_GRACE_DAYS} days ago"),
+                format!("Review the impact assessment and write the new date ({}).", ASSESSMENT.rule),
+            );
+        } else if overdue > 0 {
+            asking.warnings.push(format!(
+                "the impact assessment {} was due for review on {}; from {ASSESSMENT_GRACE_DAYS} days after that date the agent does not start",
+                assessment.id, assessment.review_by
+            ));
+        }
+        Some(assessment)
+    }
+}
+
 /// None where one is missing or not allowed.
-fn capture_regions(regions: Regions, asking: &mut Asking) -> Option<BTreeMap<CounterId, CaptureRegion>> {
-    let one = |(i, (counter, region)): (usize, &(&CounterId, Region))| {
+fn capture_regions(
+    regions: Regions,
+    kind: CounterKind,
+    asking: &mut Asking,
+) -> Option<BTreeMap<CounterId, CaptureRegion>> {
+    let one = |(i, (counter, _, region)): (usize, &(&CounterId, CounterKind, Region))| {
         let allowed = CaptureRegion::of(*region);
         if allowed.is_none() {
             let found = if *region == Region::NONE {
@@ -218,7 +299,7 @@ fn capture_regions(regions: Regions, asking: &mut Asking) -> Option<BTreeMap<Cou
         allowed.map(|r| ((*counter).clone(), r))
     };
     // First all, so that each is complained about.
-    let all: Vec<_> = regions.iter().enumerate().map(one).collect();
+    let all: Vec<_> = regions.iter().enumerate().filter(|(_, (_, k, _))| *k == kind).map(one).collect();
     all.into_iter().collect()
 }
 
@@ -286,15 +367,17 @@ impl Asking {
     }
 
     /// The posted text must be the one that the policy makes.
-    fn posted_text(&mut self, declared: Option<Sha256>, made: Sha256) {
+    fn posted_text(&mut self, key: &str, option: &str, declared: Option<Sha256>, made: Sha256) {
         if declared == Some(made) {
             return;
         }
         let found = declared.map_or_else(|| "nothing".to_owned(), |d| d.to_string());
-        let todo = "What is posted and what is enforced must be the same text: print the new notice with \
-                    `counterproof policy notice --config FILE`, post it, and write the digest that it prints.";
+        let todo = format!(
+            "What is posted and what is enforced must be the same text: print the new notice with \
+             `counterproof policy notice{option} --config FILE`, post it, and write the digest that it prints."
+        );
         let allowed = format!("{made}, the digest of the notice that this policy makes");
-        self.refuse("notice.sha256", found, allowed, format!("{todo} {}", advice(&NOTICE)));
+        self.refuse(key, found, allowed, format!("{todo} {}", advice(&NOTICE)));
     }
 }
 
@@ -332,12 +415,13 @@ pub(super) mod tests {
         withdrawal_links_days = 179
         "#;
 
+    const WINDOW: CounterKind = CounterKind::SettlementWindow;
     const FIRST: Region = Region { x: 0.1, y: 0.0, w: 0.8, h: 1.0 };
 
     fn judge(text: &str, first: Region) -> Result<(Policy, Vec<String>), Vec<Problem>> {
         let (w01, w02) = ("w01".parse().unwrap(), "w02".parse().unwrap());
         let declared: Declared = toml::from_str(text).unwrap();
-        declared.policy(&[(&w01, first), (&w02, Region::WHOLE)], TODAY)
+        declared.policy(&[(&w01, WINDOW, first), (&w02, WINDOW, Region::WHOLE)], TODAY)
     }
 
     fn policy(text: &str) -> Result<(Policy, Vec<String>), Vec<Problem>> {
@@ -349,7 +433,7 @@ pub(super) mod tests {
         let (w01, w02) = ("w01".parse().unwrap(), "w02".parse().unwrap());
         let unsigned = text.replace("sha256 = \"DIGEST\"\n", "");
         let declared: Declared = toml::from_str(&unsigned).unwrap();
-        let made = declared.draft(&[(&w01, FIRST), (&w02, Region::WHOLE)], TODAY);
+        let made = declared.draft(&[(&w01, WINDOW, FIRST), (&w02, WINDOW, Region::WHOLE)], TODAY);
         let digest = made.map_or_else(|_| Sha256([0; 32]), |p| p.notice.sha256);
         text.replace("DIGEST", &digest.to_string())
     }

@@ -12,6 +12,7 @@ pub mod age;
 pub mod audit;
 pub mod compare;
 pub mod declared;
+mod entrance_wording;
 pub mod notice;
 pub mod page;
 pub mod policy;

@@ -8,6 +8,7 @@
 
 use std::fmt::Write;
 
+use super::entrance_wording;
 use super::policy::Policy;
 use super::wording::{Sheet, sheets};
 use crate::crypto::Sha256;
@@ -21,6 +22,12 @@ pub struct Printed {
 /// The notice of a policy.
 pub fn of(policy: &Policy) -> Printed {
     Printed { sheets: sheets(policy) }
+}
+
+/// The notice that is posted at entrances, if the policy watches any.
+pub fn of_entrance(policy: &Policy) -> Option<Printed> {
+    let entrance = policy.entrance.as_ref()?;
+    Some(Printed { sheets: entrance_wording::sheets(policy, entrance) })
 }
 
 const STYLE: &str = "\

@@ -1,13 +1,15 @@
 //! The policy in force as a page for people: each item with what was declared,
 //! each limit with its ceiling, and the rule that asks for it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::policy::{
     ALTERNATIVE, ASSESSMENT, AUDIT_LOG_CEILING_YEARS, AUDIT_LOG_YEARS, BASIS, CAPTURE_REGION, CONTACT,
-    CONTROLLER, Item, Label, NOTICE, Policy, RETENTION,
+    CONTROLLER, CaptureRegion, ENTRANCE, Entrance, Item, Label, NOTICE, Policy, RETENTION,
 };
 use super::wording::{in_english, percent};
+use crate::protocol::id::CounterId;
 
 /// Columns of the labels on the left.
 const LEFT: usize = 32;
@@ -30,21 +32,37 @@ pub fn page(policy: &Policy) -> String {
     item(&mut out, &NOTICE, &[&posted, &format!("SHA-256 {}", n.sha256)]);
     let a = &p.impact_assessment;
     item(&mut out, &ASSESSMENT, &[&format!("{}, to be reviewed by {}", a.id, a.review_by)]);
-    let regions: Vec<String> = p
-        .capture_regions_permille
-        .iter()
-        .map(|(counter, r)| {
-            let [x, y, w, h] = [r.x, r.y, r.w, r.h].map(percent);
-            format!("{counter}: from {x} % left and {y} % top, {w} % wide, {h} % high")
-        })
-        .collect();
-    item(&mut out, &CAPTURE_REGION, &regions.iter().map(String::as_str).collect::<Vec<_>>());
+    regions(&mut out, &CAPTURE_REGION, &p.capture_regions_permille);
+    if let Some(e) = &p.entrance {
+        entrance(&mut out, e);
+    }
     limits(&mut out, p);
     out.push_str(
         "\nPIPL: 个人信息保护法. Measures: 人脸识别技术应用安全管理办法 (2025).\n\
          Alerts and postures of this box carry the digest above.\n",
     );
     out
+}
+
+fn regions(out: &mut String, asked: &Item, all: &BTreeMap<CounterId, CaptureRegion>) {
+    let one = |(counter, r): (&CounterId, &CaptureRegion)| {
+        let [x, y, w, h] = [r.x, r.y, r.w, r.h].map(percent);
+        format!("{counter}: from {x} % left and {y} % top, {w} % wide, {h} % high")
+    };
+    let lines: Vec<String> = all.iter().map(one).collect();
+    item(out, asked, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+/// What entrances are watched under.
+fn entrance(out: &mut String, e: &Entrance) {
+    let kind = e.basis.kind.label();
+    let basis = format!("{} / {}: {} {}", kind.en, kind.zh, e.basis.instrument, e.basis.article);
+    let n = &e.notice;
+    let posted = format!("{}, posted on {}: {}; SHA-256 {}", n.id, n.posted_on, n.place, n.sha256);
+    let a = &e.impact_assessment;
+    let assessed = format!("{}, to be reviewed by {}", a.id, a.review_by);
+    item(out, &ENTRANCE, &[&basis, &posted, &assessed]);
+    regions(out, &ENTRANCE, &e.capture_regions_permille);
 }
 
 fn limits(out: &mut String, p: &Policy) {

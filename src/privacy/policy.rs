@@ -112,12 +112,26 @@ pub const STAYS: Limit = Limit {
     floor: DAY,
 };
 
+/// Who was expected for a shift at a dialysis room's entrance, and whether they were seen:
+/// from the shift's end, so that a session that is billed after it can be judged. Kept only
+/// by a box with such an entrance.
+pub const ROSTERS: Limit = Limit {
+    key: "rosters_hours",
+    what: Label {
+        zh: "班次结束后的名单（谁应到、是否见到）",
+        en: "a shift's roster after its end: who was expected, and whether they were seen",
+    },
+    unit: HOUR,
+    ceiling: 24 * HOUR,
+    floor: HOUR,
+};
+
 /// Every kind of data that each box keeps for a time. (References are held for one
 /// verification and never stored.)
 pub const LIMITS: [Limit; 5] = [FRAMES, JOURNAL, ACKNOWLEDGED_ALERTS, WAITING_ALERTS, WITHDRAWAL_LINKS];
 
 /// Kinds of data that a box keeps only if its policy names them.
-pub const OPTIONAL_LIMITS: [Limit; 1] = [STAYS];
+pub const OPTIONAL_LIMITS: [Limit; 2] = [STAYS, ROSTERS];
 
 /// Every kind of data that some box keeps.
 pub fn all_limits() -> impl Iterator<Item = Limit> {
@@ -275,6 +289,13 @@ pub const CAPTURE_REGION: Item = Item {
     rule: "PIPL art. 6, 19, 28; measures art. 5, 8, 13",
     example: "[[counters]] region = { x = 0.1, y = 0.0, w = 0.8, h = 1.0 } (shares of width and height; the whole picture is { x = 0, y = 0, w = 1, h = 1 })",
 };
+/// What a dialysis room's entrance is watched under.
+pub const ENTRANCE: Item = Item {
+    label: Label { zh: "透析室出入口", en: "dialysis room's entrance" },
+    why: "One to few, at a doorway, for a whole shift, is another processing than one to one at a settlement: it needs a basis, a notice and an assessment of its own, or it stays off.",
+    rule: "PIPL art. 6, 13, 17, 26, 28, 55; measures art. 4, 5, 9, 13",
+    example: "[privacy.entrance.basis] kind = \"statutory_duty\", instrument = \"…\", article = \"…\"; [privacy.entrance.notice] id = \"N-2026-02\", wording = 1, sha256 = \"(printed by `counterproof policy notice --entrance`)\", posted_on = \"2026-11-01\", place = \"透析室入口\"; [privacy.entrance.impact_assessment] id = \"PIA-2026-08\", review_by = \"2027-07-01\"",
+};
 /// How long each kind of data is kept.
 pub const RETENTION: Item = Item {
     label: Label { zh: "保存期限", en: "retention" },
@@ -415,9 +436,45 @@ pub struct Policy {
     pub capture_regions_permille: BTreeMap<CounterId, CaptureRegion>,
     /// Limit in seconds by kind of data.
     pub retention_s: BTreeMap<String, u64>,
+    /// What entrances are watched under; none is without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entrance: Option<Entrance>,
+}
+
+/// What dialysis rooms' entrances are watched under: the exception from one to one has a
+/// basis, a notice and an impact assessment of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entrance {
+    /// On what basis.
+    pub basis: Basis,
+    /// Which notice is posted there.
+    pub notice: Notice,
+    /// Which impact assessment was made.
+    pub impact_assessment: Assessment,
+    /// Where faces are looked for, by entrance.
+    pub capture_regions_permille: BTreeMap<CounterId, CaptureRegion>,
+}
+
+/// What a counter is: whom it looks for, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CounterKind {
+    /// One to one, at a settlement.
+    #[default]
+    SettlementWindow,
+    /// One to the roster of a shift, during that shift.
+    DialysisEntrance,
 }
 
 impl Policy {
+    /// For how many days the review of an impact assessment was due already, of the one
+    /// that is due longest; zero or less if none was.
+    pub fn overdue_days(&self, today: Date) -> i32 {
+        let entrance = self.entrance.as_ref().map(|e| e.impact_assessment.overdue_days(today));
+        self.impact_assessment.overdue_days(today).max(entrance.unwrap_or(i32::MIN))
+    }
+
     /// The document that stands for this policy: canonical JSON and its digest.
     pub fn document(&self) -> PolicyDocument {
         PolicyDocument::of(json!(self))
@@ -446,8 +503,29 @@ impl Policy {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// What an entrance is watched under, for tests of who is expected there.
+    pub(crate) fn entrance() -> Entrance {
+        let date = jiff::civil::date(2026, 11, 1);
+        Entrance {
+            basis: Basis {
+                kind: BasisKind::StatutoryDuty,
+                instrument: "regulation".into(),
+                article: "1".into(),
+            },
+            notice: Notice {
+                id: "N2".into(),
+                wording: Wording::First,
+                sha256: Sha256([0; 32]),
+                posted_on: date,
+                place: "entrance".into(),
+            },
+            impact_assessment: Assessment { id: "A2".into(), review_by: date },
+            capture_regions_permille: BTreeMap::new(),
+        }
+    }
 
     #[test]
     fn a_region_is_kept_in_thousandths_or_refused() {
@@ -468,7 +546,17 @@ mod tests {
 
     #[test]
     fn every_item_names_its_rule_and_together_they_name_all_that_ask() {
-        let items = [CONTROLLER, CONTACT, BASIS, NOTICE, ASSESSMENT, ALTERNATIVE, CAPTURE_REGION, RETENTION];
+        let items = [
+            CONTROLLER,
+            CONTACT,
+            BASIS,
+            NOTICE,
+            ASSESSMENT,
+            ALTERNATIVE,
+            CAPTURE_REGION,
+            ENTRANCE,
+            RETENTION,
+        ];
         let numbers = |law: &str| -> Vec<u32> {
             let of_item = |item: &Item| {
                 let part = item.rule.split("; ").find_map(|p| p.strip_prefix(law)?.strip_prefix(" art. "));

@@ -5,9 +5,12 @@
 //! Every figure and name comes from the policy; a sentence that the program
 //! does not keep must not stand here.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::policy::{AUDIT_LOG_YEARS, CaptureRegion, Label, Limit, Policy};
+use super::policy::{AUDIT_LOG_YEARS, CaptureRegion, Label, Limit, Policy, ROSTERS};
+use crate::protocol::id::CounterId;
 
 const DAY: u64 = 24 * 3600;
 
@@ -65,7 +68,7 @@ pub struct Section {
     pub lines: Vec<String>,
 }
 
-fn section<const N: usize>(heading: &'static str, lines: [String; N]) -> Section {
+pub(super) fn section<const N: usize>(heading: &'static str, lines: [String; N]) -> Section {
     Section { heading, lines: lines.into() }
 }
 
@@ -100,9 +103,13 @@ pub(super) fn percent(thousandths: u16) -> String {
 }
 
 /// Each capture region once, with the counters that have it.
-fn regions(policy: &Policy, and: &str, one: impl Fn(&str, [String; 4]) -> String) -> Vec<String> {
+pub(super) fn regions(
+    all: &BTreeMap<CounterId, CaptureRegion>,
+    and: &str,
+    one: impl Fn(&str, [String; 4]) -> String,
+) -> Vec<String> {
     let mut groups: Vec<(CaptureRegion, Vec<&str>)> = Vec::new();
-    for (counter, region) in &policy.capture_regions_permille {
+    for (counter, region) in all {
         match groups.iter_mut().find(|(r, _)| r == region) {
             Some((_, counters)) => counters.push(counter.as_str()),
             None => groups.push((*region, vec![counter.as_str()])),
@@ -114,8 +121,13 @@ fn regions(policy: &Policy, and: &str, one: impl Fn(&str, [String; 4]) -> String
         .collect()
 }
 
+/// What is kept of people at windows: a roster's data stand in the notice at its entrance.
 fn kept(policy: &Policy, one: impl Fn(&Limit, u64) -> String) -> Vec<String> {
-    policy.limits().map(|limit| one(&limit, policy.limit(limit).as_secs())).collect()
+    policy
+        .limits()
+        .filter(|l| l.key != ROSTERS.key)
+        .map(|limit| one(&limit, policy.limit(limit).as_secs()))
+        .collect()
 }
 
 /// The sheets of the notice that `policy` names.
@@ -126,7 +138,7 @@ pub(super) fn sheets(policy: &Policy) -> [Sheet; 2] {
 }
 
 fn first_chinese(p: &Policy) -> Sheet {
-    let areas = regions(p, "、", |counters, [x, y, w, h]| {
+    let areas = regions(&p.capture_regions_permille, "、", |counters, [x, y, w, h]| {
         format!("{counters}：从左 {x}%、从上 {y}% 起，宽 {w}%、高 {h}%")
     })
     .join("；");
@@ -201,7 +213,7 @@ fn first_chinese(p: &Policy) -> Sheet {
 }
 
 fn first_english(p: &Policy) -> Sheet {
-    let areas = regions(p, ", ", |counters, [x, y, w, h]| {
+    let areas = regions(&p.capture_regions_permille, ", ", |counters, [x, y, w, h]| {
         format!("{counters}: from {x}% left and {y}% top, {w}% wide and {h}% high")
     })
     .join("; ");
@@ -278,7 +290,7 @@ fn first_english(p: &Policy) -> Sheet {
     }
 }
 
-fn capital(text: &str) -> String {
+pub(super) fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }

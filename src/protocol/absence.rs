@@ -64,8 +64,8 @@ pub struct Observation {
     pub faces: u32,
     /// Of them, those not seen well enough to be told from the absent one.
     pub unclear: u32,
-    /// How much likelier the faces that passed are if the absent one's was among them than
-    /// if not: natural logarithm of the mean of their likelihood ratios.
+    /// Of all faces that passed, how likely the one that came nearest was theirs rather than
+    /// anybody's: natural logarithm of its likelihood ratio, below 0.
     #[serde(deserialize_with = "finite")]
     pub log_likelihood_ratio: f32,
 }
@@ -92,6 +92,15 @@ impl Absent {
             return Some((
                 "data.observation.seen",
                 format!("found {seen} of {expected}; the absent one was expected and not seen"),
+            ));
+        }
+        if o.log_likelihood_ratio >= 0.0 {
+            let found = o.log_likelihood_ratio;
+            return Some((
+                "data.observation.log_likelihood_ratio",
+                format!(
+                    "found {found}; allowed are numbers below 0: no face that passed was as likely theirs"
+                ),
             ));
         }
         (o.unclear > o.faces).then(|| {

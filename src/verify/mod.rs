@@ -6,13 +6,14 @@
 //! says what a score is worth, for the one model it was made for.
 //!
 //! Promises: a probe is compared with one cardholder's references and those of
-//! that settlement's declared proxies, and there is no type here that could
-//! hold a gallery; a doubt is never a mismatch; a [`Mismatch`] is made by the
+//! that settlement's declared proxies, or, at an entrance that the policy declares, with
+//! those of one shift's [`roster`]; there is no type here that could hold a gallery; a doubt is never a mismatch; a [`Mismatch`] is made by the
 //! rule and by nothing else.
 
 pub mod calibration;
 pub mod evidence;
 pub mod person;
+pub mod roster;
 pub mod session;
 pub mod subjects;
 

@@ -180,6 +180,15 @@ impl Person {
         fit(self.views.iter(), subjects, calibration)
     }
 
+    /// Of each subject in turn, the likelihood ratio (natural logarithm) of the views
+    /// together, by the mean of its references or the best of them, whichever says more;
+    /// `None` without views.
+    pub fn best_llrs(&self, subjects: &Subjects, calibration: &Calibration) -> Option<Vec<f32>> {
+        let map = calibration.map(self.views.len());
+        let scores = subjects.scores(&pooled(self.views.iter())?);
+        Some(scores.iter().map(|s| map.llr(s.best.max(s.mean))).collect())
+    }
+
     fn witnesses(&self) -> impl Iterator<Item = &View> + Clone {
         self.views.iter().filter(|v| v.witness)
     }

@@ -53,6 +53,15 @@ impl Follower {
             .collect()
     }
 
+    /// Forgets where people were before a time; their numbers are not given again.
+    pub fn forget(&mut self, before: BoxTime) {
+        for seen in &mut self.people {
+            if seen.last().is_some_and(|(at, _)| *at < before) {
+                *seen = Vec::new();
+            }
+        }
+    }
+
     /// In how many frames each person was seen.
     pub fn sightings(&self) -> impl Iterator<Item = usize> + '_ {
         self.people.iter().map(Vec::len)

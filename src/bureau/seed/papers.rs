@@ -34,6 +34,7 @@ pub(super) fn policy() -> PolicyDocument {
         },
         impact_assessment: Assessment { id: "made-up".into(), review_by: date(2027, 1, 5) },
         capture_regions_permille: BTreeMap::new(),
+        entrance: None,
         retention_s: LIMITS.iter().map(|limit| (limit.key.to_owned(), limit.floor)).collect(),
     }
     .document()

@@ -4,8 +4,11 @@
 use super::super::his::senders;
 use super::Config;
 use crate::http::metrics::Listen;
+use crate::privacy::policy::CounterKind;
 use crate::protocol::id::CounterId;
+use crate::protocol::roster;
 use crate::settings::{Problem, Validate};
+use crate::verify::roster::Demands;
 
 impl Validate for Config {
     fn problems(&self) -> Vec<Problem> {
@@ -105,6 +108,14 @@ impl Validate for Config {
                 "each counter once",
                 "Give it another name.",
             );
+            let window = c.before_ms.saturating_add(c.after_ms);
+            ask(
+                (window > 0) == (c.kind == CounterKind::SettlementWindow),
+                key("before_ms"),
+                format!("a window of {window} ms"),
+                "before_ms and after_ms at a settlement window, neither at a dialysis-entrance",
+                "A window is looked at around a settlement, an entrance for a whole shift.",
+            );
             ask(
                 (1..=4096).contains(&c.ring_mb),
                 key("ring_mb"),
@@ -113,6 +124,20 @@ impl Validate for Config {
                 "Megabytes for this camera's pictures.",
             );
         }
+        let e = &self.entrance;
+        let usual = Demands::USUAL;
+        let share = |key: &str, value: f64, allowed: std::ops::RangeInclusive<f64>| {
+            let words = format!("{} to {}", allowed.start(), allowed.end());
+            let advice =
+                "An absence accuses: what is demanded of the observation can be raised, not lowered.";
+            (!allowed.contains(&value))
+                .then(|| Problem::new(&format!("entrance.{key}"), value, words, advice))
+        };
+        out.extend(share("least_observed", e.least_observed, usual.least_observed..=1.0));
+        out.extend(share("most_unclear", e.most_unclear, 0.0..=usual.most_unclear));
+        out.extend(share("least_seen", e.least_seen, usual.least_seen..=1.0));
+        let others = f64::from(e.least_others);
+        out.extend(share("least_others", others, f64::from(usual.least_others)..=roster::MOST as f64 - 1.0));
         for (i, c) in self.counters.iter().enumerate() {
             out.extend(c.camera.problems(&format!("counters[{i}].camera")));
         }
