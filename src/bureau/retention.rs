@@ -222,8 +222,8 @@ struct Held<'a>(&'a Store);
 impl Expires<WallTime> for Held<'_> {
     type Error = StoreError;
 
-    fn kinds(&self) -> &'static [Limit] {
-        &policy::BUREAU_LIMITS
+    fn kinds(&self) -> Vec<Limit> {
+        policy::BUREAU_LIMITS.to_vec()
     }
 
     async fn purge(

@@ -27,6 +27,7 @@ use crate::http::metrics::MetricsError;
 use crate::http::server::{Handle, Listener};
 use crate::privacy::age::Ages;
 use crate::privacy::audit::{self, AuditError, AuditLog, Kind};
+use crate::privacy::policy::CounterKind;
 use crate::protocol::alert::Settings;
 use crate::settings::SettingsError;
 use crate::shutters;
@@ -38,6 +39,7 @@ use super::context::{Context, ExportError, State};
 use super::counter::{Counters, Tools};
 use super::delivery::Delivery;
 use super::desk::Desk;
+use super::entrance::Entrances;
 use super::eyes::{Eyes, EyesError};
 use super::gauges::Gauges;
 use super::health;
@@ -155,6 +157,9 @@ async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) ->
     let tools =
         Arc::new(Tools { context: Arc::clone(&context), references: references.clone(), workers, previous });
     let gauges = Gauges::new(&counters, &tools);
+    let (entrances, counters) =
+        counters.into_iter().partition(|(c, _)| c.kind == CounterKind::DialysisEntrance);
+    let entrances = Arc::new(Entrances::start(entrances, &tools).await?);
     let counters = Arc::new(Counters::start(counters, &tools));
     let listener = match &config.his.tls {
         Some(files) => Listener::bind(config.his.listen, Some(Arc::new(files.server()?)))?,
@@ -176,7 +181,7 @@ async fn serve(effective: Effective, eyes: Eyes, ready_file: Option<PathBuf>) ->
         Some(section) => Some(gauges.serve(section.listen, &digests, &handle)?),
         None => None,
     };
-    let desk = Arc::new(Desk::new(Arc::clone(&context), counters, references));
+    let desk = Arc::new(Desk::new(Arc::clone(&context), counters, entrances, references));
     let intake = Intake::new(Arc::clone(&desk), &token).router();
     let mut hl7 = Vec::new();
     for port in &config.his.hl7 {

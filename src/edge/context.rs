@@ -87,11 +87,20 @@ pub struct Ending {
     pub outcome: Outcome,
     /// The best pooled comparison score, if there was one: it is counted, and kept nowhere.
     pub score: Option<f32>,
+    /// Of an entrance: not among the figures that the box is commissioned by.
+    pub is_apart: bool,
+}
+
+impl Ending {
+    /// At an entrance.
+    pub fn apart(outcome: Outcome) -> Self {
+        Self { outcome, score: None, is_apart: true }
+    }
 }
 
 impl From<Outcome> for Ending {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, score: None }
+        Self { outcome, score: None, is_apart: false }
     }
 }
 
@@ -414,8 +423,12 @@ impl Context {
         ending: impl Into<Ending>,
     ) {
         let (id, now, ending) = (settlement.clone(), self.moment(), ending.into());
-        let Ending { outcome, score } = ending;
-        match self.store(move |s| s.end(verification, &id, outcome, score, now)).await {
+        let Ending { outcome, score, is_apart } = ending;
+        let end = move |s: &mut Store| match is_apart {
+            true => s.end_apart(verification, &id, outcome, now),
+            false => s.end(verification, &id, outcome, score, now),
+        };
+        match self.store(end).await {
             Ok(true) => self.ended(verification, outcome),
             Ok(false) => {
                 self.watch.places.forget(verification);

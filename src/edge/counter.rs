@@ -54,6 +54,8 @@ const MAILBOX: usize = 256;
 /// What a counter's actor is told.
 enum Order {
     Verify(VerificationId, Box<(Settlement, Circumstances)>),
+    /// Somebody settles here whom an entrance judges: they stand at the window all the same.
+    Passed(Box<Settlement>),
     Stop(VerificationId),
 }
 
@@ -155,6 +157,15 @@ impl Counters {
         }
     }
 
+    /// Tells a window of a settlement that an entrance judges, so that whoever settles there
+    /// is not taken for a neighbour.
+    pub fn passed(&self, settlement: &Settlement) {
+        if let Some(mailbox) = self.mailboxes.get(&settlement.counter) {
+            // A mailbox that is full sheds the neighbours too.
+            let _ = mailbox.try_send(Order::Passed(Box::new(settlement.clone())));
+        }
+    }
+
     /// Stops a verification whose settlement was cancelled.
     pub async fn stop(&self, id: VerificationId) {
         for mailbox in self.mailboxes.values() {
@@ -202,6 +213,7 @@ impl Actor {
                     let (settlement, circumstances) = *settlement;
                     self.begin(id, settlement, &circumstances).await;
                 }
+                Some(Some(Order::Passed(settlement))) => self.pass(&settlement).await,
                 Some(Some(Order::Stop(id))) => self.stop(id),
                 Some(None) => return,
                 None => {}
@@ -243,12 +255,7 @@ impl Actor {
         if settlement.channel == Channel::Mobile && !in_scope {
             return self.give_up(id, &settlement, refuse(NotAssessed::OutOfScope)).await;
         }
-        self.cut_judged(moment, &settlement.cardholder).await;
-        self.recent.push_back((moment, settlement.cardholder.clone()));
-        let oldest = now.boot.minus(Duration::from_secs(120));
-        while self.recent.front().is_some_and(|(t, _)| *t < oldest) {
-            self.recent.pop_front();
-        }
+        self.cut_at(moment, &settlement.cardholder, now.boot).await;
         if !in_scope {
             return self.give_up(id, &settlement, refuse(NotAssessed::OutOfScope)).await;
         }
@@ -259,6 +266,24 @@ impl Actor {
         let acting = circumstances.proxies.marks.clone();
         let references = tokio::spawn(async move { references.subjects(&copy, &acting).await });
         self.open.push(Open { id, settlement, moment, clock_turns, cut: false, references });
+    }
+
+    /// Somebody settles here at a moment: their neighbours' windows end before it.
+    async fn cut_at(&mut self, moment: BoxTime, cardholder: &CardholderId, now: BoxTime) {
+        self.cut_judged(moment, cardholder).await;
+        self.recent.push_back((moment, cardholder.clone()));
+        let oldest = now.minus(Duration::from_secs(120));
+        while self.recent.front().is_some_and(|(t, _)| *t < oldest) {
+            self.recent.pop_front();
+        }
+    }
+
+    async fn pass(&mut self, settlement: &Settlement) {
+        let now = self.context().clock.now();
+        match self.context().config.clock_map().place(settlement.occurred_at, now) {
+            Ok(moment) => self.cut_at(moment, &settlement.cardholder, now.boot).await,
+            Err(_) => self.cut_unplaced(settlement),
+        }
     }
 
     async fn give_up(&self, id: VerificationId, settlement: &Settlement, outcome: Outcome) {
@@ -394,7 +419,7 @@ impl Closed {
         if let Decided::Watched(score) = decided {
             let ending = match cut {
                 true => Outcome::Inconclusive(Inconclusive::NeighbourNamedLate).into(),
-                false => Ending { outcome: Outcome::Mismatch, score },
+                false => Ending { outcome: Outcome::Mismatch, score, is_apart: false },
             };
             context.end(id, &settlement, ending).await;
         }
@@ -447,7 +472,7 @@ impl Closed {
         let is_believed = outcome == ran.verdict.outcome();
         let (Verdict::Mismatch(mismatch), true) = (&ran.verdict, is_believed) else {
             let score = ran.verdict.score().filter(|_| which == Which::Present && is_believed);
-            return end(Ending { outcome, score }).await;
+            return end(Ending { outcome, score, is_apart: false }).await;
         };
         let cut = lock(&judged).get_mut(&id).is_some_and(|j| {
             j.held = true;

@@ -97,7 +97,8 @@ impl Store {
                      UNION SELECT substr(draft, 5, 4) FROM settlements WHERE draft IS NOT NULL
                      UNION SELECT substr(sealed, 5, 4) FROM outbox WHERE sealed IS NOT NULL
                      UNION SELECT substr(sealed, 5, 4) FROM names
-                     UNION SELECT substr(sealed, 5, 4) FROM stays)",
+                     UNION SELECT substr(sealed, 5, 4) FROM stays
+                     UNION SELECT substr(sealed, 5, 4) FROM rosters)",
             )?
             .query_map([now.age.minus(DATA_KEY_LIFE).as_millis()], |r| r.get(0))?
             .collect::<Result<_, _>>()?;

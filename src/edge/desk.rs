@@ -14,6 +14,7 @@ use tracing::{Instrument, Span, error, info, warn};
 
 use super::context::Context;
 use super::counter::{Circumstances, Counters};
+use super::entrance::{Entrances, Expectation};
 use super::his::senders::Table;
 use super::his::{Message, Naming, Proxy, Registration, Settling, StayId};
 use super::journal::{Accepted, Cancelled};
@@ -24,7 +25,8 @@ use super::stays::{Acting, StayName};
 use super::store::{Store, StoreError};
 use crate::http::problem::Problem;
 use crate::privacy::policy;
-use crate::protocol::id::{CounterId, SettlementId, VerificationId};
+use crate::protocol::id::{CounterId, SettlementId, ShiftId, VerificationId};
+use crate::protocol::roster::{Begun, Billed, Closed, Roster};
 use crate::protocol::settlement::Settlement;
 use crate::protocol::verdict::{Inconclusive, NotAssessed, Outcome};
 
@@ -48,6 +50,7 @@ pub enum Taken {
 pub struct Desk {
     context: Arc<Context>,
     counters: Arc<Counters>,
+    entrances: Arc<Entrances>,
     references: References,
     senders: Table,
     pub(super) journal: Arc<Semaphore>,
@@ -55,10 +58,15 @@ pub struct Desk {
 
 impl Desk {
     /// Joins the parts.
-    pub fn new(context: Arc<Context>, counters: Arc<Counters>, references: References) -> Self {
+    pub fn new(
+        context: Arc<Context>,
+        counters: Arc<Counters>,
+        entrances: Arc<Entrances>,
+        references: References,
+    ) -> Self {
         let journal = Arc::new(Semaphore::new(MOST_WAITING));
         let senders = Table::new(&context.config.his.senders);
-        Self { context, counters, references, senders, journal }
+        Self { context, counters, entrances, references, senders, journal }
     }
 
     /// The agent.
@@ -100,23 +108,23 @@ impl Desk {
         settling: Settling,
         itself: Option<CounterId>,
     ) -> Result<Taken, Problem> {
-        let Settling { request, cardholder, occurred_at, amount_fen, medical_type, channel, stay, sender } =
-            settling;
+        let Settling { sender, stay, .. } = &settling;
+        let (sender, stay) = (sender.clone(), stay.clone());
         let counter = self
             .senders
             .find(itself.as_ref(), &sender)
             .map_err(|e| Problem::new(StatusCode::NOT_FOUND, e.to_string()).about("counter"))?;
         let settlement = Settlement {
-            settlement_id: request,
+            settlement_id: settling.request,
             counter,
-            cardholder,
-            occurred_at,
-            amount_fen,
-            medical_type,
+            cardholder: settling.cardholder,
+            occurred_at: settling.occurred_at,
+            amount_fen: settling.amount_fen,
+            medical_type: settling.medical_type,
             proxies: Vec::new(),
-            channel,
+            channel: settling.channel,
             age_years: None,
-            disease_code: None,
+            disease_code: settling.disease_code,
         };
         self.settle_for(settlement, stay).await
     }
@@ -134,9 +142,11 @@ impl Desk {
         settlement: Settlement,
         stay: Option<StayId>,
     ) -> Result<Taken, Problem> {
-        if !self.counters.knows(&settlement.counter) {
-            let detail =
-                format!("counter `{}`; this box watches {}", settlement.counter, self.counters.names());
+        if !(self.counters.knows(&settlement.counter) || self.entrances.knows(&settlement.counter)) {
+            let all = [self.counters.names(), self.entrances.names()];
+            let names =
+                all.iter().filter(|n| !n.is_empty()).map(String::as_str).collect::<Vec<_>>().join(", ");
+            let detail = format!("counter `{}`; this box watches {names}", settlement.counter);
             return Err(Problem::new(StatusCode::NOT_FOUND, detail).about("counter"));
         }
         if let Some(trouble) = self.context.trouble() {
@@ -188,6 +198,11 @@ impl Desk {
         match accepted {
             Accepted::New(id) => {
                 info!(verification = %id, counter = %settlement.counter, "accepted");
+                if let Some(entrance) = self.entrances.judge_of(&settlement) {
+                    self.counters.passed(&settlement);
+                    self.entrances.billed(id, settlement, &entrance).await;
+                    return Ok(Taken::Settlement(id));
+                }
                 let circumstances = Circumstances { proxies: acting, paid_elsewhere: elsewhere };
                 self.counters.verify(id, settlement, circumstances).await;
                 Ok(Taken::Settlement(id))
@@ -240,6 +255,77 @@ impl Desk {
         self.context.count(outcome);
         self.context.watch.places.ended(verification, outcome);
         self.counters.stop(verification).await;
+        self.entrances.stop(verification).await;
+    }
+
+    /// Takes a shift's roster.
+    ///
+    /// # Errors
+    /// A problem: no such entrance, a shift that has begun, or lies in the time of another.
+    pub async fn expect(
+        &self,
+        counter: &CounterId,
+        shift: ShiftId,
+        roster: Roster,
+    ) -> Result<StatusCode, Problem> {
+        let name = shift.clone();
+        let refused = |detail: String| Err(Problem::new(StatusCode::CONFLICT, detail).about("shift"));
+        match self.entrances.expect(counter, shift, roster).await {
+            None => Err(self.no_entrance(counter)),
+            Some(Expectation::Taken) => Ok(StatusCode::CREATED),
+            Some(Expectation::Again) => Ok(StatusCode::OK),
+            Some(Expectation::HasBegun) => refused(format!(
+                "shift `{name}` has begun, and somebody who is added now was not looked for from its beginning: \
+                 leave them out, or close the shift and give the rest of it under another name"
+            )),
+            Some(Expectation::Overlaps(other)) => refused(format!(
+                "shift `{other}` of this entrance lies in the same time: give both as one roster, or change the times"
+            )),
+            Some(Expectation::OutOfTime(why)) => {
+                let detail = format!("shift `{name}`: {why}");
+                Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).about("begins_at"))
+            }
+            Some(Expectation::NotKept(why)) => {
+                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{why}: send the roster again")))
+            }
+        }
+    }
+
+    fn no_entrance(&self, counter: &CounterId) -> Problem {
+        let entrances = self.entrances.names();
+        let known = if entrances.is_empty() { "none".to_owned() } else { entrances };
+        let detail = format!("counter `{counter}`; entrances that this box watches: {known}");
+        Problem::new(StatusCode::NOT_FOUND, detail).about("counter")
+    }
+
+    /// Ends a shift, and takes the sessions that were billed in it; the verification of each.
+    ///
+    /// # Errors
+    /// A problem: no such entrance or shift, or of the first session that cannot be taken.
+    /// Sent again, it goes on.
+    pub async fn close(
+        self: &Arc<Self>,
+        counter: &CounterId,
+        shift: ShiftId,
+        billed: Vec<Billed>,
+    ) -> Result<Closed, Problem> {
+        if !self.entrances.knows(counter) {
+            return Err(self.no_entrance(counter));
+        }
+        if !self.entrances.close(counter, shift.clone()).await {
+            let detail = format!("shift `{shift}`: no roster of this name is held at {counter}");
+            return Err(Problem::new(StatusCode::NOT_FOUND, detail).about("shift"));
+        }
+        let mut verifications = Vec::with_capacity(billed.len());
+        for one in billed {
+            let settlement_id = one.settlement_id.clone();
+            if let Taken::Settlement(verification_id) | Taken::Again(verification_id) =
+                self.settle(one.at(counter.clone())).await?
+            {
+                verifications.push(Begun { settlement_id, verification_id });
+            }
+        }
+        Ok(Closed { verifications })
     }
 
     async fn name(self: &Arc<Self>, naming: Naming) -> Result<(), Problem> {

@@ -6,6 +6,9 @@
 //! now, or too many settlements wait for the journal already (either is
 //! counted as not assessed). `DELETE /v1/settlements/{id}`: 204, whatever
 //! has become of it; a cancellation that comes first is remembered.
+//! `PUT /v1/rosters/{counter}/{shift}` says who is expected at an entrance: 201 new, 200
+//! the same again, 404 no such entrance, 409 it has begun or lies in another's time, 422;
+//! `POST …/close` ends the shift and names the sessions that were billed.
 //! `POST /v1/his/nhsa` and `POST /v1/his/fhir` take the HIS's own messages
 //! ([`super::his`]), `POST /v1/his/nhsa/answers` what the national platform answered:
 //! 202 and 200 for a settlement, 204 for anything else; any content type, since these
@@ -23,7 +26,7 @@ use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -32,7 +35,8 @@ use crate::crypto::Sha256;
 use crate::http::metrics::health;
 use crate::http::problem::Problem;
 use crate::http::request::{self, Routes};
-use crate::protocol::id::{CounterId, SettlementId};
+use crate::protocol::id::{CounterId, SettlementId, ShiftId};
+use crate::protocol::roster::{Close, Closed, Roster};
 use crate::protocol::settlement::{self, MAX_BODY, Settlement, SettlementError};
 
 use super::desk::{Desk, Taken};
@@ -46,6 +50,8 @@ pub(super) const ROUTES: Routes = Routes(&[
     "/v1/his/nhsa",
     "/v1/his/nhsa/answers",
     "/v1/his/fhir",
+    "/v1/rosters/{counter}/{shift}",
+    "/v1/rosters/{counter}/{shift}/close",
     "/healthz",
     "/readyz",
 ]);
@@ -77,6 +83,8 @@ impl Intake {
         let guarded = Router::new()
             .route("/v1/settlements", post(settle))
             .route("/v1/settlements/{id}", delete(cancel))
+            .route("/v1/rosters/{counter}/{shift}", put(expect))
+            .route("/v1/rosters/{counter}/{shift}/close", post(close))
             .layer(DefaultBodyLimit::max(MAX_BODY))
             .merge(his)
             .layer(middleware::from_fn_with_state(self.clone(), authorize))
@@ -167,6 +175,38 @@ async fn cancel(State(intake): State<Intake>, Path(id): Path<String>) -> Result<
     intake.desk.cancel(id).await.map(|()| StatusCode::NO_CONTENT)
 }
 
+/// The entrance and the shift that a path names.
+fn named_shift(counter: &str, shift: &str) -> Result<(CounterId, ShiftId), Problem> {
+    let bad = |field: &str, what: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, what).about(field);
+    let counter = counter.parse().map_err(|e| bad("counter", format!("{e}")))?;
+    let shift = shift.parse().map_err(|e| bad("shift", format!("{e}")))?;
+    Ok((counter, shift))
+}
+
+async fn expect(
+    State(intake): State<Intake>,
+    Path((counter, shift)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<StatusCode, Problem> {
+    is_json(&headers)?;
+    let (counter, shift) = named_shift(&counter, &shift)?;
+    let roster = Roster::from_json(&whole(body, MAX_BODY)?).map_err(not_understood)?;
+    intake.desk.expect(&counter, shift, roster).await
+}
+
+async fn close(
+    State(intake): State<Intake>,
+    Path((counter, shift)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Closed>, Problem> {
+    is_json(&headers)?;
+    let (counter, shift) = named_shift(&counter, &shift)?;
+    let close = Close::from_json(&whole(body, MAX_BODY)?).map_err(not_understood)?;
+    intake.desk.close(&counter, shift, close.billed).await.map(Json)
+}
+
 /// The counter that a sender names itself.
 fn named_counter(headers: &HeaderMap) -> Result<Option<CounterId>, Problem> {
     let Some(value) = headers.get(senders::HEADER) else { return Ok(None) };
@@ -246,6 +286,7 @@ mod tests {
     use crate::edge::context::tests::{context, context_with_broken_audit_log};
     use crate::edge::counter::Counters;
     use crate::edge::desk::MOST_WAITING;
+    use crate::edge::entrance::Entrances;
     use crate::edge::references::References;
     use axum::body::Body;
     use tower::ServiceExt;
@@ -256,7 +297,8 @@ mod tests {
         crate::crypto::tls::install_provider();
         let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
         let nowhere = References::new(client, "https://localhost:1", std::time::Duration::ZERO, Vec::new());
-        let desk = Desk::new(context, Arc::new(counters), nowhere);
+        let entrances = Arc::new(Entrances::none(Arc::clone(&context)));
+        let desk = Desk::new(context, Arc::new(counters), entrances, nowhere);
         Intake::new(Arc::new(desk), &Zeroizing::new(TOKEN.to_owned()))
     }
 

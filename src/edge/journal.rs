@@ -18,6 +18,7 @@ use crate::protocol::settlement::Settlement;
 use crate::protocol::verdict::{Inconclusive, NotAssessed, Outcome};
 
 use super::alerts::Draft;
+use super::commission::Kept;
 use super::outbox::Held;
 use super::standing;
 use super::store::{Store, StoreError, audit, audit_verdict, audit_watched};
@@ -235,7 +236,23 @@ impl Store {
         score: Option<f32>,
         now: Moment,
     ) -> Result<bool, StoreError> {
-        self.end_any(verification, Some(settlement), (outcome, score), now)
+        let counted = self.counted(outcome, score);
+        self.end_any(verification, Some(settlement), (outcome, counted), now)
+    }
+
+    /// The same of an entrance, whose verdicts are not among the figures that a box is
+    /// commissioned by.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn end_apart(
+        &mut self,
+        verification: VerificationId,
+        settlement: &SettlementId,
+        outcome: Outcome,
+        now: Moment,
+    ) -> Result<bool, StoreError> {
+        self.end_any(verification, Some(settlement), (outcome, None), now)
     }
 
     /// Ends a verification of which only the number is at hand; the record
@@ -262,17 +279,18 @@ impl Store {
             .and_then(|s| self.unseal(&payload_label(verification), &s).ok())
             .and_then(|plain| serde_json::from_slice::<Settlement>(&plain).ok());
         let id = settlement.as_ref().map(|s| &s.settlement_id);
-        self.end_any(verification, id, (Outcome::NotAssessed(reason), None), now)
+        let outcome = Outcome::NotAssessed(reason);
+        let counted = self.counted(outcome, None);
+        self.end_any(verification, id, (outcome, counted), now)
     }
 
     fn end_any(
         &mut self,
         verification: VerificationId,
         settlement: Option<&SettlementId>,
-        (outcome, score): (Outcome, Option<f32>),
+        (outcome, counted): (Outcome, Option<Kept>),
         now: Moment,
     ) -> Result<bool, StoreError> {
-        let counted = self.counted(outcome, score);
         let tx = self.connection.transaction()?;
         let changed = tx.execute(
             "UPDATE settlements SET state = 'done', payload = NULL, draft = NULL, occurred_at = NULL, updated_at = ?2
@@ -281,7 +299,7 @@ impl Store {
         )?;
         if changed == 1 {
             match outcome {
-                Outcome::Mismatch => audit_watched(&tx, settlement, verification, now)?,
+                watched if watched.accuses() => audit_watched(&tx, settlement, verification, watched, now)?,
                 other => audit_verdict(&tx, settlement, verification, other, now)?,
             }
             if let Some(kept) = &counted {

@@ -38,6 +38,7 @@ impl Store {
                 UNION ALL SELECT max(updated_at) FROM outbox
                 UNION ALL SELECT max(updated_at) FROM names
                 UNION ALL SELECT max(updated_at) FROM stays
+                UNION ALL SELECT max(updated_at) FROM rosters
                 UNION ALL SELECT max(made_at) FROM data_keys)",
             [],
             |r| r.get(0),
@@ -84,6 +85,7 @@ impl Store {
                     "UPDATE data_keys SET made_at = made_at - ?2 WHERE made_at <= ?1",
                     "UPDATE names SET updated_at = updated_at - ?2 WHERE updated_at <= ?1",
                     "UPDATE stays SET updated_at = updated_at - ?2 WHERE updated_at <= ?1",
+                    "UPDATE rosters SET updated_at = updated_at - ?2 WHERE updated_at <= ?1",
                 ],
             ),
             Due::WaitingOlder(up_to, gap) => (

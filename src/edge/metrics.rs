@@ -66,6 +66,8 @@ declare! {
         "How often a counter's camera ended and was started again.";
     CAMERA_HEALTH = "counterproof_camera_health", Kind::Gauge, ["counter", "state"],
         "1 for the state in which a counter's camera is, 0 for the others: ok, silent, frozen, black, covered, out_of_focus, moved.";
+    ENTRANCE = "counterproof_entrance_watch_seconds_total", Kind::Counter, ["counter", "observed"],
+        "Seconds of shifts with a roster at an entrance: observed (yes), or missed since the camera, the clock or the box could not be trusted or kept up (no).";
     THUMBNAILS = "counterproof_camera_thumbnails_total", Kind::Counter, ["counter"],
         "Pictures that were made into a thumbnail for the camera's health: at most one a minute, the only ones read without a settlement.";
     OUTBOX = "counterproof_outbox_events", Kind::Gauge, ["state"],
@@ -147,6 +149,15 @@ pub fn frames_lost(counter: &CounterId) {
 /// A camera ended and is started again.
 pub fn camera_restarted(counter: &CounterId) {
     counter!(CAMERA_RESTARTS.name, "counter" => counter.to_string()).increment(1);
+}
+
+/// Part of a shift at an entrance has passed: observed for so long, and missed for so long.
+pub fn entrance_watched(counter: &CounterId, observed: Duration, missed: Duration) {
+    for (word, time) in [("yes", observed), ("no", missed)] {
+        // Whole seconds are what a counter can hold; a look takes one.
+        let seconds = (time.as_secs_f64()).round() as u64;
+        counter!(ENTRANCE.name, "counter" => counter.to_string(), "observed" => word).increment(seconds);
+    }
 }
 
 /// What became of an attempt to deliver an event.

@@ -2,6 +2,7 @@
 
 use crate::http::openapi::{Need, OpenApi, Operation};
 use crate::protocol::id::SettlementId;
+use crate::protocol::roster::{Close, Closed, Roster};
 use crate::protocol::settlement::{Accepted, Settlement};
 
 /// The intake's operations.
@@ -16,6 +17,23 @@ pub fn document() -> OpenApi {
     let cancel = Operation::new("delete", "/v1/settlements/{id}", "A settlement was cancelled.")
         .answers_plainly(204, "Stopped, withdrawn, or remembered.", "")
         .refuses(&[401, 422, 503]);
+    let roster = Operation::new(
+        "put",
+        "/v1/rosters/{counter}/{shift}",
+        "Who is expected at an entrance during a shift.",
+    )
+    .takes::<Roster>("application/json")
+    .answers_plainly(201, "Taken, after the commit.", "")
+    .answers_plainly(200, "The same roster is held already.", "")
+    .refuses(&[400, 401, 404, 409, 413, 415, 422, 503]);
+    let close = Operation::new(
+        "post",
+        "/v1/rosters/{counter}/{shift}/close",
+        "A shift is over, and these sessions were billed in it.",
+    )
+    .takes::<Close>("application/json")
+    .answers::<Closed>(200, "Each session accepted, after the journal's commit.")
+    .refuses(&[400, 401, 404, 409, 413, 415, 422, 503]);
     let nhsa = Operation::new(
         "post",
         "/v1/his/nhsa",
@@ -45,7 +63,7 @@ pub fn document() -> OpenApi {
         .answers_plainly(200, "It can.", "text/plain")
         .refuses(&[503]);
     let empty = OpenApi::new("counterproof: settlements", about);
-    [settle, cancel, nhsa, answer, fhir, alive, ready].into_iter().fold(empty, OpenApi::with)
+    [settle, cancel, roster, close, nhsa, answer, fhir, alive, ready].into_iter().fold(empty, OpenApi::with)
 }
 
 #[cfg(test)]

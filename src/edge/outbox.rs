@@ -153,12 +153,17 @@ impl Store {
         draft: Draft,
         now: Moment,
     ) -> Result<Released, StoreError> {
-        let score = draft.score();
+        let (outcome, score) = (draft.outcome(), draft.score());
+        // What an entrance finds is not among the figures that a box is commissioned by.
+        let is_counted = outcome == Outcome::Mismatch;
         if !self.may_send(&draft) {
-            let ended = self.end(verification, draft.settlement(), Outcome::Mismatch, Some(score), now)?;
+            let ended = match is_counted {
+                true => self.end(verification, draft.settlement(), outcome, score, now)?,
+                false => self.end_apart(verification, draft.settlement(), outcome, now)?,
+            };
             return Ok(if ended { Released::Watched } else { Released::Ended });
         }
-        let counted = self.counted(Outcome::Mismatch, Some(score));
+        let counted = if is_counted { self.counted(outcome, score) } else { None };
         let (agent, settlement, content) = draft.into_parts();
         let subject = self.later_name(&settlement)?.unwrap_or_else(|| settlement.clone());
         let event = self.prepare((agent, Some(subject), content), now)?;
@@ -167,7 +172,7 @@ impl Store {
             return Ok(Released::Ended);
         }
         event.insert(&tx, now)?;
-        audit_verdict(&tx, Some(&settlement), verification, Outcome::Mismatch, now)?;
+        audit_verdict(&tx, Some(&settlement), verification, outcome, now)?;
         let data = json!({ "settlement": settlement, "event": event.id(), "seq": event.seq() });
         audit(&tx, now.wall, Kind::AlertCommitted, &data)?;
         if let Some(kept) = &counted {

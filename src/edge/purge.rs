@@ -21,14 +21,9 @@ use crate::protocol::posture::LastPurge;
 use super::context::Context;
 use super::store::{Store, StoreError, audit};
 
-/// Every kind; the last only where the policy names it.
-const KINDS: [Limit; 5] = [
-    policy::JOURNAL,
-    policy::WITHDRAWAL_LINKS,
-    policy::ACKNOWLEDGED_ALERTS,
-    policy::WAITING_ALERTS,
-    policy::STAYS,
-];
+/// Every kind that a policy always names.
+const KINDS: [Limit; 4] =
+    [policy::JOURNAL, policy::WITHDRAWAL_LINKS, policy::ACKNOWLEDGED_ALERTS, policy::WAITING_ALERTS];
 
 /// Where a kind of data stands: its rows, and what ends them.
 struct Place {
@@ -49,6 +44,7 @@ fn place(kind: &Limit) -> Option<Place> {
             place("outbox WHERE sealed IS NOT NULL AND state = 'acknowledged'", "UPDATE")
         }
         k if k == policy::STAYS.key => place("stays WHERE TRUE", "DELETE FROM"),
+        k if k == policy::ROSTERS.key => place("rosters WHERE is_over", "DELETE FROM"),
         k if k == policy::WAITING_ALERTS.key => place(
             "outbox WHERE sealed IS NOT NULL AND state <> 'acknowledged' AND tells_of IS NULL",
             "UPDATE",
@@ -163,9 +159,9 @@ pub struct Held<'a> {
 impl Expires<Age> for Held<'_> {
     type Error = StoreError;
 
-    fn kinds(&self) -> &'static [Limit] {
-        let without_stays = &KINDS[..KINDS.len() - 1];
-        if self.context.policy.keeps(policy::STAYS) { &KINDS } else { without_stays }
+    fn kinds(&self) -> Vec<Limit> {
+        let named = policy::OPTIONAL_LIMITS.into_iter().filter(|kind| self.context.policy.keeps(*kind));
+        KINDS.into_iter().chain(named).collect()
     }
 
     async fn purge(&mut self, kind: &Limit, cutoff: Age, _now: Age) -> Result<Purged<Age>, StoreError> {
@@ -181,8 +177,8 @@ pub struct Rings<'a>(pub &'a [Arc<Ring>]);
 impl Expires<BoxTime> for Rings<'_> {
     type Error = std::convert::Infallible;
 
-    fn kinds(&self) -> &'static [Limit] {
-        &[policy::FRAMES]
+    fn kinds(&self) -> Vec<Limit> {
+        vec![policy::FRAMES]
     }
 
     async fn purge(

@@ -11,10 +11,6 @@ use crate::heart::Heart;
 /// How often a taker that waits shows that it is there.
 const BEAT: Duration = Duration::from_secs(1);
 
-/// The queue is full or closed.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Full;
-
 /// First in, first out, for several takers.
 pub struct Queue<T> {
     waiting: Mutex<VecDeque<T>>,
@@ -36,11 +32,11 @@ impl<T> Queue<T> {
     /// Adds a thing at the end.
     ///
     /// # Errors
-    /// [`Full`] if there is no room, or nobody takes any more.
-    pub fn put(&self, thing: T) -> Result<(), Full> {
+    /// The thing itself if there is no room, or nobody takes any more.
+    pub fn put(&self, thing: T) -> Result<(), T> {
         let mut waiting = self.lock();
         if waiting.len() >= self.limit || self.closed.load(Ordering::Relaxed) {
-            return Err(Full);
+            return Err(thing);
         }
         waiting.push_back(thing);
         drop(waiting);
@@ -101,11 +97,11 @@ mod tests {
     fn a_full_queue_says_so_and_a_closed_one_is_emptied() {
         let heart = Hearts::new(Arc::new(SystemClock)).heart("taker", Duration::from_secs(9));
         let queue = Queue::new(2);
-        assert_eq!((queue.put(1), queue.put(2), queue.put(3)), (Ok(()), Ok(()), Err(Full)));
+        assert_eq!((queue.put(1), queue.put(2), queue.put(3)), (Ok(()), Ok(()), Err(3)));
         assert_eq!(queue.take(&heart), Some(1));
         assert_eq!(queue.put(4), Ok(()));
         queue.close();
-        assert_eq!(queue.put(5), Err(Full));
+        assert_eq!(queue.put(5), Err(5));
         assert_eq!((queue.take(&heart), queue.take(&heart), queue.take(&heart)), (Some(2), Some(4), None));
     }
 

@@ -22,9 +22,9 @@ use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use crate::crypto::transform::Transform;
-use crate::protocol::id::{CardholderId, SettlementId};
+use crate::protocol::id::{CardholderId, SettlementId, ShiftId};
 use crate::protocol::proxy::{CertificateDigest, ProxyKey, ProxyKeyGrant, ProxyMark};
-use crate::protocol::reference::ReferenceSet;
+use crate::protocol::reference::{Protected, ReferenceSet};
 use crate::protocol::settlement::Settlement;
 use crate::protocol::transform::TransformGrant;
 use crate::protocol::verdict::NotAssessed;
@@ -62,6 +62,9 @@ pub struct Found {
     /// The recognizer whose references these are.
     pub which: Which,
 }
+
+/// Somebody's references, and the transform that they are under.
+pub type Known = (Arc<Transform>, Vec<Protected>);
 
 /// Why there are no subjects.
 enum Missing {
@@ -217,6 +220,50 @@ impl References {
             .map_err(|e| unavailable(&format!("the bureau's answer is not understood: {e}")))?;
         let proxies = proxies.into_iter().chain(declared).map(|p| (p, NotAssessed::ProxyUnknown));
         Ok(std::iter::once((cardholder, NotAssessed::NoReference)).chain(proxies).collect())
+    }
+
+    /// The references of somebody whom a shift's roster names, for the present recognizer,
+    /// and the transform that they are under; nothing if there are none.
+    ///
+    /// # Errors
+    /// The reason why they are not to be had now.
+    pub async fn expected(
+        &self,
+        person: &CardholderId,
+        shift: &ShiftId,
+    ) -> Result<Option<Known>, NotAssessed> {
+        let found = tokio::time::timeout(self.deadline, self.fetch_expected(person, shift)).await;
+        found.unwrap_or_else(|_| Err(unavailable("no answer in time")))
+    }
+
+    async fn fetch_expected(
+        &self,
+        person: &CardholderId,
+        shift: &ShiftId,
+    ) -> Result<Option<Known>, NotAssessed> {
+        let path = format!("{REFERENCES_PATH}/{person}?shift={shift}");
+        let Some(set) = self.get::<ReferenceSet>(&path).await? else { return Ok(None) };
+        if set.cardholder != *person {
+            return Err(unavailable("the bureau answered for somebody else"));
+        }
+        let Some((_, model)) = self.models.first() else { return Ok(None) };
+        let references = set
+            .usable(model.sha256, model.preprocessing)
+            .map_err(|e| unavailable(&format!("the bureau's answer is not understood: {e}")))?;
+        if references.is_empty() {
+            return Ok(None);
+        }
+        let held = self.transform.lock().unwrap_or_else(|e| e.into_inner()).clone();
+        let transform = match held.filter(|t| t.id() == set.transform) {
+            Some(held) => held,
+            None => self.fetch_transform().await?,
+        };
+        if transform.id() != set.transform {
+            return Err(unavailable(
+                "the bureau's references are not under the transform that it gave this box",
+            ));
+        }
+        Ok(Some((transform, references)))
     }
 
     /// Somebody's references; `None` if the bureau has none.

@@ -19,6 +19,7 @@ use crate::protocol::commission::{Mode, Standing, VerifiedCommission};
 use crate::protocol::id::VerificationId;
 use crate::protocol::verdict::Outcome;
 
+use super::alerts::Draft;
 use super::commission::{Armed, Change, Heeded, InForce, Kept};
 use super::store::{Store, StoreError, audit, audit_watched, meta_key, read_meta, write_meta};
 
@@ -97,7 +98,9 @@ impl Store {
                 params![id.to_string(), now.age.as_millis()],
             )?;
             // One that cannot be read ends too: it must not be sent once it can.
-            audit_watched(&tx, draft.ok().as_ref().map(|d| d.settlement()), id, now)?;
+            let draft = draft.ok();
+            let outcome = draft.as_ref().map_or(Outcome::Mismatch, Draft::outcome);
+            audit_watched(&tx, draft.as_ref().map(Draft::settlement), id, outcome, now)?;
             ended.push(id);
         }
         tx.commit()?;

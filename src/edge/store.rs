@@ -130,6 +130,14 @@ const SCHEMA: &[&str] = &[
         updated_at INTEGER NOT NULL      -- age
     );
 ",
+    "
+    CREATE TABLE rosters (               -- shifts at entrances
+        roster_hash BLOB PRIMARY KEY,    -- HMAC-SHA256 of the entrance and the shift's name
+        sealed BLOB NOT NULL,            -- who is expected, whether they were seen and when
+        is_over INTEGER NOT NULL,        -- 1 once the shift has ended
+        updated_at INTEGER NOT NULL      -- age: of the last change, then of the end
+    );
+",
 ];
 
 /// What stands sealed in `meta`.
@@ -481,15 +489,16 @@ pub(super) fn audit_verdict(
     audit(tx, now.wall, Kind::Verdict, &verdict(settlement, id, outcome))
 }
 
-/// The one verdict of a verification that ended as a mismatch and raises no
+/// The one verdict of a verification that ended as a mismatch or an absence and raises no
 /// alert, since the box is in shadow.
 pub(super) fn audit_watched(
     tx: &Transaction<'_>,
     settlement: Option<&SettlementId>,
     id: VerificationId,
+    outcome: Outcome,
     now: Moment,
 ) -> Result<(), StoreError> {
-    let mut data = verdict(settlement, id, Outcome::Mismatch);
+    let mut data = verdict(settlement, id, outcome);
     data["shadow"] = true.into();
     audit(tx, now.wall, Kind::Verdict, &data)
 }

@@ -17,6 +17,7 @@ use crate::privacy::policy::ASSESSMENT_GRACE_DAYS;
 use crate::privacy::retention::{Evidence, carry_out};
 use crate::protocol::verdict::{NotAssessed, Outcome};
 
+use super::alerts::Draft;
 use super::context::{Context, Trouble};
 use super::metrics;
 use super::outbox::Released;
@@ -86,10 +87,11 @@ async fn release_due(context: &Arc<Context>) -> Duration {
     for (id, draft) in due {
         context.watch.release.beat();
         let counter = draft.as_ref().ok().map(|d| d.counter().clone());
+        let told = draft.as_ref().map_or(Outcome::Mismatch, Draft::outcome);
         let reason = if doubted { NotAssessed::ClockUncertain } else { NotAssessed::Fault };
         let done = match draft {
             Ok(draft) if !doubted => {
-                context.store(move |s| s.release(id, draft, now)).await.map(|r| (r, Outcome::Mismatch))
+                context.store(move |s| s.release(id, draft, now)).await.map(|r| (r, told))
             }
             unusable => {
                 if let Err(e) = unusable {
@@ -103,11 +105,11 @@ async fn release_due(context: &Arc<Context>) -> Duration {
         match done {
             Ok((Released::Alerted(event), _)) => {
                 if let Some(counter) = &counter {
-                    metrics::verdict(counter, Outcome::Mismatch);
+                    metrics::verdict(counter, told);
                 }
                 context.watch.places.forget(id);
-                context.count(Outcome::Mismatch);
-                info!(verification = %id, verdict = "mismatch", %event, "verified");
+                context.count(told);
+                info!(verification = %id, verdict = told.verdict(), %event, "verified");
                 context.events_wait.notify_one();
             }
             Ok((Released::Ended, _)) => {}

@@ -14,6 +14,7 @@ use tracing::error;
 use crate::camera::clip::Clip;
 use crate::clock::BoxTime;
 use crate::heart::Heart;
+use crate::verify::roster::{self, Watch as RosterWatch};
 use crate::verify::session::{self, Ran, Rules};
 use crate::verify::subjects::Subjects;
 use crate::vision::manifest::Manifest;
@@ -38,11 +39,33 @@ pub struct Job {
     pub moment: BoxTime,
 }
 
+/// A look at an entrance.
+pub struct Glance {
+    /// Who is watched for.
+    pub watch: Box<RosterWatch>,
+    /// The camera's last moments, pinned.
+    pub clip: Clip,
+}
+
+/// What a look at an entrance gave.
+pub struct Looked {
+    /// The watch goes on.
+    pub watch: Box<RosterWatch>,
+    /// The numbers of those who were seen for the first time.
+    pub found: Vec<usize>,
+    /// Frames that were looked at.
+    pub frames: u32,
+}
+
 /// The queue is full.
 #[derive(Debug)]
 pub struct Overload;
 
-type Task = (Job, oneshot::Sender<Option<Ran>>);
+/// Work that waits, and who waits for it.
+enum Task {
+    Verify(Job, oneshot::Sender<Option<Ran>>),
+    Glance(Glance, oneshot::Sender<Option<Looked>>),
+}
 
 /// The workers' queue.
 pub struct Workers {
@@ -88,7 +111,20 @@ impl Workers {
     /// [`Overload`] if the queue is full.
     pub fn submit(&self, job: Job) -> Result<oneshot::Receiver<Option<Ran>>, Overload> {
         let (sender, receiver) = oneshot::channel();
-        self.queue.put((job, sender)).map(|()| receiver).map_err(|_| Overload)
+        self.queue.put(Task::Verify(job, sender)).map(|()| receiver).map_err(|_| Overload)
+    }
+
+    /// Queues a look at an entrance. The answer is `None` if the models failed at it; then
+    /// the watch is lost.
+    ///
+    /// # Errors
+    /// The look itself if the queue is full.
+    pub fn glance(&self, glance: Glance) -> Result<oneshot::Receiver<Option<Looked>>, Glance> {
+        let (sender, receiver) = oneshot::channel();
+        match self.queue.put(Task::Glance(glance, sender)) {
+            Err(Task::Glance(glance, _)) => Err(glance),
+            _ => Ok(receiver),
+        }
     }
 }
 
@@ -98,27 +134,41 @@ fn work(
     heart: &Heart,
     reload: impl Fn() -> Result<Sight, ModelError>,
 ) {
-    while let Some((job, answer)) = queue.take(heart) {
+    while let Some(task) = queue.take(heart) {
         heart.allow(VERIFICATION);
-        look(&mut sight, job, answer, &reload);
+        carry_out(&mut sight, task, &reload);
         // Whoever waits comes first; the models forget as soon as nobody does.
-        while let Some((job, answer)) = queue.take_waiting() {
+        while let Some(task) = queue.take_waiting() {
             heart.allow(VERIFICATION);
-            look(&mut sight, job, answer, &reload);
+            carry_out(&mut sight, task, &reload);
         }
         forget(&mut sight, &reload);
     }
 }
 
-fn look(
+fn carry_out(sight: &mut Sight, task: Task, reload: &impl Fn() -> Result<Sight, ModelError>) {
+    match task {
+        Task::Verify(job, answer) => look(sight, job, answer, reload),
+        Task::Glance(Glance { mut watch, clip }, answer) => {
+            let work = |sight: &mut Sight| roster::glance(sight.with(Which::Present), &mut watch, &clip);
+            let (found, frames) = match unharmed(sight, reload, work) {
+                Some(looked) => looked,
+                None => return drop(answer.send(None)),
+            };
+            // Nobody waits any more if the agent is stopping.
+            let _ = answer.send(Some(Looked { watch, found, frames }));
+        }
+    }
+}
+
+/// What a piece of work gave; nothing if the models failed at it.
+fn unharmed<R>(
     sight: &mut Sight,
-    job: Job,
-    answer: oneshot::Sender<Option<Ran>>,
     reload: &impl Fn() -> Result<Sight, ModelError>,
-) {
-    let run = || session::run(sight.with(job.which), job.rules.clone(), &job.subjects, &job.clip, job.moment);
-    let ran = match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(Ok(ran)) => Some(ran),
+    work: impl FnOnce(&mut Sight) -> Result<R, ModelError>,
+) -> Option<R> {
+    match catch_unwind(AssertUnwindSafe(|| work(sight))) {
+        Ok(Ok(done)) => Some(done),
         Ok(Err(e)) => {
             error!(error = %e, "a verification failed");
             None
@@ -130,7 +180,18 @@ fn look(
             renew(sight, reload);
             None
         }
-    };
+    }
+}
+
+fn look(
+    sight: &mut Sight,
+    job: Job,
+    answer: oneshot::Sender<Option<Ran>>,
+    reload: &impl Fn() -> Result<Sight, ModelError>,
+) {
+    let ran = unharmed(sight, reload, |sight| {
+        session::run(sight.with(job.which), job.rules.clone(), &job.subjects, &job.clip, job.moment)
+    });
     #[cfg(feature = "leak")]
     super::leak::look(sight.with(job.which), &job);
     drop(job);

@@ -66,7 +66,7 @@ pub trait Expires<T: Count> {
     type Error;
 
     /// The kinds that it holds.
-    fn kinds(&self) -> &'static [Limit];
+    fn kinds(&self) -> Vec<Limit>;
 
     /// Deletes what is older than `cutoff`, durably; `now` is the moment that
     /// its evidence is marked with.
@@ -117,8 +117,8 @@ pub async fn carry_out<T: Count, S: Expires<T>>(
 ) -> Result<Vec<Evidence>, S::Error> {
     let mut all = Vec::new();
     for kind in store.kinds() {
-        let limit = limit(kind);
-        let done = store.purge(kind, now.before(limit), now).await?;
+        let limit = limit(&kind);
+        let done = store.purge(&kind, now.before(limit), now).await?;
         let age = |t: T| now.since(t).as_secs();
         all.push(Evidence {
             kind: kind.key.to_owned(),

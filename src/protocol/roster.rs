@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::absence::Shift;
-use super::id::{CardholderId, CounterId, MedicalType, SettlementId};
+use super::id::{CardholderId, CounterId, MedicalType, SettlementId, VerificationId};
 use super::json;
 use super::settlement::{Channel, MAX_AMOUNT_FEN, Settlement, SettlementError};
 use crate::clock::HisTime;
@@ -58,6 +58,24 @@ pub struct Billed {
     pub amount_fen: u64,
     /// Which kind of care (`med_type`).
     pub medical_type: MedicalType,
+}
+
+/// The answer to the end of a shift.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Closed {
+    /// The check that was begun for each session, in the order in which they were named.
+    pub verifications: Vec<Begun>,
+}
+
+/// The check that was begun for a session.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Begun {
+    /// The session's settlement.
+    pub settlement_id: SettlementId,
+    /// Its check.
+    pub verification_id: VerificationId,
 }
 
 impl Billed {

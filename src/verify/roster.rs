@@ -34,6 +34,8 @@ use serde::{Deserialize, Serialize};
 use super::calibration::Calibration;
 use super::person::{Person, Seen};
 use super::subjects::{SubjectError, Subjects};
+use crate::camera::clip::Clip;
+use crate::camera::pictures::Pictures;
 use crate::clock::BoxTime;
 use crate::crypto::transform::Transform;
 use crate::frame::{Frame, Region};
@@ -275,7 +277,13 @@ impl Watch {
                 found.push(i);
             }
         }
+        found.iter().for_each(|number| self.found(*number));
         found
+    }
+
+    /// How a person is looked for no more: their references are overwritten.
+    fn found(&mut self, number: usize) {
+        self.expected.subjects.forget(number);
     }
 
     /// Counts those who are out of sight, and overwrites what was seen of them.
@@ -351,6 +359,35 @@ impl Watch {
     pub fn is_done(&self) -> bool {
         self.sought.iter().all(|s| s.is_seen)
     }
+}
+
+/// Time between two frames that are looked at: somebody who walks through a door is seen
+/// in several.
+const SPACING: Duration = Duration::from_millis(300);
+/// Most frames of one look.
+const FRAMES: usize = 12;
+
+/// Shows a watch a piece of a camera's pictures, in the order of time; the numbers of those
+/// who were seen for the first time, and how many frames were looked at.
+///
+/// # Errors
+/// If a model fails. Samples that cannot be decoded are passed over.
+pub fn glance(vision: &mut Vision, watch: &mut Watch, clip: &Clip) -> Result<(Vec<usize>, u32), ModelError> {
+    vision.costs().take();
+    let mut chosen: Vec<(usize, BoxTime)> = Vec::new();
+    for (i, sample) in clip.samples().iter().enumerate() {
+        if chosen.len() < FRAMES && chosen.last().is_none_or(|(_, at)| sample.at().since(*at) >= SPACING) {
+            chosen.push((i, sample.at()));
+        }
+    }
+    let mut pictures = Pictures::of(clip, chosen.iter().map(|(i, _)| *i));
+    let (mut found, mut frames) = (Vec::new(), 0);
+    for (i, at) in chosen {
+        let Ok(frame) = pictures.frame(i) else { continue };
+        frames += 1;
+        found.extend(watch.push(vision, &frame, at)?);
+    }
+    Ok((found, frames))
 }
 
 #[cfg(test)]

@@ -78,6 +78,13 @@ impl Subjects {
         Ok(())
     }
 
+    /// Overwrites a person's references; nothing is like them any more.
+    pub(super) fn forget(&mut self, number: usize) {
+        if let Some(subject) = self.all.get_mut(number) {
+            subject.0.clear();
+        }
+    }
+
     /// A probe under the transform of these references; `None` if it is of
     /// another dimension, or there is nobody to compare it with.
     pub(super) fn protect(&self, probe: &Probe) -> Option<ProtectedProbe> {

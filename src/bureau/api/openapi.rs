@@ -6,7 +6,7 @@ use crate::protocol::alert::Event;
 use crate::protocol::countersign::PostureAnswer;
 use crate::protocol::document::DocumentKind;
 use crate::protocol::head::{HeadAnswer, Stored};
-use crate::protocol::id::SettlementId;
+use crate::protocol::id::{SettlementId, ShiftId};
 use crate::protocol::join::{JOIN_PATH, JoinAnswer, JoinRequest};
 use crate::protocol::policy::PolicyDocument;
 use crate::protocol::posture::Posture;
@@ -50,8 +50,9 @@ fn alerts() -> [Operation; 3] {
 
 fn references() -> [Operation; 4] {
     [
-        Operation::new("get", REFERENCE_PATH, "A cardholder's references, for one settlement.")
-            .query::<SettlementId>("settlement", Need::Required)
+        Operation::new("get", REFERENCE_PATH, "A cardholder's references, for one settlement or one shift.")
+            .query::<SettlementId>("settlement", Need::Optional)
+            .query::<ShiftId>("shift", Need::Optional)
             .query::<AskedAs>("as", Need::Optional)
             .answers::<ReferenceSet>(200, "Under this box's transform.")
             .refuses(&[400, 403, 404, 429, 503]),

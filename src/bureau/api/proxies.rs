@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::callers::Heard;
-use super::references::{AskedAs, ForSettlement, give_to};
+use super::references::{AskedFor, give_to};
 use super::{Api, Caller, not_stored, respond, unavailable};
 use crate::http::problem::Problem;
 use crate::protocol::proxy::{ProxyKeyGrant, ProxyMark};
@@ -23,15 +23,15 @@ pub(super) async fn give(
     State(api): State<Arc<Api>>,
     heard: Heard,
     mark: Result<Path<String>, PathRejection>,
-    query: Result<Query<ForSettlement>, QueryRejection>,
+    query: Result<Query<AskedFor>, QueryRejection>,
 ) -> Result<Response, Response> {
     let bad = |detail: String| Problem::new(StatusCode::BAD_REQUEST, detail).about("mark").into_response();
     let Path(mark) = mark.map_err(|e| bad(e.body_text()))?;
     let mark: ProxyMark = mark.parse().map_err(|e| bad(format!("{e}")))?;
-    ForSettlement::named(query).map_err(respond)?;
+    AskedFor::named(query).map_err(respond)?;
     // Who is not known and who is not enrolled are answered alike.
     match api.store.holder_of_certificate(mark).await.map_err(unavailable)? {
-        Some(holder) => give_to(&api, heard, holder, Some(AskedAs::Proxy)).await,
+        Some(holder) => give_to(&api, heard, holder, false).await,
         None => Err(super::references::nobody()),
     }
 }

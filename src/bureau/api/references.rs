@@ -1,4 +1,4 @@
-//! References: handed out for one settlement, without a trace. Who is exempt is
+//! References: handed out for one settlement or one shift, without a trace. Who is exempt is
 //! answered for like who was never enrolled: no box learns the difference.
 //!
 //! With a cardholder's references go those of the proxies that they declared at the
@@ -18,15 +18,16 @@ use crate::bureau::store::{StoreError, StoredReference};
 use crate::bureau::transforms::Transforms;
 use crate::crypto::transform::TransformKey;
 use crate::http::problem::Problem;
-use crate::protocol::id::{CardholderId, SettlementId};
+use crate::protocol::id::{CardholderId, SettlementId, ShiftId};
 use crate::protocol::reference::ReferenceSet;
 
-/// The settlement that a fetch is for. It is asked for so that a box cannot
-/// leaf through cardholders without naming one, and is not kept.
+/// What a fetch is for: a settlement, or the shift at an entrance for which somebody is
+/// expected. It is asked for so that a box cannot leaf through cardholders without naming
+/// one, and is not kept.
 #[derive(Debug, Deserialize)]
-pub(super) struct ForSettlement {
-    #[serde(rename = "settlement")]
-    _settlement: SettlementId,
+pub(super) struct AskedFor {
+    settlement: Option<SettlementId>,
+    shift: Option<ShiftId>,
     /// `proxy` for somebody who acts for another: who acts for them is not asked.
     #[serde(rename = "as")]
     role: Option<AskedAs>,
@@ -40,14 +41,22 @@ pub(super) enum AskedAs {
     Proxy,
 }
 
-impl ForSettlement {
-    /// The question, if it names a settlement.
+impl AskedFor {
+    /// The question, if it names a settlement or a shift.
     pub(super) fn named(query: Result<Query<Self>, QueryRejection>) -> Result<Self, Problem> {
-        let Query(asked) = query.map_err(|e| {
-            let what = e.body_text();
-            bad("settlement", format!("{what}: name the settlement as ?settlement=…"))
-        })?;
-        Ok(asked)
+        let todo = "name the settlement as ?settlement=…, or the shift of a roster as ?shift=…";
+        let Query(asked) = query.map_err(|e| bad("settlement", format!("{}: {todo}", e.body_text())))?;
+        match (&asked.settlement, &asked.shift) {
+            (Some(_), None) | (None, Some(_)) => Ok(asked),
+            (None, None) => Err(bad("settlement", format!("found neither: {todo}"))),
+            (Some(_), Some(_)) => Err(bad("shift", format!("found both: {todo}"))),
+        }
+    }
+
+    /// Whether those who act for the cardholder are asked for too: at an entrance nobody
+    /// does.
+    pub(super) fn wants_proxies(&self) -> bool {
+        self.role.is_none() && self.shift.is_none()
     }
 }
 
@@ -65,19 +74,20 @@ pub(super) async fn give(
     State(api): State<Arc<Api>>,
     heard: Heard,
     cardholder: Result<Path<CardholderId>, PathRejection>,
-    query: Result<Query<ForSettlement>, QueryRejection>,
+    query: Result<Query<AskedFor>, QueryRejection>,
 ) -> Result<Response, Response> {
     let Path(cardholder) = cardholder.map_err(|e| respond(bad("cardholder", e.body_text())))?;
-    let ForSettlement { role, .. } = ForSettlement::named(query).map_err(respond)?;
-    give_to(&api, heard, cardholder, role).await
+    let asked = AskedFor::named(query).map_err(respond)?;
+    give_to(&api, heard, cardholder, asked.wants_proxies()).await
 }
 
-/// Somebody's references, for the box that calls.
+/// Somebody's references, for the box that calls, with those who act for them if they are
+/// wanted.
 pub(super) async fn give_to(
     api: &Api,
     mut heard: Heard,
     cardholder: CardholderId,
-    role: Option<AskedAs>,
+    with_proxies: bool,
 ) -> Result<Response, Response> {
     if let Err(wait) = api.limiter.admit(&heard.known.agent.name, api.clock.now().boot) {
         tracing::warn!(agent = %heard.known.agent.name, "a box fetches references faster than it may");
@@ -101,10 +111,9 @@ pub(super) async fn give_to(
         return Err(nobody());
     }
     let key = Arc::new(api.store.transform_key(&heard.known.agent).map_err(unavailable)?);
-    let declared = match role {
-        Some(AskedAs::Proxy) => Vec::new(),
-        None if !found.has_proxies => Vec::new(),
-        None => api.store.proxies_of(&cardholder, now).await.map_err(unavailable)?,
+    let declared = match with_proxies && found.has_proxies {
+        true => api.store.proxies_of(&cardholder, now).await.map_err(unavailable)?,
+        false => Vec::new(),
     };
     let mut set = protect(cardholder, &found.references, &key, &api.transforms).await.map_err(unavailable)?;
     for proxy in declared {

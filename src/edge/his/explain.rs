@@ -195,6 +195,7 @@ fn told(dialect: &'static str, message: &Message, dropped: Vec<(String, usize)>)
                 ("occurred at", s.occurred_at.timestamp().to_string()),
                 ("amount, fen", s.amount_fen.to_string()),
                 ("medical type", s.medical_type.to_string()),
+                ("disease", s.disease_code.as_ref().map_or_else(|| "not said".into(), ToString::to_string)),
                 ("channel", format!("{:?}", s.channel).to_lowercase()),
             ]);
             taken.extend(s.stay.iter().map(|stay| ("stay", ends(stay.as_str()))));

@@ -11,7 +11,8 @@
 
 use super::tree::{Branch, Tree};
 use super::{
-    CertificateDigest, Message, Misread, Proxy, Registration, Sender, Settling, StayId, sender_part, untidy,
+    CertificateDigest, Message, Misread, Proxy, Registration, Sender, Settling, StayId, disease, sender_part,
+    untidy,
 };
 use crate::clock::HisTime;
 use crate::protocol::id::MedicalType;
@@ -96,6 +97,7 @@ fn understand_claim(claim: &Branch<'_>, encounter: Option<&Branch<'_>>) -> Resul
         occurred_at: time(claim)?,
         amount_fen: amount(claim)?,
         medical_type: medical_type(claim, encounter)?,
+        disease_code: disease(diagnosis(claim)?),
         channel: Channel::Window,
         stay,
         sender: Sender {
@@ -194,6 +196,14 @@ fn code(concept: &Branch<'_>) -> Result<Option<String>, Misread> {
         Some(coding) => coding.text("code"),
         None => concept.text("code"),
     }
+}
+
+/// The code of the first diagnosis, if it has one.
+fn diagnosis(claim: &Branch<'_>) -> Result<Option<String>, Misread> {
+    let all = claim.list("diagnosis")?;
+    let Some(first) = all.first() else { return Ok(None) };
+    let concept = first.branch("diagnosisCodeableConcept")?;
+    Ok(concept.map(|c| code(&c)).transpose()?.flatten())
 }
 
 fn medical_type(claim: &Branch<'_>, encounter: Option<&Branch<'_>>) -> Result<MedicalType, Misread> {

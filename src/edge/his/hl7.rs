@@ -7,7 +7,7 @@
 //! MSH-3 is the sending terminal. Several FT1 are parts of one settlement: the first
 //! counts, and the amounts add up. Anything else of the message is read over.
 
-use super::{Message, Misread, Registration, Sender, Settling, StayId, sender_part, untidy};
+use super::{Message, Misread, Registration, Sender, Settling, StayId, disease, sender_part, untidy};
 use crate::clock::HisTime;
 use crate::protocol::id::MedicalType;
 use crate::protocol::settlement::{Channel, MAX_AMOUNT_FEN};
@@ -116,6 +116,7 @@ fn charge(segments: &Segments<'_>) -> Result<Message, Misread> {
         occurred_at: time(first)?,
         amount_fen,
         medical_type: medical_type(segments, first)?,
+        disease_code: disease(first.component(19).map(str::to_owned)),
         channel: Channel::Window,
         stay: stay(segments)?,
         sender: Sender {

@@ -16,7 +16,7 @@ mod tree;
 mod untidy;
 
 use crate::clock::HisTime;
-use crate::protocol::id::{CardholderId, MedicalType, SettlementId};
+use crate::protocol::id::{CardholderId, DiseaseCode, MedicalType, SettlementId};
 use crate::protocol::proxy::CertificateDigest;
 use crate::protocol::settlement::Channel;
 
@@ -71,6 +71,8 @@ pub struct Settling {
     pub amount_fen: u64,
     /// Which kind of care.
     pub medical_type: MedicalType,
+    /// The disease for which it is settled, where the message says it as a code.
+    pub disease_code: Option<DiseaseCode>,
     /// How it is settled.
     pub channel: Channel,
     /// The visit or stay that it belongs to.
@@ -186,6 +188,11 @@ fn sender_part(path: &str, text: Option<String>) -> Result<Option<String>, Misre
         return Ok(Some(text));
     }
     Err(Misread::new(path, format!("found {n} characters; allowed: up to {MOST_SENDER} on one line")))
+}
+
+/// A disease's code, if it is one: what is none is a text for people, and says nothing here.
+fn disease(text: Option<String>) -> Option<DiseaseCode> {
+    text.and_then(|t| t.parse().ok())
 }
 
 /// A message that was not understood.

@@ -8,8 +8,8 @@
 
 use super::tree::{Branch, Tree};
 use super::{
-    CertificateDigest, Message, Misread, Naming, Proxy, Registration, Sender, Settling, StayId, sender_part,
-    untidy,
+    CertificateDigest, Message, Misread, Naming, Proxy, Registration, Sender, Settling, StayId, disease,
+    sender_part, untidy,
 };
 use crate::protocol::id::SettlementId;
 use crate::protocol::settlement::Channel;
@@ -162,6 +162,7 @@ fn settle(envelope: &Branch<'_>) -> Result<Settling, Misread> {
         occurred_at: envelope.read("inf_time", untidy::time)?,
         amount_fen: data.read("medfee_sumamt", untidy::fen).map_err(inside)?,
         medical_type: data.name("med_type").map_err(inside)?,
+        disease_code: disease(data.text("dise_codg").map_err(inside)?),
         // 1 somebody at a desk, 2 a machine that people use by themselves, 3 a telephone.
         channel: match envelope.text("opter_type")?.as_deref().map(|t| t.trim_start_matches('0')) {
             Some("2") => Channel::Kiosk,

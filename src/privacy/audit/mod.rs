@@ -111,6 +111,11 @@ pub enum Kind {
     AimBegun,
     /// Aiming ended, and why; what was shown and changed.
     AimEnded,
+    /// A shift's roster began to be watched for at an entrance: which, how many are expected.
+    RosterBegun,
+    /// A shift is over: how many were expected and seen, and for how much of it the entrance
+    /// was observed.
+    RosterEnded,
     /// The bureau signed the head of this log.
     Countersigned,
     /// The end of the log was torn by a power cut and cut off.

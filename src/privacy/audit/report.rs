@@ -202,7 +202,7 @@ fn brief(data: &Value) -> String {
 }
 
 /// What the diary tells.
-const DIARY: [Kind; 17] = [
+const DIARY: [Kind; 19] = [
     Kind::Segment,
     Kind::Started,
     Kind::Stopped,
@@ -220,6 +220,8 @@ const DIARY: [Kind; 17] = [
     Kind::TornTailRepaired,
     Kind::AimBegun,
     Kind::AimEnded,
+    Kind::RosterBegun,
+    Kind::RosterEnded,
 ];
 
 struct Reading {
