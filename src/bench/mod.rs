@@ -9,6 +9,7 @@
 
 pub mod backdrop;
 pub mod calibrate;
+pub mod chance;
 pub mod city;
 pub mod corpus;
 pub mod counters;
@@ -25,6 +26,7 @@ pub mod postgres;
 pub mod queue;
 pub mod rates;
 pub mod recovery;
+pub mod relay;
 pub mod report;
 pub mod sample;
 pub mod scene;
@@ -35,6 +37,7 @@ pub mod svg;
 pub mod tally;
 pub mod trial;
 pub mod verification;
+pub mod wire;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -103,6 +106,8 @@ pub enum Benchmark {
     Window(stream::window::WindowArgs),
     /// Many network cameras on one box, through the real programs
     Storm(stream::storm::StormArgs),
+    /// What the relay between HIS and platform adds, and whether it alters a byte
+    Relay(relay::RelayArgs),
     /// Write the drawn camera's pictures as a data set for `evaluate sessions`
     Scenes(drawn::ScenesArgs),
 }
@@ -117,6 +122,7 @@ pub fn time(args: &BenchArgs) -> Result<(), BenchError> {
         Benchmark::Idle(args) => stream::idle::run(args),
         Benchmark::Window(args) => stream::window::run(args),
         Benchmark::Storm(args) => stream::storm::run(args),
+        Benchmark::Relay(args) => relay::run(args),
         Benchmark::Scenes(args) => drawn::run(args),
     }
 }

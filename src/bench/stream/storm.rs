@@ -81,7 +81,7 @@ pub fn run(args: &StormArgs) -> Result<(), BenchError> {
 }
 
 /// This program and the bureau's beside it.
-fn programs() -> Result<Programs, BenchError> {
+pub(in crate::bench) fn programs() -> Result<Programs, BenchError> {
     let agent = std::env::current_exe()?;
     let bureau = agent.with_file_name("counterproof-bureau");
     if bureau.is_file() {
