@@ -21,6 +21,7 @@ pub mod linkability;
 pub mod linkage;
 pub mod list;
 pub mod logistic;
+pub mod messages;
 pub mod pairs;
 pub mod postgres;
 pub mod queue;
@@ -106,22 +107,25 @@ pub enum Benchmark {
     Window(stream::window::WindowArgs),
     /// Many network cameras on one box, through the real programs
     Storm(stream::storm::StormArgs),
+    /// Messages of every dialect, untidy and spoilt: none may make the reader panic
+    Messages(messages::MessagesArgs),
     /// What the relay between HIS and platform adds, and whether it alters a byte
     Relay(relay::RelayArgs),
     /// Write the drawn camera's pictures as a data set for `evaluate sessions`
     Scenes(drawn::ScenesArgs),
 }
 
-/// Runs `counterproof bench`.
+/// Runs `counterproof bench`; `readers` are the agent's, by dialect.
 ///
 /// # Errors
 /// [`BenchError`] naming what is missing.
-pub fn time(args: &BenchArgs) -> Result<(), BenchError> {
+pub fn time(args: &BenchArgs, readers: &[messages::Reader]) -> Result<(), BenchError> {
     match &args.what {
         Benchmark::Verification(args) => verification::run(args),
         Benchmark::Idle(args) => stream::idle::run(args),
         Benchmark::Window(args) => stream::window::run(args),
         Benchmark::Storm(args) => stream::storm::run(args),
+        Benchmark::Messages(args) => messages::run(args, readers),
         Benchmark::Relay(args) => relay::run(args),
         Benchmark::Scenes(args) => drawn::run(args),
     }

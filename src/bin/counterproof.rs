@@ -12,7 +12,7 @@ use counterproof::bench::{self, BenchArgs, EvaluateArgs};
 use counterproof::crypto::keys::{make_keys, replace_root_key};
 use counterproof::crypto::sign::PublicKey;
 use counterproof::crypto::tls::install_provider;
-use counterproof::edge::his::explain;
+use counterproof::edge::his::{explain, reading};
 use counterproof::edge::{agent, aim, check, init, inspect, join, openapi, policy, relay, watched};
 use counterproof::protocol::bundle::{self, check::Pinned};
 use counterproof::protocol::id::CounterId;
@@ -280,7 +280,7 @@ fn main() -> ExitCode {
         Command::Try(args) => trial::run(&args),
         Command::Evaluate(args) => bench::run(&args).map_err(|e| e.to_string()),
         Command::Calibrate(args) => calibrate::run(&args).map_err(|e| e.to_string()),
-        Command::Bench(args) => bench::time(&args).map_err(|e| e.to_string()),
+        Command::Bench(args) => bench::time(&args, &reading::ALL).map_err(|e| e.to_string()),
         Command::Keys { out, replace_root: true, .. } => run_replace_root(&out),
         Command::Keys { out, name, .. } => run_keys(&out, &name.unwrap_or_default()),
         Command::Join { bureau, code, keys, certificate } => join::code_of(&code)

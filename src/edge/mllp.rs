@@ -106,26 +106,37 @@ async fn take(bytes: &[u8], counter: Option<CounterId>, desk: &Arc<Desk>) -> Str
     }
 }
 
+/// The first whole message of what came, taken out of it; nothing if more must come.
+///
+/// # Errors
+/// If something stands outside a message, or one is too long: nothing more can be read.
+pub(super) fn first(held: &mut Vec<u8>) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
+    // Line ends between messages are no messages.
+    let begin = held.iter().position(|b| *b == BEGIN).unwrap_or(held.len());
+    if held.iter().take(begin).any(|b| !b.is_ascii_whitespace()) {
+        return Err("bytes outside a message: each begins with 0x0B".into());
+    }
+    held.drain(..begin);
+    if let Some(end) = held.windows(END.len()).position(|w| w == END) {
+        let message = held.get(1..end).unwrap_or_default().to_vec();
+        held.drain(..end + END.len());
+        return Ok(Some(Zeroizing::new(message)));
+    }
+    if held.len() > MOST_BYTES {
+        return Err(format!("a message of more than {MOST_BYTES} bytes"));
+    }
+    Ok(None)
+}
+
 /// The next message of a connection; nothing if it ended between two.
 async fn next(
     stream: &mut TcpStream,
     held: &mut Zeroizing<Vec<u8>>,
 ) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
-    let bad = |what: String| Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    let bad = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
     loop {
-        // Line ends between messages are no messages.
-        let begin = held.iter().position(|b| *b == BEGIN).unwrap_or(held.len());
-        if held.iter().take(begin).any(|b| !b.is_ascii_whitespace()) {
-            return bad("bytes outside a message: each begins with 0x0B".into());
-        }
-        held.drain(..begin);
-        if let Some(end) = held.windows(END.len()).position(|w| w == END) {
-            let message = held.get(1..end).unwrap_or_default().to_vec();
-            held.drain(..end + END.len());
-            return Ok(Some(Zeroizing::new(message)));
-        }
-        if held.len() > MOST_BYTES {
-            return bad(format!("a message of more than {MOST_BYTES} bytes"));
+        if let Some(message) = first(held).map_err(bad)? {
+            return Ok(Some(message));
         }
         let mut more = Zeroizing::new(vec![0; 16 * 1024]);
         let n = if held.is_empty() {
@@ -135,8 +146,24 @@ async fn next(
         };
         match (n, held.is_empty()) {
             (0, true) => return Ok(None),
-            (0, false) => return bad("the connection ended within a message".into()),
+            (0, false) => return Err(bad("the connection ended within a message".into())),
             _ => held.extend_from_slice(more.get(..n).unwrap_or_default()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_taken_out_of_their_frames_one_by_one() {
+        let mut held = b"\r\n\x0bone\x1c\r\x0b\x1c\r \x0btw".to_vec();
+        let mut next = || first(&mut held).unwrap().map(|m| m.to_vec());
+        assert_eq!((next(), next(), next()), (Some(b"one".to_vec()), Some(Vec::new()), None));
+        assert_eq!(held, b"\x0btw");
+        assert!(first(&mut b"nonsense".to_vec()).unwrap_err().contains("0x0B"));
+        let long = [&[BEGIN][..], &vec![b'x'; MOST_BYTES]].concat();
+        assert!(first(&mut long.clone()).unwrap_err().contains("more than"));
     }
 }

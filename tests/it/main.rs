@@ -25,6 +25,7 @@ mod ingest;
 mod init;
 mod logs;
 mod looks;
+mod messages;
 mod metrics;
 mod officers;
 mod openapi;

@@ -14,6 +14,7 @@
 mod audit;
 mod bundle;
 mod crypto;
+mod dialects;
 mod lists;
 mod pictures;
 mod protocol;
@@ -52,6 +53,10 @@ pub const ALL: &[Target] = &[
     Target { name: "mjpeg", longest: 4096, run: pictures::mjpeg, seeds: seeds::mjpeg },
     Target { name: "onnx", longest: 8192, run: pictures::onnx, seeds: seeds::onnx },
     Target { name: "lists", longest: 2048, run: lists::lists, seeds: seeds::lists },
+    Target { name: "nhsa", longest: 4096, run: dialects::nhsa, seeds: seeds::nhsa },
+    Target { name: "fhir", longest: 4096, run: dialects::fhir, seeds: seeds::fhir },
+    Target { name: "hl7", longest: 4096, run: dialects::hl7, seeds: seeds::hl7 },
+    Target { name: "mllp", longest: 4096, run: dialects::mllp, seeds: seeds::mllp },
 ];
 
 /// The target of this name.

@@ -1,6 +1,7 @@
 //! Inputs to begin with. Code makes them, from the project's own types and
 //! examples, so that they follow a change of format; no picture is of a person.
 
+use counterproof::bench::messages;
 use counterproof::clock::WallTime;
 use counterproof::crypto::Sha256;
 use counterproof::crypto::transform::TransformKey;
@@ -512,4 +513,30 @@ pub fn lists() -> Vec<Vec<u8>> {
         ),
         chosen(1, "\u{feff}left,right,same,fold\r\na.jpg,b.jpg,1,1\r\n\r\nb.jpg,c.jpg,False,-7\n"),
     ]
+}
+
+/// Well-meant messages of a dialect, as untidy as they come.
+fn well_meant(reader: &str) -> Vec<Vec<u8>> {
+    let made = (0..400).filter_map(|n| messages::made(reader, n)).filter(|m| m.is_valid);
+    made.map(|m| m.bytes).filter(|b| b.len() <= 4096).take(12).collect()
+}
+
+/// Requests, and answers.
+pub fn nhsa() -> Vec<Vec<u8>> {
+    [well_meant("nhsa"), well_meant("nhsa_answers")].concat()
+}
+
+/// Claims, encounters and bundles.
+pub fn fhir() -> Vec<Vec<u8>> {
+    well_meant("fhir")
+}
+
+/// Charges and stays.
+pub fn hl7() -> Vec<Vec<u8>> {
+    well_meant("hl7")
+}
+
+/// The same in their frames.
+pub fn mllp() -> Vec<Vec<u8>> {
+    well_meant("mllp")
 }

@@ -11,6 +11,7 @@ pub mod explain;
 pub mod fhir;
 pub mod hl7;
 pub mod nhsa;
+pub mod reading;
 pub mod senders;
 mod tree;
 mod untidy;
