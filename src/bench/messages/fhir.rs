@@ -68,6 +68,10 @@ fn claim(chance: &mut Chance) -> Loose {
     }
     claim.put("total", total);
     if chance.one_in(3) {
+        let concept = coded(chance.pick(&["M07801", "N18.500", "尿毒症"]));
+        claim.put("diagnosis", Loose::List(vec![object([("diagnosisCodeableConcept", concept)])]));
+    }
+    if chance.one_in(3) {
         claim.put("id", text(number("c", chance)));
     } else {
         claim.put("identifier", Loose::List(vec![object([("value", text(number("S", chance)))])]));

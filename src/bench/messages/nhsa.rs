@@ -61,6 +61,10 @@ fn settlement(chance: &mut Chance) -> Loose {
     if chance.one_in(2) {
         data.put("mdtrt_id", text(number("M", chance)));
     }
+    if chance.one_in(3) {
+        // A code, or what somebody wrote there.
+        data.put("dise_codg", text(chance.pick(&["M07801", " M07801 ", "", "尿毒症"])));
+    }
     extras(&mut data, chance);
     data
 }
