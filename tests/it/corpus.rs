@@ -1,9 +1,14 @@
 //! What fuzzing has learnt and found, replayed with plain `cargo test`: every
 //! kept input goes through the same functions and the same questions as under
-//! `make fuzz` (`fuzz/src/targets`).
+//! `make fuzz` (`fuzz/src/targets`). And a few of the messages of `counterproof bench
+//! messages`, in every dialect.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+
+use counterproof::bench::messages::{Tally, made};
+use counterproof::edge::his::Dialect;
+use counterproof::edge::his::reading::ALL as READERS;
 
 #[path = "../../fuzz/src/targets/mod.rs"]
 mod targets;
@@ -67,4 +72,24 @@ fn what_is_kept_belongs_to_a_target_and_is_small() {
     let named = script.lines().find_map(|l| l.strip_prefix("all=")).unwrap();
     let here: Vec<&str> = ALL.iter().map(|t| t.name).collect();
     assert_eq!(named.trim_matches('"'), here.join(" "), "fuzz/run names other targets");
+}
+
+#[test]
+fn what_is_well_meant_is_understood_and_nothing_makes_a_reader_panic() {
+    for reader in &READERS {
+        let tally = Tally::default();
+        let faults: Vec<String> =
+            (0..2000).filter_map(|n| Some(format!("{} {n}: {}", reader.0, tally.read(reader, n)?))).collect();
+        assert!(faults.is_empty() && tally.is_good(), "{faults:#?}");
+        let counts = format!("{tally:?}");
+        assert!(!counts.contains("understood: 0,") && !counts.contains("refused: 0,"), "{counts}");
+    }
+}
+
+#[test]
+fn every_dialect_is_tried() {
+    for dialect in Dialect::ALL {
+        assert!(READERS.iter().any(|(name, _)| *name == dialect.as_str()), "{}", dialect.as_str());
+    }
+    assert!(READERS.iter().all(|(name, _)| made(name, 0).is_some()));
 }

@@ -25,7 +25,6 @@ mod ingest;
 mod init;
 mod logs;
 mod looks;
-mod messages;
 mod metrics;
 mod officers;
 mod openapi;
