@@ -14,6 +14,7 @@ pub mod city;
 pub mod corpus;
 pub mod counters;
 pub mod drawn;
+pub mod entrance;
 pub mod histogram;
 pub mod hospital;
 pub mod ingest;
@@ -68,6 +69,8 @@ pub enum Evaluation {
     Pairs(pairs::PairsArgs),
     /// Play whole settlements: false alerts per 10,000, impostors alerted, inconclusive
     Sessions(sessions::SessionsArgs),
+    /// Play shifts at an entrance: absent by mistake per 10,000, absences told, hidden, unclear
+    Entrance(entrance::EntranceArgs),
     /// What a setting means for a city: alerts a day, and honest people among them
     City(city::CityArgs),
     /// Attack protected references: D_sys, sets found again, templates recovered from known pairs
@@ -83,6 +86,7 @@ pub fn run(args: &EvaluateArgs) -> Result<(), BenchError> {
     match &args.what {
         Evaluation::Pairs(args) => pairs::run(args),
         Evaluation::Sessions(args) => sessions::run(args),
+        Evaluation::Entrance(args) => entrance::run(args),
         Evaluation::City(args) => city::run(args),
         Evaluation::Linkability(args) => linkability::run(args),
     }

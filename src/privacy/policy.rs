@@ -456,6 +456,26 @@ pub struct Entrance {
     pub capture_regions_permille: BTreeMap<CounterId, CaptureRegion>,
 }
 
+impl Entrance {
+    /// That of an evaluation, in which nobody passes a door.
+    pub fn for_evaluation() -> Self {
+        let date = jiff::civil::date(1970, 1, 1);
+        let none = || "an evaluation: nobody passes a door".to_owned();
+        Self {
+            basis: Basis { kind: BasisKind::Consent, instrument: none(), article: none() },
+            notice: Notice {
+                id: none(),
+                wording: Wording::First,
+                sha256: Sha256([0; 32]),
+                posted_on: date,
+                place: none(),
+            },
+            impact_assessment: Assessment { id: none(), review_by: date },
+            capture_regions_permille: BTreeMap::new(),
+        }
+    }
+}
+
 /// What a counter is: whom it looks for, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -503,29 +523,8 @@ impl Policy {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-
-    /// What an entrance is watched under, for tests of who is expected there.
-    pub(crate) fn entrance() -> Entrance {
-        let date = jiff::civil::date(2026, 11, 1);
-        Entrance {
-            basis: Basis {
-                kind: BasisKind::StatutoryDuty,
-                instrument: "regulation".into(),
-                article: "1".into(),
-            },
-            notice: Notice {
-                id: "N2".into(),
-                wording: Wording::First,
-                sha256: Sha256([0; 32]),
-                posted_on: date,
-                place: "entrance".into(),
-            },
-            impact_assessment: Assessment { id: "A2".into(), review_by: date },
-            capture_regions_permille: BTreeMap::new(),
-        }
-    }
 
     #[test]
     fn a_region_is_kept_in_thousandths_or_refused() {

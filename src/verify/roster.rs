@@ -286,6 +286,20 @@ impl Watch {
         self.expected.subjects.forget(number);
     }
 
+    /// Somebody passes, in these views: what an evaluation plays in the place of frames.
+    pub fn pass(&mut self, at: BoxTime, views: Vec<Seen>) -> Vec<usize> {
+        /// Whoever a photograph is of fills it.
+        const PASSING: Face = Face { score: 1.0, edges: [0.0, 0.0, 100.0, 100.0], landmarks: [[0.0; 2]; 5] };
+        self.let_go(at);
+        // Nobody else is in sight: the number is free.
+        let number = 0;
+        let passer = self.passers.entry(number).or_default();
+        passer.last = Some(at);
+        // Twice, so that whoever gives no good view is somebody all the same.
+        (0..2).for_each(|_| passer.person.sighted(&PASSING, false));
+        views.into_iter().flat_map(|seen| self.view(number, seen)).collect()
+    }
+
     /// Counts those who are out of sight, and overwrites what was seen of them.
     pub fn let_go(&mut self, now: BoxTime) {
         let gone: Vec<usize> = self
@@ -395,7 +409,6 @@ mod tests {
     use super::super::calibration::tests::simple;
     use super::super::subjects::tests::{TRANSFORM, axis};
     use super::*;
-    use crate::privacy::policy::tests::entrance;
     use crate::protocol::reference::Template;
     use crate::vision::embed::Probe;
     use crate::vision::liveness::Signal;
@@ -404,7 +417,7 @@ mod tests {
 
     /// People along the first axes, one each.
     fn watch(people: usize) -> Watch {
-        let mut expected = Expected::under(&entrance(), Arc::clone(&TRANSFORM));
+        let mut expected = Expected::under(&Entrance::for_evaluation(), Arc::clone(&TRANSFORM));
         for i in 0..people {
             expected.add(vec![axis(64, i).protect(&TRANSFORM).unwrap()]).unwrap();
         }
@@ -522,12 +535,12 @@ mod tests {
 
     #[test]
     fn a_roster_takes_sixty_and_not_one_more() {
-        let mut expected = Expected::under(&entrance(), Arc::clone(&TRANSFORM));
+        let mut expected = Expected::under(&Entrance::for_evaluation(), Arc::clone(&TRANSFORM));
         let references = || vec![axis(64, 0).protect(&TRANSFORM).unwrap()];
         assert!((0..60).all(|i| expected.add(references()) == Ok(i)));
         assert_eq!(expected.add(references()), Err(ExpectedError::Full));
         assert_eq!(expected.count(), 60);
-        let mut none = Expected::under(&entrance(), Arc::clone(&TRANSFORM));
+        let mut none = Expected::under(&Entrance::for_evaluation(), Arc::clone(&TRANSFORM));
         assert_eq!(none.add(Vec::new()), Err(ExpectedError::References(SubjectError::Nobody)));
     }
 

@@ -15,6 +15,7 @@ mod commission;
 mod confined;
 mod console_routes;
 mod corpus;
+mod entrance;
 mod evidence;
 mod exempt;
 mod faults;

@@ -179,7 +179,7 @@ impl Actor {
             let first = shift.kept.shift.begins_at.timestamp();
             // Closed before it began, it was not observed at all.
             shift.kept.shift.ends_at = crate::clock::HisTime::new(end.max(first + Duration::from_secs(1)));
-            self.conclude(&name.clone()).await;
+            self.conclude(name, now).await;
         }
         true
     }
@@ -191,8 +191,8 @@ impl Actor {
         for name in names {
             self.heart.beat();
             let Some(shift) = self.shifts.get_mut(&name) else { continue };
-            if shift.is_due_to_end(now) {
-                self.conclude(&name).await;
+            if shift.is_due_to_end(now, self.settings.camera.delay()) {
+                self.conclude(&name, now).await;
                 continue;
             }
             if shift.is_due_to_fetch(now) {
@@ -256,17 +256,13 @@ impl Actor {
     async fn look(&mut self, name: &ShiftId, wall: WallTime) {
         let context = Arc::clone(self.context());
         let now = context.clock.now().boot;
-        let to = now.minus(self.settings.camera.delay());
         let Some(shift) = self.shifts.get_mut(name) else { return };
-        let is_running = shift.is_running(wall);
+        let (begins, ends) = shift.span(wall, now);
         let Stage::Watching(watching) = &mut shift.stage else { return };
-        if !is_running {
-            watching.until = to;
-            return;
-        }
-        let from = watching.until.max(to.minus(LONGEST_LOOK));
-        let passed = to.since(watching.until);
-        watching.until = to;
+        let to = now.minus(self.settings.camera.delay()).min(ends);
+        let passed = to.since(watching.until.max(begins));
+        let from = watching.until.max(begins).max(to.minus(LONGEST_LOOK));
+        watching.until = watching.until.max(to);
         if to <= from {
             return;
         }
@@ -305,7 +301,8 @@ impl Actor {
     }
 
     /// Ends a shift.
-    async fn conclude(&mut self, name: &ShiftId) {
+    async fn conclude(&mut self, name: &ShiftId, wall: WallTime) {
+        self.look(name, wall).await;
         let context = Arc::clone(self.context());
         let (age, latest) = (context.moment().age, BoxTime::from_millis(u64::MAX));
         let Some(shift) = self.shifts.get_mut(name) else { return };

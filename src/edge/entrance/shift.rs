@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::rosters::{Fact, Kept};
 use crate::clock::{BoxTime, WallTime};
@@ -81,12 +82,19 @@ impl Shift {
         matches!(self.stage, Stage::Ahead) && now.as_millis() >= self.begins_ms() - FETCHED_BEFORE_MS
     }
 
-    pub(super) fn is_due_to_end(&self, now: WallTime) -> bool {
-        !self.kept.is_over && now.as_millis() >= self.ends_ms()
+    /// Whether it is over, and its last picture has come.
+    pub(super) fn is_due_to_end(&self, now: WallTime, delay: Duration) -> bool {
+        !self.kept.is_over && now >= WallTime::from_millis(self.ends_ms()).plus(delay)
     }
 
-    pub(super) fn is_running(&self, now: WallTime) -> bool {
-        (self.begins_ms()..self.ends_ms()).contains(&now.as_millis())
+    /// Its beginning and end on the box's time line, by what the wall clock says now.
+    pub(super) fn span(&self, wall: WallTime, now: BoxTime) -> (BoxTime, BoxTime) {
+        let place = |ms: i64| {
+            let ahead = ms.saturating_sub(wall.as_millis());
+            let far = Duration::from_millis(ahead.unsigned_abs());
+            if ahead < 0 { now.minus(far) } else { now.plus(far) }
+        };
+        (place(self.begins_ms()), place(self.ends_ms()))
     }
 
     /// Begins to fetch the references of those who are not known to be seen.
@@ -196,10 +204,12 @@ mod tests {
         let s = shift();
         let at = |minutes: i64| WallTime::from_millis(s.begins_ms() + minutes * 60_000);
         assert!(!s.is_due_to_fetch(at(-2)) && s.is_due_to_fetch(at(-1)));
-        assert!(
-            !s.is_running(at(-1)) && s.is_running(at(0)) && s.is_running(at(239)) && !s.is_running(at(240))
-        );
-        assert!(!s.is_due_to_end(at(239)) && s.is_due_to_end(at(240)));
+        let second = Duration::from_secs(1);
+        assert!(!s.is_due_to_end(at(239), second) && !s.is_due_to_end(at(240), second));
+        assert!(s.is_due_to_end(at(241), second));
+        let boot = BoxTime::from_millis(60_000_000);
+        let minutes = |n: u64| Duration::from_secs(60 * n);
+        assert_eq!(s.span(at(30), boot), (boot.minus(minutes(30)), boot.plus(minutes(210))));
         assert_eq!((apart(5, 10, 20), apart(15, 10, 20), apart(27, 10, 20)), (5, 0, 7));
     }
 }
