@@ -7,6 +7,7 @@
 pub mod absence;
 pub mod alert;
 pub mod bundle;
+pub mod check_in;
 pub mod commission;
 pub mod countersign;
 pub mod document;

@@ -1,7 +1,7 @@
 //! From samples and references to a verdict.
 //!
 //! [`session::Session`] is a plain object, used alike by the agent and by
-//! evaluation; [`subjects`] are whoever may be there; [`person`] is what was
+//! evaluation; [`still`] judges one photograph; [`subjects`] are whoever may be there; [`person`] is what was
 //! seen of one face; [`evidence`] holds the rule that decides; [`calibration`]
 //! says what a score is worth, for the one model it was made for.
 //!
@@ -15,6 +15,7 @@ pub mod evidence;
 pub mod person;
 pub mod roster;
 pub mod session;
+pub mod still;
 pub mod subjects;
 
 use crate::protocol::verdict::{Inconclusive, Outcome};

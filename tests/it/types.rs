@@ -9,6 +9,7 @@ use counterproof::edge::commission::Armed;
 use counterproof::frame::{Frame, Sample};
 use counterproof::protocol::commission::{Commission, VerifiedCommission};
 use counterproof::protocol::reference::{Protected, Template};
+use counterproof::verify::still::{Look, Said};
 use counterproof::verify::subjects::Subjects;
 use counterproof::verify::{Mismatch, Present, Verdict};
 use counterproof::vision::align::Crop;
@@ -34,7 +35,7 @@ assert_not_impl_any!(TransformKey: serde::Serialize, Clone, Debug, Display);
 
 // A verdict is not data: what is counted and written are words (`Outcome`).
 assert_not_impl_any!(Verdict: serde::Serialize, Clone);
-assert_not_impl_any!(Mismatch: serde::Serialize, Clone, From<Present>, From<Verdict>);
+assert_not_impl_any!(Mismatch: serde::Serialize, Clone, From<Present>, From<Verdict>, From<Look>, From<Said>);
 
 // Nothing arms a box but an order of the bureau that was verified, for what is in force.
 assert_not_impl_any!(Armed: serde::Serialize, serde::de::DeserializeOwned, Default, From<Commission>);
