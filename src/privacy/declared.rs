@@ -52,17 +52,19 @@ struct DeclaredEntrance {
     impact_assessment: DeclaredAssessment,
 }
 
+/// The lawful basis, as somebody wrote it.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct DeclaredBasis {
+pub(super) struct DeclaredBasis {
     kind: Option<BasisKind>,
     instrument: Option<String>,
     article: Option<String>,
 }
 
+/// The posted notice, as somebody wrote it.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct DeclaredNotice {
+pub(super) struct DeclaredNotice {
     id: Option<String>,
     wording: Option<Wording>,
     sha256: Option<Sha256>,
@@ -70,9 +72,10 @@ struct DeclaredNotice {
     place: Option<String>,
 }
 
+/// The impact assessment, as somebody wrote it.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct DeclaredAssessment {
+pub(super) struct DeclaredAssessment {
     id: Option<String>,
     review_by: Option<Date>,
 }
@@ -81,8 +84,11 @@ struct DeclaredAssessment {
 pub type Regions<'a> = &'a [(&'a CounterId, CounterKind, Region)];
 
 /// Where in `[privacy]` what is asked for stands.
-const ROOT: &str = "";
+pub(super) const ROOT: &str = "";
 const AT_ENTRANCE: &str = "entrance.";
+/// Where that stands in a box's configuration, and what prints its notice.
+const SECTION: &str = "privacy";
+const PRINTED_BY: &str = "counterproof policy notice";
 
 impl Declared {
     /// The policy in force, and warnings to be shown.
@@ -91,7 +97,7 @@ impl Declared {
     /// Everything that is missing or not allowed: what, why it is asked with
     /// the rule, and an example.
     pub fn policy(&self, regions: Regions, today: Date) -> Result<(Policy, Vec<String>), Vec<Problem>> {
-        let mut asking = Asking::default();
+        let mut asking = Asking::in_section(SECTION, PRINTED_BY);
         let draft = self.draft_of(regions, today, &mut asking);
         let made = draft.as_ref().map(|d| d.notice.sha256);
         let posted_on = self.notice.posted(ROOT, made, today, &mut asking);
@@ -116,7 +122,7 @@ impl Declared {
     /// Everything that is missing or not allowed, but for the notice's digest
     /// and date, which nobody can know before it is printed.
     pub fn draft(&self, regions: Regions, today: Date) -> Result<Policy, Vec<Problem>> {
-        let mut asking = Asking::default();
+        let mut asking = Asking::in_section(SECTION, PRINTED_BY);
         match self.draft_of(regions, today, &mut asking) {
             Some(policy) if asking.problems.is_empty() => Ok(policy),
             _ => Err(asking.problems),
@@ -208,7 +214,7 @@ impl Declared {
 }
 
 impl DeclaredBasis {
-    fn read(&self, at: &str, asking: &mut Asking) -> Option<Basis> {
+    pub(super) fn read(&self, at: &str, asking: &mut Asking) -> Option<Basis> {
         let kinds = "statutory_duty, public_interest or consent";
         let kind = asking.given(&BASIS, &format!("{at}basis.kind"), self.kind, kinds);
         let instrument = asking.line(&BASIS, &format!("{at}basis.instrument"), self.instrument.as_ref());
@@ -219,7 +225,7 @@ impl DeclaredBasis {
 
 impl DeclaredNotice {
     /// With a digest that is still to be made, and today's date where none is given.
-    fn read(&self, at: &str, today: Date, asking: &mut Asking) -> Option<Notice> {
+    pub(super) fn read(&self, at: &str, today: Date, asking: &mut Asking) -> Option<Notice> {
         let id = asking.line(&NOTICE, &format!("{at}notice.id"), self.id.as_ref());
         let place = asking.line(&NOTICE, &format!("{at}notice.place"), self.place.as_ref());
         let wording = asking.given(&NOTICE, &format!("{at}notice.wording"), self.wording, Wording::ALLOWED);
@@ -233,7 +239,13 @@ impl DeclaredNotice {
     }
 
     /// Since when it is posted, if it is the text that the policy makes.
-    fn posted(&self, at: &str, made: Option<Sha256>, today: Date, asking: &mut Asking) -> Option<Date> {
+    pub(super) fn posted(
+        &self,
+        at: &str,
+        made: Option<Sha256>,
+        today: Date,
+        asking: &mut Asking,
+    ) -> Option<Date> {
         let key = format!("{at}notice.posted_on");
         let posted_on = asking.given(&NOTICE, &key, self.posted_on, "a date");
         if let Some(date) = posted_on.filter(|d| *d > today) {
@@ -244,7 +256,7 @@ impl DeclaredNotice {
         match made {
             Some(made) => asking.posted_text(&key, option, self.sha256, made),
             None if self.sha256.is_none() => {
-                let allowed = format!("the digest that `counterproof policy notice{option}` prints");
+                let allowed = format!("the digest that `{}{option}` prints", asking.printed_by);
                 asking.missing(&NOTICE, &key, &allowed);
             }
             None => {}
@@ -254,7 +266,7 @@ impl DeclaredNotice {
 }
 
 impl DeclaredAssessment {
-    fn read(&self, at: &str, today: Date, asking: &mut Asking) -> Option<Assessment> {
+    pub(super) fn read(&self, at: &str, today: Date, asking: &mut Asking) -> Option<Assessment> {
         let key = format!("{at}impact_assessment.review_by");
         let id = asking.line(&ASSESSMENT, &format!("{at}impact_assessment.id"), self.id.as_ref());
         let review_by = asking.given(&ASSESSMENT, &key, self.review_by, "a date");
@@ -269,7 +281,7 @@ impl DeclaredAssessment {
             );
         } else if overdue > 0 {
             asking.warnings.push(format!(
-                "the impact assessment {} was due for review on {}; from {ASSESSMENT_GRACE_DAYS} days after that date the agent does not start",
+                "the impact assessment {} was due for review on {}; from {ASSESSMENT_GRACE_DAYS} days after that date the program does not start",
                 assessment.id, assessment.review_by
             ));
         }
@@ -307,20 +319,33 @@ fn advice(item: &Item) -> String {
     format!("{} ({}) Example: {}", item.why, item.rule, item.example)
 }
 
-/// What was complained about so far.
-#[derive(Default)]
-struct Asking {
-    problems: Vec<Problem>,
-    warnings: Vec<String>,
+/// What was complained about so far, in one section of a configuration.
+pub(super) struct Asking {
+    section: &'static str,
+    /// What prints the notice.
+    printed_by: &'static str,
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<String>,
 }
 
 impl Asking {
+    /// Nothing yet.
+    pub(super) const fn in_section(section: &'static str, printed_by: &'static str) -> Self {
+        Self { section, printed_by, problems: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// The rule behind a key, with an example from this section.
+    fn advice(&self, item: &Item) -> String {
+        advice(item).replace("[privacy", &format!("[{}", self.section)).replace(PRINTED_BY, self.printed_by)
+    }
+
     fn refuse(&mut self, key: &str, found: impl std::fmt::Display, allowed: String, advice: String) {
-        self.problems.push(Problem::new(&format!("privacy.{key}"), found, allowed, advice));
+        self.problems.push(Problem::new(&format!("{}.{key}", self.section), found, allowed, advice));
     }
 
     fn missing(&mut self, item: &Item, key: &str, allowed: &str) {
-        self.refuse(key, "nothing", allowed.into(), advice(item));
+        let advice = self.advice(item);
+        self.refuse(key, "nothing", allowed.into(), advice);
     }
 
     fn given<T>(&mut self, item: &Item, key: &str, value: Option<T>, allowed: &str) -> Option<T> {
@@ -331,17 +356,13 @@ impl Asking {
     }
 
     /// A line of text: it is printed, so a line break could pass for the program's own words.
-    fn line(&mut self, item: &Item, key: &str, value: Option<&String>) -> Option<String> {
+    pub(super) fn line(&mut self, item: &Item, key: &str, value: Option<&String>) -> Option<String> {
         let trimmed = value.map(|v| v.trim()).filter(|v| !v.is_empty());
         match trimmed {
             None => self.missing(item, key, "a line of text"),
             Some(v) if v.contains(char::is_control) => {
-                self.refuse(
-                    key,
-                    "several lines or a control character",
-                    "a line of text".into(),
-                    advice(item),
-                );
+                let advice = self.advice(item);
+                self.refuse(key, "several lines or a control character", "a line of text".into(), advice);
                 return None;
             }
             Some(_) => {}
@@ -374,10 +395,12 @@ impl Asking {
         let found = declared.map_or_else(|| "nothing".to_owned(), |d| d.to_string());
         let todo = format!(
             "What is posted and what is enforced must be the same text: print the new notice with \
-             `counterproof policy notice{option} --config FILE`, post it, and write the digest that it prints."
+             `{}{option} --config FILE`, post it, and write the digest that it prints.",
+            self.printed_by
         );
         let allowed = format!("{made}, the digest of the notice that this policy makes");
-        self.refuse(key, found, allowed, format!("{todo} {}", advice(&NOTICE)));
+        let advice = self.advice(&NOTICE);
+        self.refuse(key, found, allowed, format!("{todo} {advice}"));
     }
 }
 

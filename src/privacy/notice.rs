@@ -48,6 +48,17 @@ p { margin: 0.3mm 0; overflow-wrap: anywhere; }
 ";
 
 impl Printed {
+    /// The same in these words, Chinese first.
+    pub(super) fn of_sheets(sheets: [Sheet; 2]) -> Self {
+        Self { sheets }
+    }
+
+    /// The sheet in a language, as HTML names it; the Chinese one if there is none.
+    pub fn sheet(&self, lang: &str) -> &Sheet {
+        let [chinese, other] = &self.sheets;
+        if other.lang == lang { other } else { chinese }
+    }
+
     /// The notice as plain text, Chinese first. Its bytes are what the digest is
     /// made of.
     pub fn text(&self) -> String {

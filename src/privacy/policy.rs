@@ -190,9 +190,13 @@ pub const BUREAU_INCOMING: Limit =
 /// The bureau: reports of the public, from their conclusion.
 pub const BUREAU_REPORTS: Limit =
     bureau("reports_days", "已办结的举报", "reports of the public that are concluded", 3650);
+/// The bureau: facts of check-ins by phone, from the check-in. An inspection of a hospital
+/// looks back over a year; photographs are not kept at all.
+pub const BUREAU_CHECK_INS: Limit =
+    bureau("check_ins_days", "手机核对的事实", "facts of check-ins by phone", 366);
 
 /// Every kind of data that the bureau keeps for a time.
-pub const BUREAU_LIMITS: [Limit; 15] = [
+pub const BUREAU_LIMITS: [Limit; 16] = [
     BUREAU_REFERENCES,
     BUREAU_EXEMPTIONS,
     BUREAU_SESSIONS,
@@ -208,6 +212,7 @@ pub const BUREAU_LIMITS: [Limit; 15] = [
     BUREAU_FIGURES,
     BUREAU_SETTLEMENT_FIGURES,
     BUREAU_RIGHTS,
+    BUREAU_CHECK_INS,
 ];
 
 const fn bureau(key: &'static str, zh: &'static str, en: &'static str, days: u64) -> Limit {
