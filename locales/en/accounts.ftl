@@ -27,6 +27,7 @@ role-reviewer = reviewer
 role-supervisor = supervisor
 role-privacy-officer = privacy officer
 role-administrator = administrator
+role-ward = ward (checks people in)
 sign-in-kind-password = password
 sign-in-kind-elsewhere = single sign-on
 sign-in-kind-both = password and single sign-on

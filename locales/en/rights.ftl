@@ -66,6 +66,7 @@ receipt-alerts = Alerts erased
 receipt-withdrawals = Withdrawals erased
 receipt-proxies = Declarations of proxies erased
 receipt-figures = Rows of settlement statistics erased
+receipt-check-ins = Facts of check-ins erased
 receipt-stays = What stays, and why
 receipt-nothing-stays = Nothing stays.
 receipt-elsewhere = Boxes hold no reference beyond a verification; an alert that a box has sent stays sealed on it up to the limit of its policy (at most 30 days) and ends there by itself. Backups of the database end by the operator's plan. The record of acts keeps the mark, not the number.

@@ -27,6 +27,7 @@ role-reviewer = 复核员
 role-supervisor = 复核主管
 role-privacy-officer = 个人信息保护负责人
 role-administrator = 管理员
+role-ward = 病区人员（只核对签到）
 sign-in-kind-password = 密码
 sign-in-kind-elsewhere = 单点登录
 sign-in-kind-both = 密码和单点登录

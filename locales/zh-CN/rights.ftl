@@ -66,6 +66,7 @@ receipt-alerts = 删除的预警数
 receipt-withdrawals = 删除的撤销数
 receipt-proxies = 删除的代办申报数
 receipt-figures = 删除的结算统计行数
+receipt-check-ins = 删除的手机核对记录条数
 receipt-stays = 保留的内容及原因
 receipt-nothing-stays = 没有保留的内容。
 receipt-elsewhere = 终端只在一次核验期间持有特征；已发送的预警在终端上加密保存至其策略期限（最长 30 天）后自行清除。数据库备份按运维计划到期。操作记录只保留标记，不含编号。

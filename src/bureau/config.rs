@@ -15,6 +15,7 @@ use super::BureauError;
 use super::accounts::LocalSignIn;
 use super::accounts::oidc::OidcConfig;
 use super::cases::config::{CalendarYear, CasesConfig, calendar_problems};
+use super::check_ins::config::CheckInsConfig;
 use super::figures::settings::FiguresConfig;
 use super::retention::Retention;
 use super::review::ReviewConfig;
@@ -69,6 +70,11 @@ pub struct Config {
     /// Which days are worked, by year.
     #[serde(default)]
     pub calendar: Vec<CalendarYear>,
+    /// Photographs from telephones; without it none are taken.
+    pub check_ins: Option<CheckInsConfig>,
+    /// The file that this was read from.
+    #[serde(skip)]
+    pub file: PathBuf,
 }
 
 /// `[server]`
@@ -313,6 +319,7 @@ impl Validate for Config {
         }
         problems.extend(self.metrics.as_ref().and_then(Listen::problem));
         problems.extend(self.rights.problem());
+        problems.extend(self.check_ins.iter().flat_map(CheckInsConfig::problems));
         if let Some(url) = self.join.as_ref().and_then(|j| j.url.as_ref())
             && (!url.starts_with("https://") || url.ends_with('/'))
         {
@@ -343,7 +350,11 @@ impl Config {
     /// [`SettingsError`] with every complaint.
     pub fn read(path: &Path) -> Result<Self, SettingsError> {
         let mut config: Self = settings::read(path)?;
+        path.clone_into(&mut config.file);
         let dir = path.parent().unwrap_or(Path::new(""));
+        if let Some(check_ins) = &mut config.check_ins {
+            check_ins.resolve(dir);
+        }
         let tls = &mut config.server.tls;
         let files = [&mut tls.ca, &mut tls.certificate, &mut config.models.manifest];
         for file in files.into_iter().chain(&mut config.store.path) {

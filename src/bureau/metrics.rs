@@ -15,6 +15,7 @@ use super::store::ChainState;
 use crate::heart::Pulse;
 use crate::http::metrics::{Kind, declare};
 use crate::http::request::Routes;
+use crate::protocol::check_in::CheckInVerdict;
 use crate::protocol::countersign::HeadFinding;
 
 /// From a request to its answer, with one commit in between.
@@ -49,6 +50,10 @@ declare! {
         "Time since a part of the program last got on.";
     HEART_LIMIT = "counterproof_bureau_part_progress_limit_seconds", Kind::Gauge, ["part"],
         "How old that may become before the watchdog is not fed any more.";
+    CHECK_INS = "counterproof_bureau_check_ins_total", Kind::Counter, ["verdict"],
+        "Check-ins by telephone that were kept, by verdict.";
+    CHECK_INS_REFUSED = "counterproof_bureau_check_ins_refused_total", Kind::Counter, ["why"],
+        "Check-ins that were not taken: unauthorized, too_often, busy, unreadable or store.";
     BUILD = "counterproof_bureau_build_info", Kind::Gauge, ["version"],
         "1, with the version of the program.";
 }
@@ -82,6 +87,16 @@ pub fn purge_failed() {
     counter!(PURGE_FAILURES.name).increment(1);
 }
 
+/// A check-in was kept.
+pub fn checked_in(verdict: CheckInVerdict) {
+    counter!(CHECK_INS.name, "verdict" => verdict.as_str()).increment(1);
+}
+
+/// A check-in was not taken.
+pub fn check_in_refused(why: &'static str) {
+    counter!(CHECK_INS_REFUSED.name, "why" => why).increment(1);
+}
+
 /// Writes what stays as it is, and begins every counter at zero.
 pub fn begin() {
     for chain in [ChainState::Ok, ChainState::Gap, ChainState::Expired, ChainState::Broken] {
@@ -92,6 +107,12 @@ pub fn begin() {
     }
     for kind in Limit::ALL {
         counter!(DELETED.name, "kind" => kind.as_str()).increment(0);
+    }
+    for verdict in CheckInVerdict::ALL {
+        counter!(CHECK_INS.name, "verdict" => verdict.as_str()).increment(0);
+    }
+    for why in ["unauthorized", "too_often", "busy", "unreadable", "store"] {
+        counter!(CHECK_INS_REFUSED.name, "why" => why).increment(0);
     }
     counter!(PURGE_FAILURES.name).increment(0);
     gauge!(BUILD.name, "version" => env!("CARGO_PKG_VERSION")).set(1.0);

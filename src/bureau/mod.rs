@@ -7,6 +7,7 @@
 //! [`api`] is the boxes' side, [`console`] the people's, [`accounts`] who they are, [`store`] what both
 //! stand on; [`retention`] empties it, [`enrol`] fills it with references,
 //! [`exempt`] keeps cardholders from being judged, [`hospitals`] says where boxes stand,
+//! [`check_ins`] takes photographs from telephones, one to one,
 //! [`review`] is what people do with alerts, [`cases`] what confirmed ones become,
 //! [`bundle`] takes out what others check, [`commission`] says which boxes may raise
 //! alerts, [`acts`] says who did what, [`figures`] what all of it says together;
@@ -19,6 +20,7 @@ pub mod api;
 pub mod bundle;
 pub mod cases;
 pub mod certificates;
+pub mod check_ins;
 pub mod commission;
 pub mod config;
 pub mod console;

@@ -56,7 +56,13 @@ pub struct Retention {
     pub settlement_figures_days: u32,
     /// Requests of people about their own data, from their end.
     pub rights_requests_days: u32,
+    /// Facts of check-ins, from the check-in; must be said where `[check_ins]` is.
+    pub check_ins_days: Option<u32>,
 }
+
+/// For how long facts of check-ins stay that were kept before `[check_ins]` was taken out,
+/// in days.
+const CHECK_INS_DAYS: u32 = 90;
 
 impl Default for Retention {
     fn default() -> Self {
@@ -73,6 +79,7 @@ impl Default for Retention {
             figures_days: 1095,
             settlement_figures_days: 400,
             rights_requests_days: 1095,
+            check_ins_days: None,
         }
     }
 }
@@ -109,6 +116,7 @@ impl Retention {
             Kind::Figures => self.figures_days,
             Kind::SettlementFigures => self.settlement_figures_days,
             Kind::RightsRequests => self.rights_requests_days,
+            Kind::CheckIns => self.check_ins_days.unwrap_or(CHECK_INS_DAYS),
         }
     }
 }
@@ -147,11 +155,13 @@ pub enum Kind {
     SettlementFigures,
     /// Requests of people about their own data, and receipts of erasures.
     RightsRequests,
+    /// Facts of check-ins by phone.
+    CheckIns,
 }
 
 impl Kind {
     /// Every kind there is.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::References,
         Self::Exemptions,
         Self::Sessions,
@@ -167,6 +177,7 @@ impl Kind {
         Self::Figures,
         Self::SettlementFigures,
         Self::RightsRequests,
+        Self::CheckIns,
     ];
 
     /// Its name, ceiling and floor.
@@ -187,6 +198,7 @@ impl Kind {
             Self::Figures => policy::BUREAU_FIGURES,
             Self::SettlementFigures => policy::BUREAU_SETTLEMENT_FIGURES,
             Self::RightsRequests => policy::BUREAU_RIGHTS,
+            Self::CheckIns => policy::BUREAU_CHECK_INS,
         }
     }
 
@@ -212,6 +224,7 @@ impl Kind {
             Self::Figures => "figures",
             Self::SettlementFigures => "settlement_figures",
             Self::RightsRequests => "rights_requests",
+            Self::CheckIns => "check_ins",
         }
     }
 }

@@ -180,6 +180,7 @@ pub async fn export(
         })),
         "declared_proxies": declarations(store, cardholder).await?,
         "settlement_statistics": store.settled_of(&mark).await?,
+        "check_ins": store.check_ins_about(&mark).await?,
         "requests": requests,
         "erasures": receipts,
         "acts": store.acts_about(&mark).await?,
@@ -223,9 +224,10 @@ pub async fn erase(
     let receipt = store.erase_for(&request, key, by.name(), now).await?;
     let Receipt { erasure, .. } = &receipt;
     let outcome = format!(
-        "erased: {} references, {} alerts; kept by a case: {}; receipt {}",
+        "erased: {} references, {} alerts, {} check-ins; kept by a case: {}; receipt {}",
         erasure.references.len(),
         erasure.alerts.len(),
+        erasure.check_ins,
         erasure.stays.len(),
         erasure.id
     );

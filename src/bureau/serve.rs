@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use super::accounts::oidc::SignOn;
 use super::api::{self, Api, Callers};
 use super::cases::Practice;
+use super::check_ins::CheckIns;
 use super::config::Config;
 use super::console::{self, Console};
 use super::ingest::Ingest;
@@ -100,6 +101,7 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), Bure
     if let Some((listener, joins)) = joining.zip(joins) {
         start("join", listener, join::router(Arc::new(joins)));
     }
+    let check_ins = CheckIns::open(&config, store.clone(), clock.clone())?.map(Arc::new);
     let codes = config.join.is_some().then(|| Codes::of(&config)).transpose()?;
     let origin = config.console.origin(ready.console);
     let mut console_of =
@@ -107,6 +109,7 @@ pub async fn serve(config: Config, ready_file: Option<&Path>) -> Result<(), Bure
             .with_figures(config.figures)
             .with_review(config.review)
             .with_practice(Practice::new(config.cases, &config.calendar))
+            .with_check_ins(check_ins)
             .with(codes, config.rights);
     if let Some(oidc) = config.oidc {
         console_of = console_of.with_single_sign_on(SignOn::new(oidc, &origin)?);

@@ -46,6 +46,17 @@ fn could_hold(bytes: usize, width: usize, height: usize) -> bool {
     width.div_ceil(8) * height.div_ceil(8) <= bytes.saturating_mul(8)
 }
 
+/// Width and height that a still photograph's header claims, in pixels, before anything
+/// is decoded.
+///
+/// # Errors
+/// [`DecodeError::Still`] if it is neither JPEG nor PNG.
+pub fn still_size(bytes: &[u8]) -> Result<(u32, u32), DecodeError> {
+    let reader = image::ImageReader::new(std::io::Cursor::new(bytes)).with_guessed_format();
+    let size = reader.map_err(image::ImageError::from).and_then(image::ImageReader::into_dimensions);
+    size.map_err(|e| DecodeError::Still { bytes: bytes.len(), reason: e.to_string() })
+}
+
 /// Decodes a still photograph (JPEG or PNG), turned upright as its EXIF says.
 ///
 /// # Errors
@@ -102,6 +113,8 @@ mod tests {
         let (a, b) = (jpeg(&bytes).unwrap(), still(&bytes).unwrap());
         assert_eq!((a.width(), a.height()), (64, 48));
         assert_eq!((b.width(), b.height()), (64, 48));
+        assert_eq!(still_size(&bytes).unwrap(), (64, 48));
+        assert!(still_size(b"GIF89a").is_err());
     }
 
     #[test]

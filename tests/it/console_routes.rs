@@ -7,7 +7,7 @@ use counterproof::bureau::console;
 
 use crate::support::bureau::{Bureau, Chain};
 
-const ROLES: [&str; 4] = ["reviewer", "supervisor", "privacy_officer", "administrator"];
+const ROLES: [&str; 5] = ["reviewer", "supervisor", "privacy_officer", "administrator", "ward"];
 
 /// What it takes, in the words of `console::table`: `nobody`, `signed_in`, or roles.
 const ANYBODY: &str = "nobody";
@@ -19,6 +19,8 @@ const OFFICERS: &str = "supervisor privacy_officer";
 const BOXES: &str = "supervisor administrator";
 const RECORD: &str = "privacy_officer administrator";
 const ADMINISTER: &str = "administrator";
+const STAFF: &str = "reviewer supervisor privacy_officer administrator";
+const WARD: &str = "ward";
 
 /// Method, path, who may.
 const TABLE: &[(&str, &str, &str)] = &[
@@ -32,9 +34,9 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET", "/account", SIGNED_IN),
     ("POST", "/account/password", SIGNED_IN),
     ("POST", "/account/sign-out-everywhere", SIGNED_IN),
-    ("GET", "/agents.json", SIGNED_IN),
-    ("GET", "/statistics", SIGNED_IN),
-    ("GET", "/statistics.csv", SIGNED_IN),
+    ("GET", "/agents.json", STAFF),
+    ("GET", "/statistics", STAFF),
+    ("GET", "/statistics.csv", STAFF),
     // The list of alerts.
     ("GET", "/alerts", REVIEW),
     ("POST", "/alerts/find", REVIEW),
@@ -129,6 +131,10 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("POST", "/rights/{id}/erase", PRIVACY),
     ("POST", "/rights/{id}/exempt", PRIVACY),
     ("POST", "/rights/{id}/end", PRIVACY),
+    // Photographs from telephones.
+    ("GET", "/check-in", WARD),
+    ("POST", "/check-in", WARD),
+    ("GET", "/check-ins", OFFICERS),
     // The record itself, and who may sign in.
     ("GET", "/acts", RECORD),
     ("GET", "/acts.csv", RECORD),
@@ -186,7 +192,7 @@ impl<'b> Visitor<'b> {
         for (name, value) in headers.iter().copied().chain([("cookie", self.cookie.as_str())]) {
             request = request.header(name, value);
         }
-        let (kind, body) = if path.ends_with("/import") {
+        let (kind, body) = if path.ends_with("/import") || path == "/check-in" {
             // A form with a file.
             let part = |(name, value): &(&str, &str)| {
                 format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")

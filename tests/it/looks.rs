@@ -17,7 +17,7 @@ const NUMBER: &str = "P0001";
 const EVERY_ROLE: [&str; 4] = ["reviewer", "supervisor", "privacy_officer", "administrator"];
 
 /// What shows nobody's data: ways in, counts, figures without names, boxes, policies.
-const ABOUT_NOBODY: [&str; 31] = [
+const ABOUT_NOBODY: [&str; 32] = [
     "/",
     "/sign-in",
     "/sign-in/oidc",
@@ -35,6 +35,8 @@ const ABOUT_NOBODY: [&str; 31] = [
     "/statistics.csv",
     // Ranks without numbers; whoever opens one is written down.
     "/abnormal",
+    // A form; what came of the last one is told to its sender (tests/it/check_ins.rs).
+    "/check-in",
     "/boxes",
     "/boxes/{name}",
     "/rollouts",
@@ -95,6 +97,7 @@ async fn looks(bureau: &Bureau, person: &Person) -> Vec<(String, &'static str, S
         ("/rights".into(), "rights look", "list of requests".into()),
         (request.clone(), "rights look", mark.clone()),
         (format!("{request}/receipt"), "rights receipt", mark),
+        ("/check-ins".into(), "look at check-ins", "list of check-ins".into()),
         ("/acts?about=nothing".into(), "see acts", "acts".into()),
         ("/acts.csv".into(), "export acts", "acts".into()),
     ];

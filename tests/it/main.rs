@@ -11,6 +11,7 @@ mod bureau;
 mod canary;
 mod cases;
 mod check;
+mod check_ins;
 mod commission;
 mod confined;
 mod console_routes;

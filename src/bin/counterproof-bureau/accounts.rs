@@ -20,7 +20,7 @@ pub enum Accounts {
         /// As pages show them; the name if left out.
         #[arg(long, value_name = "TEXT")]
         display: Option<String>,
-        /// reviewer, supervisor, privacy_officer or administrator; may be given more than once.
+        /// reviewer, supervisor, privacy_officer, administrator or ward; may be given more than once.
         #[arg(long = "role", value_name = "ROLE", required = true)]
         roles: Vec<Role>,
         #[command(flatten)]

@@ -4,6 +4,7 @@ mod accounts;
 mod agents;
 mod bench;
 mod certificates;
+mod check_ins;
 mod commission;
 mod common;
 mod enrol;
@@ -32,6 +33,7 @@ use accounts::Accounts;
 use agents::Agents;
 use bench::Bench;
 use certificates::Certificates;
+use check_ins::CheckIns;
 use commission::Commission;
 use common::{At, By, Listing, print};
 use exempt::Exempt;
@@ -192,6 +194,11 @@ enum Command {
         #[command(subcommand)]
         what: Bench,
     },
+    /// Photographs from telephones.
+    CheckIns {
+        #[command(subcommand)]
+        command: CheckIns,
+    },
     /// Who may sign in at the console.
     Accounts {
         #[command(subcommand)]
@@ -293,6 +300,7 @@ async fn run(command: Command) -> Result<ExitCode, BureauError> {
         Command::Certificates { command } => command.run().await?,
         Command::Figures { command } => command.run().await?,
         Command::Accounts { command } => command.run().await?,
+        Command::CheckIns { command } => command.run()?,
         Command::Bench { what } => what.run().await?,
     }
     Ok(ExitCode::SUCCESS)

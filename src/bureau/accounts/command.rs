@@ -250,7 +250,8 @@ fn start_until(now: WallTime) -> WallTime {
 
 fn no_role() -> BureauError {
     BureauError::Command(
-        "--role: found none; give one or more of reviewer, supervisor, privacy_officer, administrator".into(),
+        "--role: found none; give one or more of reviewer, supervisor, privacy_officer, administrator, ward"
+            .into(),
     )
 }
 

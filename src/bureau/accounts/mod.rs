@@ -28,11 +28,14 @@ pub enum Role {
     PrivacyOfficer,
     /// Accounts and boxes.
     Administrator,
+    /// Checks people in with a telephone, and sees nothing else.
+    Ward,
 }
 
 impl Role {
     /// Every role there is.
-    pub const ALL: [Self; 4] = [Self::Reviewer, Self::Supervisor, Self::PrivacyOfficer, Self::Administrator];
+    pub const ALL: [Self; 5] =
+        [Self::Reviewer, Self::Supervisor, Self::PrivacyOfficer, Self::Administrator, Self::Ward];
 
     /// Its word in the store, in commands and in messages.
     pub const fn as_str(self) -> &'static str {
@@ -41,6 +44,7 @@ impl Role {
             Self::Supervisor => "supervisor",
             Self::PrivacyOfficer => "privacy_officer",
             Self::Administrator => "administrator",
+            Self::Ward => "ward",
         }
     }
 }
@@ -58,7 +62,7 @@ impl FromStr for Role {
         Self::ALL.into_iter().find(|r| r.as_str() == s).ok_or_else(|| {
             let found: String = s.chars().take(40).collect();
             format!(
-                "found `{}`; the roles are reviewer, supervisor, privacy_officer, administrator",
+                "found `{}`; the roles are reviewer, supervisor, privacy_officer, administrator, ward",
                 found.escape_debug()
             )
         })

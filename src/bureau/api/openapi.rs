@@ -1,5 +1,6 @@
 //! The machines' side of the bureau as OpenAPI: `counterproof-bureau openapi`.
 
+use crate::bureau::check_ins;
 use crate::crypto::sign::Signature;
 use crate::http::openapi::{Need, OpenApi, Operation};
 use crate::protocol::alert::Event;
@@ -21,12 +22,13 @@ use crate::protocol::{
 use super::references::AskedAs;
 use super::{DOCUMENT_PATH, PROXY_PATH, REFERENCE_PATH};
 
-/// What boxes say and ask, and how they join.
+/// What boxes say and ask, how they join, and what apps send.
 pub fn document() -> OpenApi {
     let about = "Over TLS with certificates both ways; a box joins over TLS with a one-time code. \
                  What is signed is signed over the exact bytes of the body.";
-    let empty = OpenApi::new("counterproof-bureau: boxes", about);
-    alerts().into_iter().chain(references()).chain(documents()).chain([join()]).fold(empty, OpenApi::with)
+    let empty = OpenApi::new("counterproof-bureau: boxes and apps", about);
+    let others = [join(), check_ins::api::operation()];
+    alerts().into_iter().chain(references()).chain(documents()).chain(others).fold(empty, OpenApi::with)
 }
 
 fn alerts() -> [Operation; 3] {
@@ -98,9 +100,10 @@ fn join() -> Operation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::check_in::CHECK_INS_PATH;
 
     #[test]
     fn every_route_is_described_and_no_other() {
-        document().assert_of(super::super::ROUTES.0.iter().copied().chain([JOIN_PATH]));
+        document().assert_of(super::super::ROUTES.0.iter().copied().chain([JOIN_PATH, CHECK_INS_PATH]));
     }
 }

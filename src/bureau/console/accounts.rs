@@ -79,7 +79,7 @@ impl Row {
 struct AccountsPage<'a> {
     frame: Frame<'a>,
     rows: Vec<Row>,
-    all_roles: [Role; 4],
+    all_roles: [Role; 5],
 }
 
 #[derive(Template)]
@@ -87,7 +87,7 @@ struct AccountsPage<'a> {
 struct AccountPage<'a> {
     frame: Frame<'a>,
     row: Row,
-    all_roles: [Role; 4],
+    all_roles: [Role; 5],
 }
 
 #[derive(Template)]

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::Console;
 use super::boxes::Known;
 use super::failure::Failure;
-use super::route::{Needs, Route};
+use super::route::{Route, STAFF};
 use crate::bureau::store::{AgentSummary, AuditFinding};
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
@@ -20,7 +20,7 @@ use crate::protocol::id::{AgentId, HospitalId};
 use crate::protocol::posture::Posture;
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![Route::get("/agents.json", Needs::SignedIn, agents_json)]
+    vec![Route::get("/agents.json", STAFF, agents_json)]
 }
 
 /// The document for machines.

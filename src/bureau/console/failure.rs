@@ -68,6 +68,21 @@ impl Failure {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "failure-too-many")
     }
 
+    /// Too many photographs at once.
+    pub(super) const fn busy() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "check-in-busy")
+    }
+
+    /// Too many photographs of one account, or of one person.
+    pub(super) const fn too_often() -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "check-in-too-often")
+    }
+
+    /// Photographs are not taken here.
+    pub(super) const fn no_check_ins() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "check-in-off")
+    }
+
     /// A form that did not come.
     pub(super) const fn too_slow() -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, "failure-form-slow")

@@ -21,6 +21,8 @@ mod alert;
 mod alerts_json;
 mod boxes;
 mod cases;
+mod check_in;
+mod check_ins;
 mod failure;
 mod feed;
 mod frame;
@@ -70,6 +72,7 @@ use self::visitor::Visitor;
 use super::accounts::Roles;
 use super::accounts::oidc::SignOn;
 use super::cases::Practice;
+use super::check_ins::{self as check_ins_of, CheckIns};
 use super::config::ConsoleConfig;
 use super::figures::settings::FiguresConfig;
 use super::join::Codes;
@@ -85,11 +88,13 @@ use crate::http::openapi::OpenApi;
 use crate::http::problem::Problem;
 use crate::http::request::{self, Routes};
 use crate::http::server::PeerAddress;
+use crate::protocol::check_in::CHECK_INS_PATH;
 
 const STYLE: &str =
     concat!(include_str!("../../../templates/colours.css"), include_str!("../../../templates/console.css"));
 const ICON: &str = include_str!("../../../templates/icon.svg");
 const SCRIPT: &str = include_str!("../../../templates/console.js");
+const CAMERA_SCRIPT: &str = include_str!("../../../templates/check_in.js");
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
                       connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
@@ -119,6 +124,8 @@ pub struct Console {
     tries: (Limiter<IpAddr>, Limiter<()>),
     /// How cases are handled.
     practice: Practice,
+    /// Takes photographs from telephones, where that is declared.
+    check_ins: Option<Arc<CheckIns>>,
 }
 
 /// Attempts to sign in that one address may make in a minute.
@@ -138,7 +145,7 @@ impl Console {
         let (feed, made_up) = (Feed::new(), AtomicBool::new(false));
         let (figures, rights) = (FiguresConfig::default(), RightsConfig::default());
         let review = ReviewConfig::default();
-        let (codes, single_sign_on) = (None, None);
+        let (codes, single_sign_on, check_ins) = (None, None, None);
         let tries = (Limiter::new(TRIES_OF_ONE), Limiter::new(TRIES_OF_ALL));
         let practice = Practice::default();
         Self {
@@ -156,6 +163,7 @@ impl Console {
             single_sign_on,
             tries,
             practice,
+            check_ins,
         }
     }
 
@@ -177,6 +185,13 @@ impl Console {
     #[must_use]
     pub fn with_practice(mut self, practice: Practice) -> Self {
         self.practice = practice;
+        self
+    }
+
+    /// With photographs from telephones, if they are taken.
+    #[must_use]
+    pub fn with_check_ins(mut self, check_ins: Option<Arc<CheckIns>>) -> Self {
+        self.check_ins = check_ins;
         self
     }
 
@@ -273,17 +288,23 @@ pub fn router(console: Arc<Console>) -> Router {
     let table = route::all();
     let names = Names::of(&console.config);
     // Leaked once at the start: the table is made of parts, and logs name routes for ever.
-    let paths: Vec<&'static str> =
-        table.iter().map(|r| r.path).chain(["/console.css", "/console.js", "/icon.svg"]).collect();
+    let paths: Vec<&'static str> = table
+        .iter()
+        .map(|r| r.path)
+        .chain(["/console.css", "/console.js", "/check-in.js", "/icon.svg", CHECK_INS_PATH])
+        .collect();
+    let apps = check_ins_of::api::router(console.check_ins.clone());
     let paths = Routes(Vec::leak(paths));
     let file =
         |kind: &'static str, text: &'static str| get(async move || ([(header::CONTENT_TYPE, kind)], text));
     route::router(&console, table)
         .route("/console.css", file("text/css; charset=utf-8", STYLE))
         .route("/console.js", file("text/javascript; charset=utf-8", SCRIPT))
+        .route("/check-in.js", file("text/javascript; charset=utf-8", CAMERA_SCRIPT))
         .route("/icon.svg", file("image/svg+xml", ICON))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing here; the first page is /"))
         .with_state(console)
+        .merge(apps)
         .layer(from_fn_with_state(names, guard))
         .layer(from_fn_with_state(paths, request::identify))
 }
@@ -320,14 +341,23 @@ impl Names {
     }
 }
 
+/// On the answer of the one page that may use the visitor's camera.
+#[derive(Debug, Clone, Copy)]
+struct UsesCamera;
+
 /// Refuses other names than ours, and adds the headers of every answer.
 async fn guard(State(names): State<Names>, request: Request, next: Next) -> Response {
     let mut response = match names.refusal(&request) {
         Some(refused) => refused,
         None => next.run(request).await,
     };
+    let uses_camera = response.extensions().get::<UsesCamera>().is_some();
     loopback::harden(&mut response, POLICY);
     let headers = response.headers_mut();
+    if uses_camera {
+        let camera = HeaderValue::from_static("camera=(self), microphone=(), geolocation=()");
+        headers.insert("permissions-policy", camera);
+    }
     // With `no-referrer` browsers send `Origin: null` with our own forms, too, and older
     // ones say nothing else of where a form comes from.
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
@@ -357,6 +387,8 @@ mod tests {
     fn style_and_script_are_one_file_each_and_ask_for_nothing_else() {
         assert!(!STYLE.contains("url(") && !STYLE.contains("@import"));
         assert!(STYLE.contains("prefers-color-scheme"));
-        assert!(!SCRIPT.contains("eval(") && !SCRIPT.contains("innerHTML") && !SCRIPT.contains("http"));
+        for script in [SCRIPT, CAMERA_SCRIPT] {
+            assert!(!script.contains("eval(") && !script.contains("innerHTML") && !script.contains("http"));
+        }
     }
 }

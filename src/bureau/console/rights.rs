@@ -263,6 +263,7 @@ struct Printed {
     withdrawals: u64,
     proxies: u64,
     settlement_figures: u64,
+    check_ins: u64,
     stays: Vec<(String, String, String)>,
     signature: String,
 }
@@ -296,6 +297,7 @@ async fn receipt(
             withdrawals: r.erasure.withdrawals,
             proxies: r.erasure.proxies,
             settlement_figures: r.erasure.settlement_figures,
+            check_ins: r.erasure.check_ins,
             stays: stays.collect(),
             signature: r.signature.to_string(),
             id: r.erasure.id,

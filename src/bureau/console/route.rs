@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use super::visitor::{self, Gate};
 use super::{
-    Console, abnormal, account, accounts, acts, agents_json, alert, alerts_json, boxes, cases, feed, home,
-    incoming, ledger, one_box, privacy, queue, reports, rights, rollouts, sign_in, single_sign_on,
-    statistics, transfers, yearly,
+    Console, abnormal, account, accounts, acts, agents_json, alert, alerts_json, boxes, cases, check_in,
+    check_ins, feed, home, incoming, ledger, one_box, privacy, queue, reports, rights, rollouts, sign_in,
+    single_sign_on, statistics, transfers, yearly,
 };
 use crate::bureau::accounts::Role;
 
@@ -35,6 +35,11 @@ pub(super) const SUPERVISE: Needs = Needs::Roles(&[Role::Supervisor]);
 pub(super) const PRIVACY: Needs = Needs::Roles(&[Role::PrivacyOfficer]);
 /// Who reads the record of acts.
 pub(super) const RECORD: Needs = Needs::Roles(&[Role::PrivacyOfficer, Role::Administrator]);
+/// Whoever works at the bureau: not those who only check in.
+pub(super) const STAFF: Needs =
+    Needs::Roles(&[Role::Reviewer, Role::Supervisor, Role::PrivacyOfficer, Role::Administrator]);
+/// Who takes photographs with a telephone.
+pub(super) const WARD: Needs = Needs::Roles(&[Role::Ward]);
 /// Who sees to accounts and boxes.
 pub(super) const ADMINISTER: Needs = Needs::Roles(&[Role::Administrator]);
 
@@ -97,6 +102,8 @@ pub(super) fn all() -> Vec<Route> {
         rollouts::routes(),
         privacy::routes(),
         rights::routes(),
+        check_in::routes(),
+        check_ins::routes(),
         cases::routes(),
         transfers::routes(),
         incoming::routes(),

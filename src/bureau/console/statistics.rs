@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::failure::Failure;
 use super::frame::Frame;
 use super::parts::{CSV, Table, file};
-use super::route::{Needs, Route};
+use super::route::{Route, STAFF};
 use super::statistics_page::{self as show_as, Plot};
 use super::visitor::Visitor;
 use super::{Console, page};
@@ -30,10 +30,7 @@ const USUAL_DAYS: i64 = 30;
 const MOST_DISTRICT: usize = 100;
 
 pub(super) fn routes() -> Vec<Route> {
-    vec![
-        Route::get("/statistics", Needs::SignedIn, show),
-        Route::get("/statistics.csv", Needs::SignedIn, download),
-    ]
+    vec![Route::get("/statistics", STAFF, show), Route::get("/statistics.csv", STAFF, download)]
 }
 
 /// What may stand behind the question mark.

@@ -29,6 +29,7 @@ files! {
     "acts",
     "boxes",
     "cases",
+    "check_in",
     "failure",
     "frame",
     "ledger",

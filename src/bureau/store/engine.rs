@@ -59,6 +59,7 @@ pub(super) const STEPS: &[Step] = &[
     (21, "sign_in", include_str!("migrations/0021_sign_in.sql")),
     (22, "acts_found", include_str!("migrations/0022_acts_found.sql")),
     (24, "certificates", include_str!("migrations/0024_certificates.sql")),
+    (26, "check_ins", include_str!("migrations/0026_check_ins.sql")),
 ];
 
 /// What the steps say for a file, and what stands for it on PostgreSQL.

@@ -69,6 +69,9 @@ pub struct Erasure {
     pub proxies: u64,
     /// How many rows of imported settlement statistics went.
     pub settlement_figures: u64,
+    /// How many facts of check-ins went; receipts of before there were any leave it out.
+    #[serde(default)]
+    pub check_ins: u64,
     /// What stays, and why.
     pub stays: Vec<Stays>,
 }
@@ -199,6 +202,11 @@ impl Store {
             .await?
             .rows_affected();
         let settlement_figures = erase_settled(&mut tx, &request.mark).await?;
+        let check_ins = sqlx::query("DELETE FROM check_ins WHERE mark = $1")
+            .bind(&request.mark)
+            .execute(&mut *tx)
+            .await?
+            .rows_affected();
         let erasure = Erasure {
             format: "counterproof.erasure.v1".into(),
             id: id.clone(),
@@ -211,6 +219,7 @@ impl Store {
             withdrawals,
             proxies,
             settlement_figures,
+            check_ins,
             stays,
         };
         let document = serde_json::to_string(&erasure)
@@ -310,6 +319,7 @@ pub(super) mod tests {
     use crate::bureau::figures::calendar::Month;
     use crate::bureau::figures::import::Line;
     use crate::bureau::store::NewReference;
+    use crate::bureau::store::check_ins::tests::made;
     use crate::bureau::store::events::tests::{Bench, chain, withdrawal};
     use crate::bureau::store::requests::tests::asked;
     use crate::bureau::store::tests::on_both;
@@ -390,6 +400,9 @@ pub(super) mod tests {
                 enrolled(store, person).await;
             }
             settled(store, &[&who, &who, &somebody]).await;
+            for (id, person) in [("c1", &who), ("c2", &somebody)] {
+                store.keep_check_in(&made(id, 3, person.as_str())).await.unwrap();
+            }
             keep_in_a_case(store, &events[1], ("closed", 1)).await;
             let request = asked(store, "erasure", &who).await;
             let before = store.alerts_about(&request.mark).await.unwrap();
@@ -402,13 +415,20 @@ pub(super) mod tests {
             let digest = |e: &Event| Sha256::of(&e.to_bytes().unwrap());
             assert_eq!(erasure.alerts, [digest(&events[0]), digest(&events[2])]);
             assert_eq!(
-                (erasure.references.len(), erasure.withdrawals, erasure.settlement_figures),
-                (1, 1, 2)
+                (
+                    erasure.references.len(),
+                    erasure.withdrawals,
+                    erasure.settlement_figures,
+                    erasure.check_ins
+                ),
+                (1, 1, 2, 1)
             );
             let marks = [&who, &somebody].map(|person| store.mark(person));
             assert!(store.settled_of(&marks[0]).await.unwrap().is_empty());
             assert_eq!(store.settled_by(&marks[0]).await.unwrap(), None);
             assert_eq!(store.settled_of(&marks[1]).await.unwrap().len(), 1);
+            assert!(store.check_ins_about(&marks[0]).await.unwrap().is_empty());
+            assert_eq!(store.check_ins_about(&marks[1]).await.unwrap().len(), 1);
             let stays = Stays { alert: digest(&events[1]), case: "A1".into(), reason: "legal_hold".into() };
             assert_eq!(erasure.stays, [stays]);
             assert!(!receipt.document.contains(who.as_str()) && receipt.document.contains(&request.mark));

@@ -22,6 +22,7 @@ mod batch;
 mod cases;
 mod certificates;
 mod chain;
+mod check_ins;
 mod commissions;
 mod decided;
 mod documents;
@@ -74,6 +75,7 @@ pub use cases::{
 };
 pub use certificates::Certificate;
 pub use chain::ChainState;
+pub use check_ins::{CheckIn, CheckInsAsked};
 pub use decided::{AlertState, Per};
 pub use documents::Kept;
 pub use erase::erase_references;

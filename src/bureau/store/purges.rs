@@ -80,6 +80,7 @@ const RIGHTS_REQUESTS: [&str; 2] = [
      (SELECT id FROM rights_requests WHERE COALESCE(ended_at, due_at) < $1)",
     "DELETE FROM rights_requests WHERE COALESCE(ended_at, due_at) < $1",
 ];
+const CHECK_INS: [&str; 1] = ["DELETE FROM check_ins WHERE at < $1"];
 /// A day goes when it is wholly before the cut-off; the marks of a run with its last posture.
 const FIGURES: [&str; 5] = [
     "DELETE FROM day_counts WHERE day < (CAST($1 AS BIGINT) + 28800000) / 86400000",
@@ -150,6 +151,7 @@ const fn oldest(kind: Kind) -> &'static str {
              UNION ALL SELECT at FROM settlement_imports) AS held"
         }
         Kind::RightsRequests => "SELECT MIN(COALESCE(ended_at, due_at)) FROM rights_requests",
+        Kind::CheckIns => "SELECT MIN(at) FROM check_ins",
     }
 }
 
@@ -194,6 +196,7 @@ pub(super) async fn run(
         Kind::Figures => &FIGURES,
         Kind::SettlementFigures => &SETTLEMENT_FIGURES,
         Kind::RightsRequests => &RIGHTS_REQUESTS,
+        Kind::CheckIns => &CHECK_INS,
     };
     let mut tx = pool.begin().await?;
     let run = begin(&mut tx, kind, cutoff, now).await?;

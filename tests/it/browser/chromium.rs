@@ -116,11 +116,25 @@ pub struct Chromium {
 impl Chromium {
     /// Starts one for the pages of `origin` (`http://127.0.0.1:PORT`).
     pub async fn open(origin: &str, look: Look) -> Self {
+        Self::started(origin, look, Vec::new()).await
+    }
+
+    /// The same with a camera that plays this MJPEG file, and that every page may use.
+    pub async fn with_camera(origin: &str, look: Look, file: &Path) -> Self {
+        let camera = vec![
+            "--use-fake-ui-for-media-stream".to_owned(),
+            "--use-fake-device-for-media-stream".to_owned(),
+            format!("--use-file-for-fake-video-capture={}", file.display()),
+        ];
+        Self::started(origin, look, camera).await
+    }
+
+    async fn started(origin: &str, look: Look, arguments: Vec<String>) -> Self {
         let alone = ONE.lock().await;
         let profile = tempfile::tempdir().unwrap();
         let (driver, address) = Driver::start();
         let session = ClientBuilder::new(HttpConnector::new())
-            .capabilities(capabilities(profile.path(), look))
+            .capabilities(capabilities(profile.path(), look, &arguments))
             .connect(&address)
             .await
             .unwrap();
@@ -334,7 +348,7 @@ impl Chromium {
     }
 }
 
-fn capabilities(profile: &Path, look: Look) -> Capabilities {
+fn capabilities(profile: &Path, look: Look, more: &[String]) -> Capabilities {
     let profile = format!("--user-data-dir={}", profile.display());
     let language = format!("--lang={}", look.language);
     let mut arguments = vec![
@@ -354,6 +368,7 @@ fn capabilities(profile: &Path, look: Look) -> Capabilities {
         &profile,
         &language,
     ];
+    arguments.extend(more.iter().map(String::as_str));
     // Its sandbox refuses to be started by root, as whom the tests run.
     if rustix::process::geteuid().is_root() {
         arguments.push("--no-sandbox");

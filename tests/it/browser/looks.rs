@@ -72,7 +72,7 @@ fn of_a_case(work: &Work) -> Vec<String> {
 }
 
 /// A page in one look; what is wrong with it.
-async fn look_at(browser: &Chromium, path: &str, look: Look) -> Vec<String> {
+pub(super) async fn look_at(browser: &Chromium, path: &str, look: Look) -> Vec<String> {
     browser.look(look).await;
     let mut wrong = browser.objections().await;
     wrong.extend(browser.beyond().await);

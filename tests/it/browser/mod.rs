@@ -1,6 +1,7 @@
 //! The console as people meet it: the real program behind a real browser.
 
 mod axe;
+mod check_in;
 mod chromium;
 mod looks;
 mod paper;
