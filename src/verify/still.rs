@@ -120,7 +120,9 @@ fn picture(calibration: &Calibration, signal: Signal) -> Option<Doubt> {
     match signal {
         Signal::Off => None,
         Signal::TooClose => Some(Doubt::TooClose),
-        Signal::Live(live) => (!(live >= least)).then_some(Doubt::PresentationAttackSuspected),
+        Signal::Live(live) if live >= least => None,
+        // Below it, or not a number.
+        Signal::Live(_) => Some(Doubt::PresentationAttackSuspected),
     }
 }
 

@@ -23,7 +23,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 
 use super::parts::{MOST_PHOTO, PartsError, Sent};
-use super::{Caller, CheckIns, Refusal};
+use super::{CheckIns, Refusal};
 use crate::bureau::metrics;
 use crate::bureau::store::CheckIn;
 use crate::http::openapi::Operation;
@@ -59,7 +59,8 @@ async fn receive(
     request: Request,
 ) -> Result<Response, Response> {
     let Some(check_ins) = check_ins else { return Err(unread(off().into_response())) };
-    let by = caller(&check_ins, &headers).map_err(unread)?;
+    let token = bearer(&headers);
+    let by = token.and_then(|t| check_ins.app(t)).ok_or_else(|| unread(stranger(token)))?;
     let room = check_ins.room(&by).map_err(|e| unread(refused(e)))?;
     let sent = Sent::read(request, |csrf| csrf.is_none()).await.map_err(|e| unfit(e).into_response())?;
     let made = check_ins.check(room, &by, sent).await.map_err(refused)?;
@@ -84,20 +85,20 @@ fn answer(made: CheckIn) -> CheckInAnswer {
     CheckInAnswer { check_in: id, at, verdict, reason, score_band }
 }
 
-/// The app that calls.
-fn caller(check_ins: &CheckIns, headers: &HeaderMap) -> Result<Caller, Response> {
+fn bearer(headers: &HeaderMap) -> Option<&str> {
     let given = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-    let token = given.and_then(|v| v.strip_prefix("Bearer "));
-    if let Some(app) = token.and_then(|t| check_ins.app(t.trim())) {
-        return Ok(app);
-    }
+    given.and_then(|v| v.strip_prefix("Bearer ")).map(str::trim)
+}
+
+/// The answer to whoever is no app on record.
+fn stranger(token: Option<&str>) -> Response {
     metrics::check_in_refused("unauthorized");
     let found = if token.is_some() { "a token of no app on record" } else { "no bearer token" };
     let detail =
         format!("found {found}; expected `Authorization: Bearer …` with the token of one of check_ins.apps");
     let mut response = Problem::new(StatusCode::UNAUTHORIZED, detail).into_response();
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    Err(response)
+    response
 }
 
 fn unfit(e: PartsError) -> Problem {

@@ -203,13 +203,13 @@ pub(super) mod tests {
             let all = store.check_ins(CheckInsAsked::default(), 9).await.unwrap();
             assert_eq!(all, [second.clone(), first.clone()]);
             let matches = CheckInsAsked { verdict: Some(CheckInVerdict::Match), ..CheckInsAsked::default() };
-            assert_eq!(store.check_ins(matches, 9).await.unwrap(), [second.clone()]);
+            assert_eq!(store.check_ins(matches, 9).await.unwrap(), std::slice::from_ref(&second));
             let before = CheckInsAsked {
                 before: "b".into(),
                 purpose: Some(Purpose::WardRound),
                 ..CheckInsAsked::default()
             };
-            assert_eq!(store.check_ins(before, 9).await.unwrap(), [first.clone()]);
+            assert_eq!(store.check_ins(before, 9).await.unwrap(), std::slice::from_ref(&first));
             let mark = store.mark(&first.cardholder);
             assert_eq!(store.check_ins_about(&mark).await.unwrap(), [first]);
             let sealed: Vec<Vec<u8>> =
