@@ -1,5 +1,5 @@
 # Daily work, by name. `make demo` and `make test` do all the set-up.
-.PHONY: demo console openapi axe issuer looks pictures test test-devices packages-devices canary canary-proof leaky faults fuzz deb deb-reproducible test-package test-arm64 setup packages models build fmt lint clean
+.PHONY: demo day console openapi axe issuer looks pictures test test-devices packages-devices canary canary-proof leaky faults fuzz deb deb-reproducible test-package test-arm64 setup packages models build fmt lint clean
 
 CARGO ?= cargo
 # The inference library must not report on the machine (src/vision/telemetry.rs).
@@ -15,6 +15,10 @@ FRESH ?=
 
 demo: setup build  ## six settlements through the real programs, checked
 	@target/release/examples/demo $(if $(KEEP),--keep)
+
+# SETTLEMENTS= makes it shorter, SPEED= slower, WINDOWS= and SEED= another.
+day: setup build  ## a hospital's day through relay, box and bureau, 60 times as fast; every settlement accounted for
+	@target/release/examples/day
 
 console: build  ## a console full of made-up alerts, on loopback; ALERTS=N of them, FRESH=1 anew
 	@$(if $(FRESH),rm -rf target/console)

@@ -131,7 +131,7 @@ impl Hospital {
             "counterproof-bureau keys",
             Command::new(&programs.bureau).args(["keys", "--out"]).arg(dir.join("bureau-keys")).output(),
         )?)?;
-        fs::write(dir.join("bureau.toml"), bureau_toml(models))?;
+        fs::write(dir.join("bureau.toml"), bureau_toml(models, &wishes.bureau))?;
         let mut hospital = Self::at(dir, programs, pki, wishes.commissioned)?;
         let bureau = hospital.start_bureau("127.0.0.1:0")?;
         hospital.bureau_command(&[

@@ -7,7 +7,7 @@ use super::{Camera, Wishes};
 /// Stands in the configuration until the notice that it makes has a digest.
 pub(super) const NO_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-pub(super) fn bureau_toml(models: &Path) -> String {
+pub(super) fn bureau_toml(models: &Path, more: &str) -> String {
     format!(
         r#"# A throw-away bureau on loopback.
 [server]
@@ -27,7 +27,7 @@ root_key = "bureau-keys/root.key"
 signing = "bureau-keys/signing.key"
 [models]
 manifest = "{}"
-"#,
+{more}"#,
         models.display()
     )
 }

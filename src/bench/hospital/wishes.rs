@@ -18,6 +18,8 @@ pub struct Wishes {
     pub after_ms: u64,
     /// Texts of the agent's configuration to replace: found, by what.
     pub replace: Vec<(String, String)>,
+    /// Lines at the end of the bureau's configuration.
+    pub bureau: String,
     /// Whether a supervisor signs before the box starts; else it begins in shadow.
     pub commissioned: bool,
     /// The counters and their cameras.
@@ -93,6 +95,7 @@ impl Default for Wishes {
             before_ms: 1000,
             after_ms: 1000,
             replace: Vec::new(),
+            bureau: String::new(),
             commissioned: true,
             counters: usual_counters(),
             people: People::Samples,
