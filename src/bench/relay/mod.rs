@@ -275,7 +275,9 @@ impl Bench {
     }
 
     fn copied_until_now(&self) -> Result<Copied, BenchError> {
-        let page = self.runtime.block_on(self.hospital.metrics(&self.metrics))?;
+        // A connection that was idle for long was closed meanwhile; the next is another.
+        let ask = || self.runtime.block_on(self.hospital.metrics(&self.metrics));
+        let page = ask().or_else(|_| ask())?;
         let mut copied = Copied::default();
         for line in page.lines() {
             let Some((name, value)) = line.rsplit_once(' ') else { continue };
