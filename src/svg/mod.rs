@@ -8,10 +8,12 @@
 //!
 //! A [`Drawing`] bears classes and no colours, so that the page's style sheet
 //! makes it light or dark: `plot` on the whole, `grid`, `axis`, `mark`, `s1` to
-//! `s6` for series, `legend` on their samples. [`chart`] draws whole charts.
+//! `s6` for series, `legend` on their samples, `whole` around a part. [`chart`] draws whole
+//! charts, [`parts`] parts of their wholes.
 //! What it does not do: compute a figure.
 
 pub mod chart;
+pub mod parts;
 
 use std::fmt::Write;
 
