@@ -1,5 +1,5 @@
 refused-state = Not done: its state does not allow it, or somebody was first. Load the page again.
-refused-not-confirmed = Not done: only alerts that were decided as undeclared proxy or impersonation make a case or go out with one; one of them is not, or no longer.
+refused-not-confirmed = Not done: only alerts that were decided as undeclared proxy, impersonation or billed without treatment make a case or go out with one; one of them is not, or no longer.
 refused-elsewhere = Not done: the alert is in a case already.
 refused-no-origin = A case comes from an alert, a report or a transfer that came in.
 refused-proposer = Not approved: whoever proposed a transfer cannot approve it.
@@ -56,6 +56,7 @@ casestate-concluded = concluded
 casestate-closed = closed without a transfer
 finding-undeclared-proxy = undeclared proxy
 finding-impersonation = impersonation
+finding-not-rendered = billed without treatment
 authority-public-security = public security organ
 authority-health-commission = health commission
 authority-market-regulation = market regulation

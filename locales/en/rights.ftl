@@ -54,6 +54,7 @@ held-decided = Decided
 held-false-alert = Decided: false alert
 held-undeclared-proxy = Decided: undeclared proxy
 held-impersonation = Decided: impersonation
+held-not-rendered = Decided: billed, not treated
 held-not-established = Decided: cannot be established
 keeps-legal-hold = under legal hold
 keeps-case = while the case runs

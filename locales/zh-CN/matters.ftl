@@ -1,5 +1,5 @@
 refused-state = 未办理：当前状态不允许，或他人已先行办理。请刷新页面。
-refused-not-confirmed = 未办理：只有已认定为未申报代办或冒用的预警才能立案或移送；案件中有预警已不再如此认定。
+refused-not-confirmed = 未办理：只有已认定为未申报代办、冒用或未治疗而收费的预警才能立案或移送；案件中有预警已不再如此认定。
 refused-elsewhere = 未办理：该预警已在某一案件中。
 refused-no-origin = 案件须来自预警、举报或移入线索。
 refused-proposer = 未批准：提出移送的人不能批准该移送。
@@ -56,6 +56,7 @@ casestate-concluded = 已办结
 casestate-closed = 不移送结案
 finding-undeclared-proxy = 未申报代办
 finding-impersonation = 冒用他人医保凭证
+finding-not-rendered = 未治疗而收费（虚开项目）
 authority-public-security = 公安机关
 authority-health-commission = 卫生健康部门
 authority-market-regulation = 市场监督管理部门

@@ -54,6 +54,7 @@ held-decided = 已判定
 held-false-alert = 已判定：误报
 held-undeclared-proxy = 已判定：未申报代办
 held-impersonation = 已判定：冒名
+held-not-rendered = 已判定：未治疗而收费
 held-not-established = 已判定：无法查明
 keeps-legal-hold = 证据保全
 keeps-case = 案件办理中

@@ -14,6 +14,7 @@ use super::figures::coverage::{Cover, Coverage};
 use super::figures::list::{self, Entry};
 use super::figures::settings::FiguresConfig;
 use super::figures::share::{Decided, FalseAlerts};
+use super::review::Claim;
 use super::store::{By, Per, Place, Store, StoreError, Verdicts};
 use crate::clock::WallTime;
 use crate::protocol::id::HospitalId;
@@ -25,6 +26,8 @@ pub struct Counts {
     pub matched: u64,
     /// Somebody else was.
     pub mismatch: u64,
+    /// The entrance that was watched for the cardholder did not see them.
+    pub absent: u64,
     /// Nothing could be said.
     pub inconclusive: u64,
     /// It was not looked.
@@ -38,6 +41,7 @@ impl Counts {
         let place = match verdict {
             "match" => &mut self.matched,
             "mismatch" => &mut self.mismatch,
+            "absent" => &mut self.absent,
             "inconclusive" => &mut self.inconclusive,
             "not_assessed" => &mut self.not_assessed,
             _ => &mut self.other,
@@ -47,7 +51,8 @@ impl Counts {
 
     /// Settlements at which it was looked.
     pub const fn verified(&self) -> u64 {
-        self.matched.saturating_add(self.mismatch).saturating_add(self.inconclusive)
+        let told = self.matched.saturating_add(self.mismatch).saturating_add(self.absent);
+        told.saturating_add(self.inconclusive)
     }
 
     /// Adds what another counted.
@@ -55,6 +60,7 @@ impl Counts {
         for (mine, theirs) in [
             (&mut self.matched, other.matched),
             (&mut self.mismatch, other.mismatch),
+            (&mut self.absent, other.absent),
             (&mut self.inconclusive, other.inconclusive),
             (&mut self.not_assessed, other.not_assessed),
             (&mut self.other, other.other),
@@ -103,6 +109,8 @@ pub struct Statistics {
     pub by_day: BTreeMap<Day, Counts>,
     /// Alerts that came on each day, where any did.
     pub alerts_by_day: BTreeMap<Day, Decided>,
+    /// What became of the alerts of each claim.
+    pub by_claim: BTreeMap<Claim, Decided>,
     /// Verdicts by reason, the most frequent first.
     pub reasons: Vec<Verdicts>,
     /// Each hospital that is known, by district and code.
@@ -141,8 +149,13 @@ impl Statistics {
         let covered = store.covered(days, place, config.covered_ms()).await?;
         let coverage = Coverage::of(days, &counters, &covered);
         let alerts = store.decided_alerts(Per::Day, days, place).await?;
-        let alerts_by_day =
-            alerts.into_iter().filter_map(|a| Some((a.of.parse().ok()?, a.decided))).collect();
+        let (mut alerts_by_day, mut by_claim) = (BTreeMap::<Day, Decided>::new(), BTreeMap::new());
+        for FalseAlerts { of, claim, decided } in alerts {
+            by_claim.entry(claim).or_insert_with(Decided::default).add(&decided);
+            if let Ok(day) = of.parse() {
+                alerts_by_day.entry(day).or_default().add(&decided);
+            }
+        }
         let mut hospitals = hospitals(store, days, place, &coverage).await?;
         for (hospital, n) in store.overdue_requests(now.min(days.moments().1), place).await? {
             hospitals.entry(hospital).or_default().overdue_requests = n;
@@ -161,6 +174,7 @@ impl Statistics {
             days,
             by_day,
             alerts_by_day,
+            by_claim,
             reasons: store.verdicts(By::Reason, days, place).await?,
             list: config.rule().judge(judged.collect()),
             coverage,
@@ -227,10 +241,11 @@ impl Statistics {
 }
 
 /// The names of [`numbers`].
-const NUMBERS: [&str; 14] = [
+const NUMBERS: [&str; 16] = [
     "verified",
     "match",
     "mismatch",
+    "absent",
     "inconclusive",
     "not_assessed",
     "other",
@@ -241,6 +256,7 @@ const NUMBERS: [&str; 14] = [
     "false_alert",
     "undeclared_proxy",
     "impersonation",
+    "not_rendered",
     "not_established",
 ];
 
@@ -249,6 +265,7 @@ fn numbers(c: &Counts, d: &Decided) -> [String; NUMBERS.len()] {
         c.verified(),
         c.matched,
         c.mismatch,
+        c.absent,
         c.inconclusive,
         c.not_assessed,
         c.other,
@@ -259,6 +276,7 @@ fn numbers(c: &Counts, d: &Decided) -> [String; NUMBERS.len()] {
         d.false_alert,
         d.undeclared_proxy,
         d.impersonation,
+        d.not_rendered,
         d.not_established,
     ]
     .map(|n| n.to_string())
@@ -297,7 +315,7 @@ async fn hospitals(
         rows.entry(v.of).or_default().counts.count(&v.verdict, v.n);
     }
     for a in store.decided_alerts(Per::Hospital, days, place).await? {
-        rows.entry(a.of).or_default().decided = a.decided;
+        rows.entry(a.of).or_default().decided.add(&a.decided);
     }
     for (hospital, cover) in &coverage.by_hospital {
         rows.entry(hospital.as_str().to_owned()).or_default().cover = *cover;
@@ -346,6 +364,7 @@ mod tests {
             days,
             by_day: days.each().map(|d| (d, Counts { matched: 2, ..Counts::default() })).collect(),
             alerts_by_day: BTreeMap::new(),
+            by_claim: BTreeMap::new(),
             reasons: vec![],
             hospitals,
             coverage: Coverage::default(),
@@ -371,7 +390,7 @@ mod tests {
         let csv = statistics(vec![row("H1", "-2", 5, 1)]).hospitals_csv().unwrap();
         let lines: Vec<_> = csv.lines().collect();
         assert!(lines[0].starts_with("\u{feff}hospital,name,district"), "{csv}");
-        assert!(lines[1].starts_with("H1,'=1+1,'-2,1970-01-01,1970-01-02,6,5,0,1,"), "{csv}");
+        assert!(lines[1].starts_with("H1,'=1+1,'-2,1970-01-01,1970-01-02,6,5,0,0,1,"), "{csv}");
         assert!(lines[0].ends_with(",overdue_requests") && lines[1].ends_with(",2,1,3"), "{csv}");
         assert_eq!(lines[0].split(',').count(), lines[1].split(',').count());
         let days = statistics(vec![]).days_csv().unwrap();

@@ -169,7 +169,7 @@ async fn what_boxes_report_is_counted_and_shown_as_a_picture_a_table_and_csv() {
     // No camera was seen working for hours; nothing that the rule asks about is unknown.
     assert!(page.contains("<td data-label=\"List\">Red</td>"), "{page}");
     let (_, csv) = officer.get("/statistics.csv").await;
-    assert!(csv.lines().nth(1).unwrap().contains(",1235,1231,0,4,0,0,0,"), "{csv}");
+    assert!(csv.lines().nth(1).unwrap().contains(",1235,1231,0,0,4,0,0,0,"), "{csv}");
     let (status, page) = officer.get("/statistics?from=yesterday").await;
     assert!(status == StatusCode::UNPROCESSABLE_ENTITY && page.contains("yesterday"), "{page}");
     // Statistics are nobody's in particular; those of cardholders are for who reviews.

@@ -1,6 +1,7 @@
 //! Whole programs, over real sockets, files and databases.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod absence;
 mod accounts;
 mod agent;
 mod aim;

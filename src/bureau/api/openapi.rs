@@ -33,12 +33,16 @@ pub fn document() -> OpenApi {
 
 fn alerts() -> [Operation; 3] {
     [
-        Operation::new("post", ALERTS_PATH, "An event of a box: a mismatch, its withdrawal, or its expiry.")
-            .header::<Signature>(SIGNATURE_HEADER)
-            .takes::<Event>(CLOUDEVENTS_JSON)
-            .answers::<Stored>(201, "Stored.")
-            .answers_plainly(200, "The same bytes were stored before.", "")
-            .refuses(&[400, 403, 408, 409, 413, 422, 503]),
+        Operation::new(
+            "post",
+            ALERTS_PATH,
+            "An event of a box: a mismatch or an absence, its withdrawal, or its expiry.",
+        )
+        .header::<Signature>(SIGNATURE_HEADER)
+        .takes::<Event>(CLOUDEVENTS_JSON)
+        .answers::<Stored>(201, "Stored.")
+        .answers_plainly(200, "The same bytes were stored before.", "")
+        .refuses(&[400, 403, 408, 409, 413, 422, 503]),
         Operation::new("get", HEAD_PATH, "Which events of this box are held.")
             .answers::<HeadAnswer>(200, "What is held.")
             .refuses(&[403, 503]),

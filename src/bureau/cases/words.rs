@@ -10,6 +10,8 @@ words! {
         UndeclaredProxy = "undeclared_proxy",
         /// Somebody else used the card as if they were the cardholder.
         Impersonation = "impersonation",
+        /// A session was billed that did not take place.
+        NotRendered = "not_rendered",
     }
 }
 

@@ -15,6 +15,7 @@ use super::Console;
 use super::failure::Failure;
 use super::route::{REVIEW, Route};
 use super::visitor::Visitor;
+use crate::bureau::review::Claim;
 use crate::bureau::store::{ChainState, StoredAlert};
 use crate::clock::WallTime;
 use crate::http::openapi::{Need, Operation};
@@ -63,12 +64,32 @@ impl Standing {
     }
 }
 
+/// What an alert claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = AlertClaim)]
+#[serde(rename_all = "snake_case")]
+enum Claimed {
+    Mismatch,
+    Absent,
+}
+
+impl Claimed {
+    fn of(event: &Event) -> Option<Self> {
+        Claim::of(&event.content).map(|claim| match claim {
+            Claim::Mismatch => Self::Mismatch,
+            Claim::Absent => Self::Absent,
+        })
+    }
+}
+
 #[derive(Serialize, utoipa::ToSchema)]
 struct AlertJson<'a> {
     arrival: i64,
     id: AlertId,
     agent: &'a AgentId,
     state: Standing,
+    /// Null, as the event is, where the content cannot be read.
+    claim: Option<Claimed>,
     received_at: WallTime,
     withdrawn_at: Option<WallTime>,
     signature: &'static str,
@@ -104,6 +125,7 @@ async fn alerts(
             id: a.id,
             agent: &a.agent,
             state: Standing::of(a),
+            claim: a.event.as_ref().and_then(Claimed::of),
             received_at: a.received_at,
             withdrawn_at: a.withdrawn_at,
             signature: if a.signature_valid { "valid" } else { "invalid" },

@@ -1,5 +1,6 @@
 //! Cases: opened from confirmed alerts, filled, put under legal hold, ended.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use askama::Template;
@@ -18,7 +19,7 @@ use crate::bureau::accounts::Role;
 use crate::bureau::cases::due::next;
 use crate::bureau::cases::money::yuan;
 use crate::bureau::cases::numbers::{Number, Series};
-use crate::bureau::cases::words::{Authority, CaseState};
+use crate::bureau::cases::words::{Authority, CaseState, Finding};
 use crate::bureau::store::{Case, CaseAlert, NewCase, Origin, Transfer};
 use crate::protocol::id::AlertId;
 
@@ -272,20 +273,26 @@ fn passed(console: &Console, case: &Case, visitor: &Visitor) -> Vec<(String, Str
     passed.map(|t| (yuan(t.amount_fen), name(&t.name))).collect()
 }
 
-/// The cardholders' numbers, for the letter: they stand in the sealed alerts alone.
+/// Whom or what the letter is about: the cardholders' numbers, which stand in the sealed
+/// alerts alone; of sessions that did not take place the hospital that billed them.
 async fn subject(console: &Console, alerts: &[CaseAlert], visitor: &Visitor) -> Result<String, Failure> {
-    let mut numbers = std::collections::BTreeSet::new();
+    let (mut numbers, mut hospitals) = (BTreeSet::new(), BTreeSet::new());
     for alert in alerts {
+        if alert.finding == Some(Finding::NotRendered) {
+            hospitals.insert(hospital(&alert.hospital, alert.hospital_name.as_deref()));
+            continue;
+        }
         let held = console.store.evidence(alert.alert).await?;
         if let Some(about) = held.as_ref().and_then(|h| h.event.content.about()) {
             numbers.insert(about.cardholder.to_string());
         }
     }
-    let numbers: Vec<String> = numbers.into_iter().collect();
-    if numbers.is_empty() {
-        return Ok(String::new());
-    }
-    Ok(visitor.words().say_with("transfers-subject-usual", &[("value", &numbers.join(", "))]))
+    let named = |id: &str, all: BTreeSet<String>| {
+        let all: Vec<String> = all.into_iter().collect();
+        (!all.is_empty()).then(|| visitor.words().say_with(id, &[("value", &all.join(", "))]))
+    };
+    let subjects = [named("transfers-subject-billed", hospitals), named("transfers-subject-usual", numbers)];
+    Ok(subjects.into_iter().flatten().collect::<Vec<_>>().join("; "))
 }
 
 #[derive(Deserialize)]

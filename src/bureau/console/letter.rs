@@ -19,7 +19,8 @@ use super::words::Words;
 use super::{Console, page};
 use crate::bureau::cases::money::yuan;
 use crate::bureau::cases::numbers::Series;
-use crate::bureau::cases::texts::{IncomingText, LetterText};
+use crate::bureau::cases::texts::{IncomingText, LetterAlert, LetterText};
+use crate::bureau::cases::words::Finding;
 use crate::bureau::cases::workdays::day_of;
 use crate::clock::WallTime;
 use crate::http::language::Language;
@@ -86,6 +87,15 @@ impl LetterPage<'_> {
         let count = self.lines.len().to_string();
         let values = [("case", self.case.as_str()), ("count", &count), ("amount", &self.amount)];
         self.words.say_with("letter-sums", &values)
+    }
+
+    /// Where the leads come from: of the findings that are on the list.
+    fn sources(&self) -> Vec<String> {
+        let of_entrance = |alert: &LetterAlert| alert.finding == Finding::NotRendered.as_str();
+        let alerts = &self.text.alerts;
+        let windows = alerts.iter().any(|a| !of_entrance(a)).then_some("letter-no-picture");
+        let entrances = alerts.iter().any(of_entrance).then_some("letter-no-picture-entrance");
+        windows.into_iter().chain(entrances).map(|id| self.words.say(id)).collect()
     }
 
     fn acknowledgement(&self) -> String {

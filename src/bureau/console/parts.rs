@@ -8,10 +8,13 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use super::words::Words;
+use crate::bureau::review::Claim;
 use crate::bureau::store::{Store, StoreError};
 use crate::protocol::id::HospitalId;
 
-/// A word with its weight: `good`, `watch`, `bad`, `quiet`, or empty for a plain one.
+/// A word with its weight: `good`, `watch`, `bad`, `quiet`, or empty for a plain one; or
+/// with its sign ([`claim`]).
 #[derive(Debug, Clone)]
 pub(super) struct Mark {
     /// What stands there.
@@ -25,6 +28,15 @@ impl Mark {
     pub(super) const fn new(text: String, class: &'static str) -> Self {
         Self { text, class }
     }
+}
+
+/// What an alert claims, told apart by its word and its sign, and not by colour.
+pub(super) fn claim(words: &Words, claim: Claim) -> Mark {
+    let class = match claim {
+        Claim::Mismatch => "claim mismatch",
+        Claim::Absent => "claim absent",
+    };
+    Mark::new(words.word("claim", claim.as_str()), class)
 }
 
 /// What hospitals are called.

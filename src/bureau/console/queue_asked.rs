@@ -23,6 +23,7 @@ pub(super) struct Asked {
     pub(super) counter: String,
     pub(super) from: String,
     pub(super) to: String,
+    pub(super) claim: String,
     pub(super) score: String,
     pub(super) least: String,
     pub(super) most: String,
@@ -158,6 +159,7 @@ impl Asked {
             counter: read("counter", &self.counter, |t| t.parse().ok())?,
             from: read("from", &self.from, |t| midnight(date(t)?))?,
             until: last.and_then(|d| midnight(d.checked_add(1.day()).ok()?)),
+            claim: read("claim", &self.claim, |t| t.parse().ok())?,
             bins: band.map(Band::bins),
             amount_from: read("least", &self.least, fen)?,
             amount_to: read("most", &self.most, fen)?,
@@ -195,6 +197,7 @@ impl Asked {
             ("counter", &self.counter),
             ("from", &self.from),
             ("to", &self.to),
+            ("claim", &self.claim),
             ("score", &self.score),
             ("least", &self.least),
             ("most", &self.most),
@@ -225,6 +228,7 @@ impl Asked {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bureau::review::Claim;
     use crate::clock::WallTime;
 
     fn asked(query: &str) -> Asked {
@@ -236,7 +240,7 @@ mod tests {
     fn what_is_asked_for_becomes_a_filter() {
         let all = asked(
             "state=all&order=newest&hospital=H1&district=%E9%9D%92%E7%9F%B3%E5%8C%BA&counter=w03&from=2026-11-01&\
-             to=2026-11-02&score=near&least=100&most=2000.5&assignee=mine&cardholder=0011aabb&after=2.77&lang=en",
+             to=2026-11-02&claim=absent&score=near&least=100&most=2000.5&assignee=mine&cardholder=0011aabb&after=2.77&lang=en",
         );
         let filter = all.filter("li").unwrap();
         let at =
@@ -248,6 +252,7 @@ mod tests {
             counter: "w03".parse().ok(),
             from: at("2026-10-31T16:00:00Z"),
             until: at("2026-11-02T16:00:00Z"),
+            claim: Some(Claim::Absent),
             bins: Some((25, 39)),
             amount_from: Some(10_000),
             amount_to: Some(200_050),
@@ -282,6 +287,7 @@ mod tests {
             ("hospital=H%201", "hospital"),
             ("from=yesterday", "from"),
             ("to=2026-13-01", "to"),
+            ("claim=absence", "claim"),
             ("score=0.3", "score"),
             ("least=-1", "least"),
             ("most=1e9", "most"),

@@ -4,10 +4,11 @@ use askama::Template;
 use jiff::Timestamp;
 
 use super::frame::Frame;
-use super::parts::Mark;
+use super::parts::{Mark, claim};
 use super::queue_asked::{Asked, Band, MINE, NEWEST, NOBODY, SERIOUS};
 use super::shown::{moment, yuan};
 use super::visitor::Visitor;
+use crate::bureau::review::Claim;
 use crate::bureau::store::{ChainState, Hospital, QueueRow, QueueState};
 use crate::clock::WallTime;
 
@@ -41,6 +42,7 @@ pub(super) struct Line {
     counter: String,
     amount: String,
     kind: String,
+    claim: Mark,
     band: String,
     seriousness: Mark,
     is_signed: bool,
@@ -76,7 +78,12 @@ impl Line {
             counter: row.counter.clone(),
             amount: yuan(row.amount_fen.unsigned_abs()),
             kind: words.care(&row.medical_type),
-            band: words.word("queue-band", Band::of(row.score_bin).as_str()),
+            claim: claim(words, row.claim),
+            band: match row.claim {
+                Claim::Mismatch => words.word("queue-band", Band::of(row.score_bin).as_str()),
+                // Nobody was compared at an entrance whom nobody saw there.
+                Claim::Absent => words.word("queue-band", "none"),
+            },
             seriousness: match row.seriousness {
                 0 => Mark::new(words.word("queue-serious", "ordinary"), "calm"),
                 1 => Mark::new(words.word("queue-serious", "raised"), "watch"),
@@ -156,6 +163,7 @@ pub(super) struct QueuePageOf<'a> {
     top: String,
     hospitals: Vec<Choice>,
     districts: Vec<Choice>,
+    claims: Vec<Choice>,
     bands: Vec<Choice>,
     orders: Vec<Choice>,
     assignees: Vec<Choice>,
@@ -191,6 +199,10 @@ impl<'a> QueuePageOf<'a> {
             hospitals: hospitals
                 .iter()
                 .map(|h| choice(h.code.as_str(), format!("{} · {}", h.name, h.code), &asked.hospital))
+                .collect(),
+            claims: Claim::ALL
+                .iter()
+                .map(|c| choice(c.as_str(), words.word("claim", c.as_str()), &asked.claim))
                 .collect(),
             bands: Band::ALL
                 .map(|b| choice(b.as_str(), words.word("queue-band", b.as_str()), &asked.score))

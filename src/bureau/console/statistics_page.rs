@@ -8,7 +8,8 @@ use crate::bureau::figures::calendar::{Day, Days, Month};
 use crate::bureau::figures::coverage::Cover;
 use crate::bureau::figures::list::{Colour, Entry, Measure, Reason};
 use crate::bureau::figures::settings::FiguresConfig;
-use crate::bureau::figures::share::{FalseAlerts, Share};
+use crate::bureau::figures::share::{Decided, FalseAlerts, Share};
+use crate::bureau::review::Claim;
 use crate::bureau::statistics::{Counts, Row, Statistics};
 use crate::bureau::store::Verdicts;
 use crate::svg::Told;
@@ -54,7 +55,7 @@ fn heads(w: &Words, ids: &[&str]) -> Vec<String> {
 pub(super) fn facts(w: &Words, s: &Statistics) -> Vec<(String, String)> {
     let all = s.whole();
     let settled = all.counts.verified() + all.counts.not_assessed + all.counts.other;
-    vec![
+    let mut facts = vec![
         (w.say("statistics-verified"), format!("{} / {}", count(all.counts.verified()), count(settled))),
         (w.say("statistics-inconclusive-share"), of(all.counts.inconclusive, all.counts.verified())),
         (w.say("statistics-alerts"), count(all.decided.all())),
@@ -62,10 +63,20 @@ pub(super) fn facts(w: &Words, s: &Statistics) -> Vec<(String, String)> {
             w.say("statistics-decided"),
             format!("{} / {}", count(all.decided.decided()), count(all.decided.open)),
         ),
-        (w.say("statistics-confirmed-share"), share(all.decided.confirmed_share())),
-        (w.say("statistics-false-share"), share(all.decided.false_share())),
-        (w.say("statistics-coverage"), cover(s.coverage.whole())),
-    ]
+    ];
+    for (claim, decided) in of_claims(s) {
+        let named = |id: &str| format!("{} · {}", w.say(id), w.word("claim", claim.as_str()));
+        facts.push((named("statistics-confirmed-share"), share(decided.confirmed_share())));
+        facts.push((named("statistics-false-share"), share(decided.false_share())));
+    }
+    facts.push((w.say("statistics-coverage"), cover(s.coverage.whole())));
+    facts
+}
+
+/// What became of the alerts of each claim: of mismatches always, of absences where any came.
+fn of_claims(s: &Statistics) -> impl Iterator<Item = (Claim, Decided)> {
+    let of = |claim: &Claim| (*claim, s.by_claim.get(claim).copied().unwrap_or_default());
+    Claim::ALL.iter().map(of).filter(|(claim, d)| *claim == Claim::Mismatch || d.all() > 0)
 }
 
 /// Days together as one moment of a plot: days, weeks from the first day on, or months.
@@ -124,6 +135,7 @@ pub(super) fn verdicts(w: &Words, s: &Statistics) -> Plot {
         ("statistics-inconclusive", sums(&all, |c| c.inconclusive)),
         ("statistics-not-assessed", sums(&all, |c| c.not_assessed)),
         ("statistics-mismatch", sums(&all, |c| c.mismatch)),
+        ("statistics-absent", sums(&all, |c| c.absent)),
     ];
     let texts = [w.say("statistics-verdicts-title"), w.say("statistics-verdicts-note")];
     plot(w, "verdicts", texts, (&names, Unit::Count), &named, |c| c.columns())
@@ -295,7 +307,8 @@ pub(super) fn false_alerts(w: &Words, caption: &str, first: &str, all: &[FalseAl
         let d = &f.decided;
         // Of a digest the beginning is enough to know it by.
         let name: String = f.of.chars().take(if f.of.len() == 64 { 12 } else { 64 }).collect();
-        (name, vec![count(d.false_alert), count(d.decided()), share(d.false_share()), count(d.open)])
+        let claim = w.word("claim", f.claim.as_str());
+        (name, vec![claim, count(d.false_alert), count(d.decided()), share(d.false_share()), count(d.open)])
     };
     Table {
         caption: w.say(caption),
@@ -303,6 +316,7 @@ pub(super) fn false_alerts(w: &Words, caption: &str, first: &str, all: &[FalseAl
             w,
             &[
                 first,
+                "statistics-claim",
                 "statistics-false-alert",
                 "statistics-decided-short",
                 "statistics-false-share",
@@ -345,7 +359,7 @@ mod tests {
                 let word = w.word("statistics-reason", reason);
                 assert!(!word.starts_with("statistics-reason"), "{reason}");
             }
-            for verdict in ["match", "mismatch", "inconclusive", "not_assessed", "other"] {
+            for verdict in ["match", "mismatch", "absent", "inconclusive", "not_assessed", "other"] {
                 assert!(!w.word("statistics-verdict", verdict).starts_with("statistics-"), "{verdict}");
             }
         }
@@ -357,6 +371,7 @@ mod tests {
             days: days(2),
             by_day: days(2).each().map(|d| (d, Counts { matched: 1234, ..Counts::default() })).collect(),
             alerts_by_day: BTreeMap::new(),
+            by_claim: BTreeMap::new(),
             reasons: vec![],
             hospitals: vec![],
             coverage: Coverage::default(),

@@ -7,6 +7,7 @@
 
 use serde::Serialize;
 
+use crate::bureau::review::Claim;
 use crate::shares::{Interval, wilson};
 
 /// What became of alerts.
@@ -22,6 +23,8 @@ pub struct Decided {
     pub undeclared_proxy: u64,
     /// Somebody used the card as if it were theirs.
     pub impersonation: u64,
+    /// The session that was billed did not take place.
+    pub not_rendered: u64,
     /// It cannot be established.
     pub not_established: u64,
 }
@@ -35,6 +38,7 @@ impl Decided {
             ("decided", "false_alert") => &mut self.false_alert,
             ("decided", "undeclared_proxy") => &mut self.undeclared_proxy,
             ("decided", "impersonation") => &mut self.impersonation,
+            ("decided", "not_rendered") => &mut self.not_rendered,
             ("decided", "not_established") => &mut self.not_established,
             _ => &mut self.open,
         };
@@ -49,6 +53,7 @@ impl Decided {
             (&mut self.false_alert, other.false_alert),
             (&mut self.undeclared_proxy, other.undeclared_proxy),
             (&mut self.impersonation, other.impersonation),
+            (&mut self.not_rendered, other.not_rendered),
             (&mut self.not_established, other.not_established),
         ] {
             *mine = mine.saturating_add(theirs);
@@ -67,7 +72,7 @@ impl Decided {
 
     /// Those at which the cardholder was found not to have been there.
     pub const fn confirmed(&self) -> u64 {
-        self.undeclared_proxy.saturating_add(self.impersonation)
+        self.undeclared_proxy.saturating_add(self.impersonation).saturating_add(self.not_rendered)
     }
 
     /// The share of the decided that was false.
@@ -105,11 +110,14 @@ impl Share {
     }
 }
 
-/// What became of the alerts of one box, by one model, under one calibration.
+/// What became of the alerts of one claim: of one box, by one model, under one calibration.
+/// Claims are told apart: that a face was another says nothing of how often nobody came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FalseAlerts {
     /// Of which: a box's name, a model's id, a calibration's digest.
     pub of: String,
+    /// What they claim.
+    pub claim: Claim,
     /// What became of them.
     pub decided: Decided,
 }
@@ -127,6 +135,9 @@ mod tests {
         d.put("decided", "impersonation", 100);
         d.put("decided", "undeclared_proxy", 80);
         d.put("decided", "not_established", 2);
+        let mut absences = Decided::default();
+        absences.put("decided", "not_rendered", 7);
+        assert_eq!((absences.confirmed(), absences.decided()), (7, 7));
         assert_eq!((d.all(), d.decided(), d.confirmed(), d.open), (306, 263, 180, 40));
         let share = d.false_share().unwrap();
         assert!((share.value() - 0.308).abs() < 1e-3);

@@ -19,4 +19,4 @@ pub(super) mod words;
 pub use agreement::Agreement;
 pub use config::ReviewConfig;
 pub use letters::{LetterKind, LetterState};
-pub use state::{Decision, Refusal, Soundness, State, Step};
+pub use state::{Claim, Decision, Refusal, Soundness, State, Step};

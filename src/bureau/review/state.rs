@@ -7,10 +7,38 @@
 //!
 //! An alert that was decided before it was taken back stays decided; reopened, or after
 //! an appeal, it is withdrawn: nothing is left to decide. No state is left but by one of
-//! these, and each takes a person with a reason.
+//! these, and each takes a person with a reason. What may be found depends on what the
+//! alert claims ([`Claim`]).
 
 use super::words::words;
-use crate::bureau::store::ChainState;
+use crate::bureau::store::{ChainState, NO_SCORE};
+use crate::protocol::alert::Content;
+
+words! {
+    /// What an alert claims.
+    Claim {
+        /// Somebody was seen well at a window who is neither cardholder nor proxy.
+        Mismatch = "mismatch",
+        /// A session was billed for somebody whom the entrance that was watched did not see.
+        Absent = "absent",
+    }
+}
+
+impl Claim {
+    /// Of an event; nothing if it is no alert, but a later word about one.
+    pub const fn of(content: &Content) -> Option<Self> {
+        match content {
+            Content::Mismatch(_) => Some(Self::Mismatch),
+            Content::Absent(_) => Some(Self::Absent),
+            Content::Withdrawn(_) | Content::Expired(_) => None,
+        }
+    }
+
+    /// Of a line of the list, which says it by the score's bin: an absence has no score.
+    pub const fn of_bin(score_bin: i64) -> Self {
+        if score_bin == NO_SCORE { Self::Absent } else { Self::Mismatch }
+    }
+}
 
 words! {
     /// What somebody found.
@@ -21,8 +49,22 @@ words! {
         UndeclaredProxy = "undeclared_proxy",
         /// Somebody used the card as if it were theirs.
         Impersonation = "impersonation",
+        /// The session that was billed did not take place.
+        NotRendered = "not_rendered",
         /// It cannot be established.
         NotEstablished = "not_established",
+    }
+}
+
+impl Decision {
+    /// Whether it can be found of an alert that claims this. Nobody is treated by proxy, and
+    /// who stood at a window says nothing of whether a session took place.
+    pub const fn fits(self, claim: Claim) -> bool {
+        match self {
+            Self::FalseAlert | Self::NotEstablished => true,
+            Self::UndeclaredProxy | Self::Impersonation => matches!(claim, Claim::Mismatch),
+            Self::NotRendered => matches!(claim, Claim::Absent),
+        }
     }
 }
 
@@ -129,6 +171,8 @@ pub enum Refusal {
     Stale,
     /// Its bytes are in doubt: a supervisor has to decide it.
     NeedsSupervisor,
+    /// What was found cannot be found of an alert that claims what this one does.
+    Unfit,
     /// There is no such alert, or it has reached its limit.
     Gone,
 }
@@ -183,6 +227,15 @@ pub(crate) mod tests {
 
     fn any_state() -> impl Strategy<Value = State> {
         prop_oneof![Just(State::Open), Just(State::Withdrawn), any_decision().prop_map(State::Decided)]
+    }
+
+    #[test]
+    fn of_every_claim_the_opposite_and_nothing_can_be_found_and_of_each_its_own() {
+        let of = |claim| Decision::ALL.iter().copied().filter(|d| d.fits(claim)).collect::<Vec<_>>();
+        use Decision::{FalseAlert, Impersonation, NotEstablished, NotRendered, UndeclaredProxy};
+        assert_eq!(of(Claim::Mismatch), [FalseAlert, UndeclaredProxy, Impersonation, NotEstablished]);
+        assert_eq!(of(Claim::Absent), [FalseAlert, NotRendered, NotEstablished]);
+        assert_eq!([NO_SCORE, 0, 39].map(Claim::of_bin), [Claim::Absent, Claim::Mismatch, Claim::Mismatch]);
     }
 
     #[test]

@@ -11,10 +11,12 @@ use serde::Deserialize;
 use super::chance::Chance;
 use super::city::{City, MadeBox, amount_fen, cardholder, medical_type, time_of_day_ms};
 use crate::bureau::BureauError;
+use crate::bureau::review::Claim;
 use crate::bureau::store::{MadeDecision, MadeEvent, SERIOUS_AMOUNT_FEN};
 use crate::clock::{HisTime, WallTime};
 use crate::crypto::Sha256;
 use crate::crypto::sign::SigningKey;
+use crate::protocol::absence::{Absent, Observation, Shift, WHOLE};
 use crate::protocol::alert::{
     Comparison, Content, Event, JsonType, Link, Mismatch, QualitySummary, Settings, Source, SpecVersion,
     WithdrawalReason, Withdrawn,
@@ -29,9 +31,16 @@ const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 pub(super) const DAYS: i64 = 90;
 /// What share of settlements is cancelled after its alert.
 const WITHDRAWN: f64 = 0.03;
+/// What share of the alerts of a box at an entrance are about it.
+const ABSENT: f64 = 0.3;
 /// How decisions fall, with their words.
 const DECISIONS: [(f64, &str); 4] =
     [(0.42, "false_alert"), (0.33, "undeclared_proxy"), (0.09, "impersonation"), (0.16, "not_established")];
+/// The same of absences.
+const DECISIONS_ABSENT: [(f64, &str); 3] =
+    [(0.46, "false_alert"), (0.31, "not_rendered"), (0.23, "not_established")];
+/// Chronic illness: what dialysis is billed as.
+const DIALYSIS_CARE: &str = "14";
 /// Who works on some of them: names to sign in with.
 pub const DESK: [&str; 2] = ["li", "wang"];
 
@@ -93,9 +102,15 @@ impl Scores {
     }
 }
 
+/// Where a box raises an alert.
+enum Place {
+    Window(usize),
+    Entrance,
+}
+
 /// What happens at a moment.
 enum What {
-    Alert { counter: usize, withdrawn_at: Option<i64> },
+    Alert { place: Place, withdrawn_at: Option<i64> },
     Withdrawal { of: AlertId },
 }
 
@@ -178,7 +193,12 @@ impl<'m> Maker<'m> {
                 let what = What::Withdrawal { of: id };
                 plans.push(Plan { received_ms: later, delay_ms: 0, id: id_at(later, &mut chance), at, what });
             }
-            let what = What::Alert { counter: chance.below(2), withdrawn_at };
+            let watched = made.city.boxes.get(at).is_some_and(|(_, b)| b.entrance.is_some());
+            let place = match watched && chance.happens(ABSENT) {
+                true => Place::Entrance,
+                false => Place::Window(chance.below(2)),
+            };
+            let what = What::Alert { place, withdrawn_at };
             plans.push(Plan { received_ms, delay_ms, id, at, what });
         }
         plans.sort_by_key(|p| p.received_ms);
@@ -203,10 +223,16 @@ impl<'m> Maker<'m> {
         let at = |ms| Timestamp::from_millisecond(ms).map_err(|e| made_of(&e.to_string()));
         let mut withdrawn = None;
         let content = match &plan.what {
-            What::Alert { counter, withdrawn_at } => {
+            What::Alert { place, withdrawn_at } => {
                 withdrawn = *withdrawn_at;
                 let occurred = HisTime::new(at(plan.received_ms - plan.delay_ms)?);
-                Content::Mismatch(Box::new(mismatch(&self.made, from, *counter, occurred, &mut self.chance)?))
+                let (made, chance) = (&self.made, &mut self.chance);
+                match place {
+                    Place::Window(n) => {
+                        Content::Mismatch(Box::new(mismatch(made, from, *n, occurred, chance)?))
+                    }
+                    Place::Entrance => Content::Absent(Box::new(absence(made, from, occurred, chance)?)),
+                }
             }
             What::Withdrawal { of } => {
                 Content::Withdrawn(Withdrawn { alert: *of, reason: WithdrawalReason::SettlementCancelled })
@@ -245,8 +271,8 @@ impl<'m> Maker<'m> {
     }
 
     fn seriousness(&mut self, event: &Event, withdrawn: bool) -> i64 {
-        let Content::Mismatch(data) = &event.content else { return 0 };
-        let again = self.seen.contains(&data.cardholder);
+        let Some(data) = event.content.about() else { return 0 };
+        let again = self.seen.contains(data.cardholder);
         if !withdrawn {
             self.seen.insert(data.cardholder.clone());
         }
@@ -260,16 +286,17 @@ impl<'m> Maker<'m> {
         received_ms: i64,
         withdrawn: bool,
     ) -> (Option<MadeDecision>, Option<&'static str>) {
-        if withdrawn || !matches!(event.content, Content::Mismatch(_)) {
-            return (None, None);
-        }
+        let Some(claim) = Claim::of(&event.content).filter(|_| !withdrawn) else { return (None, None) };
         let now_ms = self.made.now.as_millis();
         let age_days = (now_ms - received_ms) as f64 / DAY_MS as f64;
         let desk = DESK.get(self.chance.below(DESK.len())).copied();
         if self.chance.happens(0.75 * age_days / DAYS as f64) {
             let after_ms = (now_ms - received_ms).min((1 + self.chance.below(10) as i64) * DAY_MS);
             let at = WallTime::from_millis(received_ms + after_ms / 2);
-            let word = self.chance.weighted(&DECISIONS).copied();
+            let word = match claim {
+                Claim::Mismatch => self.chance.weighted(&DECISIONS).copied(),
+                Claim::Absent => self.chance.weighted(&DECISIONS_ABSENT).copied(),
+            };
             return (word.map(|word| MadeDecision { word, at }), desk);
         }
         (None, desk.filter(|_| self.chance.happens(0.08)))
@@ -286,7 +313,7 @@ fn mismatch(
     let missing = |what: &str| BureauError::Command(format!("a made-up alert: no {what}"));
     Ok(Mismatch {
         hospital: from.hospital.clone(),
-        counter: from.counters.get(counter).cloned().ok_or_else(|| missing("counter"))?,
+        counter: from.windows.get(counter).cloned().ok_or_else(|| missing("counter"))?,
         cardholder: cardholder(chance)?,
         occurred_at,
         clock_error_ms: 200 + chance.below(1800) as u64,
@@ -299,6 +326,42 @@ fn mismatch(
             detection: chance.normal(0.92, 0.03).clamp(0.8, 0.99) as f32,
             yaw: chance.share() as f32 * 0.25,
             sharpness: chance.normal(220.0, 60.0).clamp(60.0, 500.0) as f32,
+        },
+        settings: made.settings.clone(),
+    })
+}
+
+/// A dialysis session that was billed after its shift for somebody who was not seen there.
+fn absence(
+    made: &Made<'_>,
+    from: &MadeBox,
+    occurred_at: HisTime,
+    chance: &mut Chance,
+) -> Result<Absent, BureauError> {
+    const HALF_HOUR_MS: i64 = 30 * MINUTE_MS;
+    const SHIFT_MS: i64 = 9 * HALF_HOUR_MS;
+    let wrong = |what: &str| BureauError::Command(format!("a made-up alert: {what}"));
+    let ends = occurred_at.timestamp().as_millisecond() / HALF_HOUR_MS * HALF_HOUR_MS;
+    let at = |ms| Timestamp::from_millisecond(ms).map(HisTime::new).map_err(|e| wrong(&e.to_string()));
+    let expected = 18 + chance.below(23) as u32;
+    let faces = 90 + chance.below(220) as u32;
+    Ok(Absent {
+        hospital: from.hospital.clone(),
+        counter: from.entrance.clone().ok_or_else(|| wrong("no entrance"))?,
+        cardholder: cardholder(chance)?,
+        occurred_at,
+        clock_error_ms: 200 + chance.below(1800) as u64,
+        amount_fen: 36_000 + 100 * chance.below(120) as u64,
+        medical_type: DIALYSIS_CARE.parse().map_err(|_| wrong("no kind of care"))?,
+        shift: Shift { begins_at: at(ends - SHIFT_MS)?, ends_at: at(ends)? },
+        observation: Observation {
+            model: made.scores.model(),
+            observed_permille: WHOLE - chance.below(80) as u16,
+            expected,
+            seen: expected - 1 - chance.below(3) as u32,
+            faces,
+            unclear: chance.below(1 + faces as usize / 20) as u32,
+            log_likelihood_ratio: -(4.0 + 8.0 * chance.share()) as f32,
         },
         settings: made.settings.clone(),
     })

@@ -19,6 +19,8 @@ const DISTRICTS: [(&str, &[&str]); 6] = [
     ("双溪县", &["双溪县人民医院", "双溪县中医医院", "溪口镇卫生院"]),
     ("北岸新区", &["样本市第一人民医院", "样本大学附属医院", "样本市肿瘤医院", "北岸社区卫生服务中心"]),
 ];
+/// It has a dialysis room; so has the largest hospital of each district.
+const DIALYSIS: &str = "云桥肾病专科医院";
 /// So many cardholders raise an alert once or twice.
 const CARDHOLDERS: usize = 60_000;
 /// So few come again and again.
@@ -26,12 +28,20 @@ const FREQUENT: usize = 700;
 /// What share of alerts is theirs.
 const FREQUENT_SHARE: f64 = 0.06;
 
-/// A box at one or two counters.
+/// A box at two windows, and here and there at the entrance of a dialysis room.
 pub(super) struct MadeBox {
     pub(super) name: AgentId,
     pub(super) hospital: HospitalId,
-    pub(super) counters: Vec<CounterId>,
+    pub(super) windows: Vec<CounterId>,
+    pub(super) entrance: Option<CounterId>,
     pub(super) key: SigningKey,
+}
+
+impl MadeBox {
+    /// Every counter, the windows first.
+    pub(super) fn counters(&self) -> impl Iterator<Item = &CounterId> {
+        self.windows.iter().chain(&self.entrance)
+    }
 }
 
 /// The city.
@@ -64,13 +74,15 @@ impl City {
                 // The first of each district is the largest.
                 let of_boxes = if h == 0 { 4 } else { 1 + chance.below(2) };
                 for b in 0..of_boxes {
-                    let counters = [2 * b + 1, 2 * b + 2].map(|n| named(&format!("w{n:02}")));
+                    let dialyses = b == 0 && (h == 0 || *name == DIALYSIS);
+                    let windows = [2 * b + 1, 2 * b + 2].map(|n| named(&format!("w{n:02}")));
                     boxes.push((
                         0.4 + chance.share(),
                         MadeBox {
                             name: named(&format!("{MADE_UP}{number}-{}", b + 1))?,
                             hospital: code.clone(),
-                            counters: counters.into_iter().collect::<Result<_, _>>()?,
+                            windows: windows.into_iter().collect::<Result<_, _>>()?,
+                            entrance: dialyses.then(|| named("d01")).transpose()?,
                             key: key()?,
                         },
                     ));
@@ -146,6 +158,8 @@ mod tests {
         let n = names.len();
         names.sort_unstable();
         names.dedup();
+        let entrances = city.boxes.iter().filter(|(_, b)| b.entrance.is_some()).count();
+        assert_eq!(entrances, 7);
         assert!(names.len() == n && n > 30 && names.iter().all(|name| name.starts_with(MADE_UP)));
     }
 }

@@ -44,6 +44,17 @@ const VERDICTS: [(&str, &str, f64); 7] = [
     ("mismatch", "", 2.0),
 ];
 
+/// The same of sessions at the entrance of a dialysis room.
+const SESSIONS: [(&str, &str, f64); 5] = [
+    ("match", "", 938.0),
+    ("inconclusive", "entrance_unclear", 22.0),
+    ("inconclusive", "others_not_seen", 13.0),
+    ("not_assessed", "no_roster", 22.0),
+    ("absent", "", 5.0),
+];
+/// Of so many settlements at a window one session is billed at an entrance.
+const SESSIONS_SHARE: f64 = 0.4;
+
 /// How a box fares.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Odd {
@@ -92,7 +103,7 @@ impl Life<'_> {
             for (seq, at) in [(1, long_ago), (90_000, last)] {
                 self.tell(store, made, odd, (epoch, seq), WallTime::from_millis(at)).await?;
             }
-            for counter in &made.counters {
+            for counter in made.counters() {
                 days.extend(self.days(made, counter, odd, *busy, chance));
             }
         }
@@ -155,7 +166,7 @@ impl Life<'_> {
             run: None,
             verdicts: BTreeMap::new(),
             counters: BTreeMap::new(),
-            cameras: made.counters.iter().enumerate().map(|(n, c)| (c.clone(), covered(n))).collect(),
+            cameras: made.counters().enumerate().map(|(n, c)| (c.clone(), covered(n))).collect(),
             outbox_waiting: 0,
             outbox_set_aside: 0,
             audit,
@@ -185,8 +196,11 @@ impl Life<'_> {
                 continue;
             }
             let settlements = busy * if is_weekend { 60.0 } else { 150.0 } * (0.85 + 0.3 * chance.share());
-            let counts = VERDICTS.iter().map(|(verdict, reason, of_thousand)| {
-                let n = settlements * of_thousand / 1000.0;
+            let is_entrance = made.entrance.as_ref() == Some(counter);
+            let (verdicts, share) =
+                if is_entrance { (&SESSIONS[..], SESSIONS_SHARE) } else { (&VERDICTS[..], 1.0) };
+            let counts = verdicts.iter().map(|(verdict, reason, of_thousand)| {
+                let n = settlements * share * of_thousand / 1000.0;
                 (*verdict, *reason, n as u64 + u64::from(chance.happens(n.fract())))
             });
             days.push(MadeDay {

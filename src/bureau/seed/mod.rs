@@ -143,6 +143,7 @@ async fn put_events(store: &Store, mut maker: Maker<'_>, told: &mut impl Write) 
 pub(super) mod tests {
     use super::*;
     use crate::bureau::figures::calendar::{Day, Days};
+    use crate::bureau::review::{Claim, Decision};
     use crate::bureau::store::tests::{box_with_key, on_both};
     use crate::bureau::store::{By, Place, QueueFilter, QueueFrom, QueueOrder};
 
@@ -178,6 +179,7 @@ pub(super) mod tests {
             let counted =
                 store.verdicts(By::Day, Days::between(today.plus(-7), today), &place).await.unwrap();
             assert!(counted.iter().any(|v| v.verdict == "match" && v.n > 1_000), "{}", counted.len());
+            assert!(counted.iter().any(|v| v.verdict == "absent"));
             assert!(store.known_counters(&place).await.unwrap().len() > boxes.len());
             assert_eq!(store.settled_months().await.unwrap().len(), 2);
         })
@@ -188,22 +190,30 @@ pub(super) mod tests {
     async fn a_store_is_filled_with_alerts_that_can_be_checked_and_says_that_they_are_made_up() {
         on_both(async |store| {
             assert!(!store.is_made_up().await.unwrap());
-            filled(&store, 600).await;
+            filled(&store, 2_000).await;
             assert!(store.is_made_up().await.unwrap());
             let filter = QueueFilter::default();
-            let page = store.queue_page(&filter, QueueOrder::Serious, QueueFrom::Start, 600).await.unwrap();
-            assert_eq!(page.rows.len(), 600);
+            let page = store.queue_page(&filter, QueueOrder::Serious, QueueFrom::Start, 2_000).await.unwrap();
+            assert_eq!(page.rows.len(), 2_000);
             assert!(page.rows.iter().all(|r| r.alert.signature_valid && r.place.is_some()));
             let seriousness = |n| page.rows.iter().filter(|r| r.seriousness == n).count();
             assert!((0..=2).all(|n| seriousness(n) > 0));
             let counts = store.queue_counts(&filter).await.unwrap();
-            assert_eq!(counts.open + counts.decided + counts.withdrawn, 600);
+            assert_eq!(counts.open + counts.decided + counts.withdrawn, 2_000);
             assert!(counts.open > 200 && counts.decided > 100 && counts.withdrawn > 2, "{counts:?}");
             let one = &page.rows[0].alert;
-            let settings = match &one.event.as_ref().unwrap().content {
-                crate::protocol::alert::Content::Mismatch(data) => data.settings.clone(),
-                _ => panic!(),
-            };
+            let settings = one.event.as_ref().unwrap().content.about().unwrap().settings.clone();
+            let absences = page.rows.iter().filter(|r| r.claim == Claim::Absent);
+            assert!((60..400).contains(&absences.clone().count()), "{}", absences.count());
+            let of_absences = QueueFilter { claim: Some(Claim::Absent), ..filter.clone() };
+            let counted = store.queue_counts(&of_absences).await.unwrap();
+            assert_eq!((counted.open + counted.decided + counted.withdrawn) as usize, absences.count());
+            for row in &page.rows {
+                let said = row.alert.event.as_ref().unwrap();
+                assert_eq!(Claim::of(&said.content), Some(row.claim));
+                let found = row.decision.as_deref().map(|d| d.parse::<Decision>().unwrap());
+                assert!(found.is_none_or(|d| d.fits(row.claim)), "{found:?} of {:?}", row.claim);
+            }
             for digest in [settings.policy, settings.notice, settings.calibration] {
                 assert!(store.document(digest).await.unwrap().is_some());
             }

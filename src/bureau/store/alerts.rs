@@ -108,8 +108,8 @@ impl Store {
     async fn list_some(&self, after: i64) -> Result<Option<i64>, StoreError> {
         let rows: Vec<(i64, String, String, i64, Vec<u8>)> = sqlx::query_as(
             "SELECT e.arrival, e.id, e.agent, e.received_at, p.sealed FROM events e \
-             JOIN payloads p ON p.event = e.id WHERE e.kind = 'mismatch' AND e.arrival > $1 \
-             ORDER BY e.arrival LIMIT $2",
+             JOIN payloads p ON p.event = e.id WHERE e.kind IN ('mismatch', 'absent') \
+             AND e.arrival > $1 ORDER BY e.arrival LIMIT $2",
         )
         .bind(after)
         .bind(FILL)

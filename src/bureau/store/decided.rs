@@ -1,10 +1,11 @@
-//! What became of alerts, counted: by hospital, by day, and by box, model and
-//! calibration. Counts alone; no alert is opened for them.
+//! What became of alerts, counted by what they claim, and by hospital, by day, and by box,
+//! model and calibration. Counts alone; no alert is opened for them.
 
 use super::figures::{Place, in_place, natural, of_place};
 use super::{Store, StoreError};
 use crate::bureau::figures::calendar::{Day, Days};
 use crate::bureau::figures::share::{Decided, FalseAlerts};
+use crate::bureau::review::Claim;
 use crate::clock::WallTime;
 use std::collections::BTreeMap;
 
@@ -29,16 +30,21 @@ macro_rules! per {
             concat!(
                 "SELECT ",
                 $what,
-                " AS what, state, COALESCE(decision, '') AS decided, COUNT(*) AS n \
+                " AS what, MIN(score_bin) AS bin, state, COALESCE(decision, '') AS decided, COUNT(*) AS n \
                  FROM alerts WHERE received_at >= $1 AND received_at < $2"
             ),
-            concat!("GROUP BY ", $what, ", state, COALESCE(decision, '') ORDER BY what")
+            concat!(
+                "GROUP BY ",
+                $what,
+                ", CASE WHEN score_bin < 0 THEN 1 ELSE 0 END, state, COALESCE(decision, '') ORDER BY what"
+            )
         )
     };
 }
 
 impl Store {
-    /// What became of the alerts that came in these days and are still held, by what they are told apart.
+    /// What became of the alerts that came in these days and are still held, by what they are told apart
+    /// and by what they claim.
     ///
     /// # Errors
     /// If the database fails.
@@ -57,20 +63,20 @@ impl Store {
         };
         let (from, until) = days.moments();
         let moments = (from.as_millis(), until.as_millis());
-        let rows: Vec<(String, String, String, i64)> =
+        let rows: Vec<(String, i64, String, String, i64)> =
             of_place(sql, moments, place).fetch_all(&self.pool).await?;
-        let mut all: BTreeMap<String, Decided> = BTreeMap::new();
-        for (of, state, decision, n) in rows {
+        let mut all: BTreeMap<(String, Claim), Decided> = BTreeMap::new();
+        for (of, bin, state, decision, n) in rows {
             let of = match per {
                 Per::Day => of.parse().map_or(of, |n| Day::from_number(n).to_string()),
                 _ => of,
             };
-            all.entry(of).or_default().put(&state, &decision, natural(n));
+            all.entry((of, Claim::of_bin(bin))).or_default().put(&state, &decision, natural(n));
         }
-        Ok(all.into_iter().map(|(of, decided)| FalseAlerts { of, decided }).collect())
+        Ok(all.into_iter().map(|((of, claim), decided)| FalseAlerts { of, claim, decided }).collect())
     }
 
-    /// Mismatch alerts of these days that were not taken back, by the cardholder's mark.
+    /// Alerts of these days that were not taken back, by the cardholder's mark.
     ///
     /// # Errors
     /// If the database fails.
@@ -130,6 +136,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bureau::store::NO_SCORE;
     use crate::bureau::store::tests::on_both;
 
     #[tokio::test]
@@ -139,11 +146,12 @@ mod tests {
             store.make_month(WallTime::from_millis(now)).await.unwrap();
             let (agent, _) = crate::bureau::store::tests::box_with_key("box-1");
             store.add_agent(&agent, WallTime::from_millis(1)).await.unwrap();
-            for (n, (state, decision)) in [
-                ("open", None),
-                ("decided", Some("false_alert")),
-                ("decided", Some("impersonation")),
-                ("withdrawn", None),
+            for (n, (state, decision, bin)) in [
+                ("open", None, 3),
+                ("decided", Some("false_alert"), 3),
+                ("decided", Some("impersonation"), 3),
+                ("withdrawn", None, 3),
+                ("decided", Some("not_rendered"), NO_SCORE),
             ]
             .into_iter()
             .enumerate()
@@ -173,9 +181,10 @@ mod tests {
                     None,
                 )
                 .await;
-                sqlx::query("UPDATE alerts SET state = $1, decision = $2 WHERE id = $3")
+                sqlx::query("UPDATE alerts SET state = $1, decision = $2, score_bin = $3 WHERE id = $4")
                     .bind(state)
                     .bind(decision)
+                    .bind(bin)
                     .bind(&id)
                     .execute(&store.pool)
                     .await
@@ -185,7 +194,10 @@ mod tests {
             let days = Days { first: day, last: day };
             for per in [Per::Hospital, Per::Box, Per::Model, Per::Calibration, Per::Day] {
                 let all = store.decided_alerts(per, days, &Place::default()).await.unwrap();
-                let [one] = &all[..] else { panic!("{per:?}: {all:?}") };
+                // What nobody came to says nothing of how often a face was another's.
+                let [one, other] = &all[..] else { panic!("{per:?}: {all:?}") };
+                assert_eq!((one.claim, other.claim, &one.of), (Claim::Mismatch, Claim::Absent, &other.of));
+                assert_eq!((other.decided.all(), other.decided.confirmed()), (1, 1));
                 let d = one.decided;
                 assert_eq!((d.all(), d.open, d.false_alert, d.confirmed()), (4, 1, 1, 1), "{per:?}");
             }
@@ -194,9 +206,9 @@ mod tests {
             let elsewhere = Place { hospital: String::new(), district: "nowhere".into() };
             assert!(store.decided_alerts(Per::Box, days, &elsewhere).await.unwrap().is_empty());
             let by_person = store.alerts_by_cardholder(days, &Place::default()).await.unwrap();
-            assert_eq!(by_person, BTreeMap::from([("m1".to_owned(), 3)]));
+            assert_eq!(by_person, BTreeMap::from([("m1".to_owned(), 4)]));
             let states = store.states_of_cardholder("m1").await.unwrap();
-            assert_eq!((states.len(), states[0].state.as_str()), (4, "withdrawn"));
+            assert_eq!((states.len(), states[0].state.as_str()), (5, "decided"));
         })
         .await;
     }

@@ -82,7 +82,7 @@ impl Store {
                     (SELECT MIN(x.received_at) FROM withdrawals w JOIN events x ON x.id = w.event \
                      WHERE w.alert = e.id AND w.agent = e.agent) AS withdrawn_at \
              FROM events e JOIN payloads p ON p.event = e.id \
-             WHERE e.kind = 'mismatch' AND e.arrival < $1 ORDER BY e.arrival DESC LIMIT $2",
+             WHERE e.kind IN ('mismatch', 'absent') AND e.arrival < $1 ORDER BY e.arrival DESC LIMIT $2",
         )
         .bind(before)
         .bind(i64::from(limit))

@@ -67,7 +67,7 @@ use crate::crypto::seal::{RootKey, SealError, SealKey};
 pub use accounts::{Account, Changed, NewAccount};
 pub use acts::{Act, ActsAsked, NumberedAct};
 pub use agents::{Agent, AgentChange, AgentSummary, NewAgent, TransformIssue};
-pub use alerts::SERIOUS_AMOUNT_FEN;
+pub use alerts::{NO_SCORE, SERIOUS_AMOUNT_FEN};
 pub use batch::Incoming;
 pub use cases::{
     Actor, Approval, Case, CaseAlert, CaseError, CaseRefusal, Held, IncomingTransfer, NewCase, NewIncoming,

@@ -1,6 +1,6 @@
 //! Deletion by cut-off, and the evidence of it.
 
-use super::review::{DECIDED_ALERTS, DECLARED_PROXIES, OLDEST_DECIDED, OLDEST_OPEN, OPEN_MISMATCHES};
+use super::review::{DECIDED_ALERTS, DECLARED_PROXIES, OLDEST_DECIDED, OLDEST_OPEN, UNDECIDED};
 use super::{Pool, Store, StoreError, Tx};
 use crate::bureau::retention::Kind;
 use crate::clock::WallTime;
@@ -25,10 +25,10 @@ pub struct PurgeReport {
 /// never looks open again; what it takes back must be an alert of the same box,
 /// so that no two events hold each other for ever.
 const OPEN_ALERTS: [&str; 4] = [
-    OPEN_MISMATCHES,
+    UNDECIDED,
     "DELETE FROM withdrawals WHERE event IN (SELECT id FROM events WHERE received_at < $1) \
      AND NOT EXISTS (SELECT 1 FROM payloads p JOIN events e ON e.id = p.event \
-     WHERE e.id = withdrawals.alert AND e.agent = withdrawals.agent AND e.kind = 'mismatch')",
+     WHERE e.id = withdrawals.alert AND e.agent = withdrawals.agent AND e.kind IN ('mismatch', 'absent'))",
     "DELETE FROM payloads WHERE event IN \
      (SELECT id FROM events WHERE kind = 'withdrawn' AND received_at < $1) \
      AND event NOT IN (SELECT event FROM withdrawals)",

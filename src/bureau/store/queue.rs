@@ -16,6 +16,7 @@ use sqlx::{AssertSqlSafe, Row};
 pub use self::asked::{Among, Assignee, QueueFilter, QueueFrom, QueueOrder, QueuePlace, QueueState};
 use self::statement::{Asked, LINES, NAMES, Statement, Value};
 use super::{DbRow, Hospital, Store, StoreError, StoredAlert, parse};
+use crate::bureau::review::Claim;
 use crate::clock::WallTime;
 
 /// An alert as a line of the queue.
@@ -34,7 +35,9 @@ pub struct QueueRow {
     pub amount_fen: i64,
     /// Which kind of care.
     pub medical_type: String,
-    /// The score's bin, 0 to 39.
+    /// What it claims.
+    pub claim: Claim,
+    /// The score's bin, 0 to 39; [`NO_SCORE`](super::NO_SCORE) of an absence.
     pub score_bin: i64,
     /// How serious, 0 to 2.
     pub seriousness: i64,
@@ -229,6 +232,7 @@ impl QueueRow {
         let name: Option<String> = row.try_get("hospital_name")?;
         let display: Option<String> = row.try_get("display")?;
         let assignee: Option<String> = row.try_get("assignee")?;
+        let score_bin = row.try_get("score_bin")?;
         Ok(Self {
             alert,
             hospital: row.try_get("hospital")?,
@@ -237,7 +241,8 @@ impl QueueRow {
             occurred_at: WallTime::from_millis(row.try_get("occurred_at")?),
             amount_fen: row.try_get("amount_fen")?,
             medical_type: row.try_get("medical_type")?,
-            score_bin: row.try_get("score_bin")?,
+            claim: Claim::of_bin(score_bin),
+            score_bin,
             seriousness: row.try_get("seriousness")?,
             state: QueueState::of(row.try_get("state")?).unwrap_or(QueueState::Open),
             decision: row.try_get("decision")?,

@@ -48,13 +48,13 @@ pub struct MadeEvent {
     pub agent: AgentId,
     /// When it came.
     pub received_at: WallTime,
-    /// Of a mismatch: how serious.
+    /// Of an alert: how serious.
     pub seriousness: i64,
-    /// Of a mismatch: whether it was withdrawn afterwards, and when.
+    /// Of an alert: whether it was withdrawn afterwards, and when.
     pub withdrawn_at: Option<WallTime>,
-    /// Of a mismatch: what was decided.
+    /// Of an alert: what was decided.
     pub decision: Option<MadeDecision>,
-    /// Of a mismatch: who works on it.
+    /// Of an alert: who works on it.
     pub assignee: Option<&'static str>,
 }
 
@@ -271,7 +271,7 @@ impl Store {
                 .bind(made.agent.as_str())
                 .bind(data.hospital.as_str())
                 .bind(data.counter.as_str())
-                .bind(self.mark(&data.cardholder))
+                .bind(self.mark(data.cardholder))
                 .bind(settlement)
                 .bind(data.occurred_at.timestamp().as_millisecond())
                 .bind(made.received_at.as_millis())

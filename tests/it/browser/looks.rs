@@ -103,7 +103,8 @@ async fn every_page_is_accessible(language: &'static str) {
     let unreached: Vec<String> =
         of_a_case(&work).into_iter().filter(|p| !reached.contains(routes.of(p))).collect();
     assert!(unreached.is_empty(), "no link leads to {unreached:?}");
-    let pages: BTreeSet<&String> = plain.iter().chain(&found).chain([&work.new_case]).collect();
+    let pages: BTreeSet<&String> =
+        plain.iter().chain(&found).chain([&work.new_case, &work.absence]).collect();
     for path in pages {
         browser.go(path).await;
         for size in [WIDE, NARROW] {

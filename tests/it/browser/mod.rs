@@ -41,6 +41,13 @@ impl Furnished {
     }
 }
 
+/// An absence of the same box: its page.
+async fn an_absence(of: &Furnished) -> String {
+    let (id, alert) = of.chain.borrow_mut().absence();
+    assert_eq!(of.boxed.alert(&of.bureau, &alert).await, 201);
+    format!("/alerts/{id}")
+}
+
 /// A bureau with the made-up alerts of a made-up city, for somebody with every role.
 async fn made_up() -> Bureau {
     let bureau = Bureau::start(BUREAU);
@@ -75,6 +82,8 @@ struct Work {
     /// An alert, and a letter of each kind about it.
     asked: String,
     letters: Vec<String>,
+    /// An alert about an entrance.
+    absence: String,
     /// The page that makes a case of a confirmed alert.
     new_case: String,
     case: String,
@@ -105,7 +114,8 @@ async fn at_work() -> (Furnished, Work) {
     approve(&bureau, &transfer).await;
     let (incoming, report) = (li.incoming().await, li.report().await);
     let new_case = format!("/cases/new?alert={}", open.trim_start_matches("/alerts/"));
-    (bureau, Work { asked, letters, new_case, case, transfer, incoming, report })
+    let absence = an_absence(&bureau).await;
+    (bureau, Work { asked, letters, absence, new_case, case, transfer, incoming, report })
 }
 
 /// A second person approves a transfer.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::chromium::{Chromium, Look};
 use super::{approve, made_up};
 use crate::support::bureau::{Bureau, PASSWORD};
+use crate::support::person::between;
 use crate::support::worker::Worker;
 
 /// Most bytes of a picture: what is checked in stays small.
@@ -14,8 +15,9 @@ const MOST: usize = 200 * 1024;
 /// The letter of a case of one made-up alert.
 async fn transferred(bureau: &Bureau, language: &str) -> String {
     let li = Worker::new(bureau, "li", &["reviewer"]).await;
-    let next = li.person.ask("/alerts/next").await;
-    let alert = next.headers()["location"].to_str().unwrap().to_owned();
+    // What is about an entrance is no impersonation.
+    let (_, list) = li.get("/alerts?claim=mismatch").await;
+    let alert = format!("/alerts/{}", between(&list, "data-alert=\"", "\""));
     li.decide(&alert, "0", "impersonation").await;
     let transfer = li.propose(&li.case_of(&alert).await).await;
     approve(bureau, &transfer).await;

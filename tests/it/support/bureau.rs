@@ -334,6 +334,25 @@ impl Chain {
         )
     }
 
+    /// The next event: an absence at the entrance `d01`; its id and its bytes.
+    pub fn absence(&mut self) -> (String, Vec<u8>) {
+        let digest = Sha256::of(b"x").to_string();
+        let [policy, notice, calibration] = self.settings.map(|d| d.to_string());
+        self.link(
+            "absent",
+            serde_json::json!({
+                "hospital": "H31010000001", "counter": "d01", "cardholder": "P0002",
+                "occurred_at": "2026-11-22T04:05:00Z", "clock_error_ms": 2000, "amount_fen": 42000,
+                "medical_type": "14",
+                "shift": {"begins_at": "2026-11-21T23:30:00Z", "ends_at": "2026-11-22T04:00:00Z"},
+                "observation": {"model": digest, "observed_permille": 970, "expected": 40, "seen": 39,
+                                "faces": 212, "unclear": 3, "log_likelihood_ratio": -6.5},
+                "settings": {"agent_version": "0.1.0", "policy": policy, "notice": notice,
+                             "calibration": calibration},
+            }),
+        )
+    }
+
     /// The next event: the withdrawal of an earlier one.
     pub fn withdrawal(&mut self, alert: &str) -> Vec<u8> {
         self.link("withdrawn", serde_json::json!({"alert": alert, "reason": "settlement_cancelled"})).1

@@ -1,5 +1,6 @@
-//! What was compared, in words that somebody who is no engineer understands, with a
-//! picture of where the score lies.
+//! What an alert says: of a mismatch what was compared, in words that somebody who is no
+//! engineer understands, with a picture of where the score lies; of an absence what
+//! [`super::absence`] says; of both the settlement.
 
 use super::super::Console;
 use super::super::failure::Failure;
@@ -7,10 +8,12 @@ use super::super::shown::{moment, second, yuan};
 use super::super::visitor::Visitor;
 use super::super::words::Words;
 use super::Opened;
+use super::absence;
 use super::parts::settled;
 use crate::bureau::review::rarity::{Boundaries, Honest, Rarity};
 use crate::commissioning::report::CalibrationFile;
-use crate::protocol::alert::{Comparison, Content, Event, Mismatch, QualitySummary};
+use crate::protocol::absence::Absent;
+use crate::protocol::alert::{About, Comparison, Content, Event, Mismatch, QualitySummary};
 use crate::protocol::figures::{Expected, ScoreHistogram, Shares, bin_of};
 use crate::protocol::id::CardholderId;
 use crate::svg::Told;
@@ -20,12 +23,22 @@ use crate::svg::chart::Spread;
 pub(super) struct Facts {
     /// Where and when it was, and how much: which alert this is, at a glance.
     pub(super) lead: String,
-    pub(super) compared: Vec<String>,
-    pub(super) quality: Vec<String>,
-    /// The picture; empty without figures of a calibration.
-    pub(super) plot: String,
+    /// What was seen.
+    pub(super) seen: Seen,
     /// Names and values.
     pub(super) rows: Vec<(String, String)>,
+}
+
+/// What was seen, and how far it goes.
+pub(super) struct Seen {
+    pub(super) title: String,
+    pub(super) lines: Vec<String>,
+    /// The picture; empty without figures of a calibration.
+    pub(super) plot: String,
+    pub(super) plot_title: String,
+    /// How well a face was seen; what an absence does not say.
+    pub(super) bounds_title: String,
+    pub(super) bounds: Vec<String>,
 }
 
 /// Whose card was settled.
@@ -40,21 +53,53 @@ pub(super) async fn of(
     opened: &Opened,
 ) -> Result<Option<Facts>, Failure> {
     let Some(event) = &opened.alert.event else { return Ok(None) };
-    let Content::Mismatch(data) = &event.content else { return Ok(None) };
+    let Some(about) = event.content.about() else { return Ok(None) };
     let words = visitor.words();
+    let (seen, clock_error_ms, shift) = match &event.content {
+        Content::Mismatch(data) => (of_mismatch(console, words, data).await?, data.clock_error_ms, None),
+        Content::Absent(data) => (of_absence(words, data), data.clock_error_ms, Some(data.shift)),
+        Content::Withdrawn(_) | Content::Expired(_) => return Ok(None),
+    };
+    let receipt = console.store.evidence(opened.alert.id).await?.and_then(|e| e.alert.receipt);
+    let mut rows = rows(words, opened, event, &about);
+    if let Some(shift) = shift {
+        let ends = [shift.begins_at, shift.ends_at].map(|t| moment(absence::at(t)));
+        rows.push((words.say("alert-shift"), ends.join(" – ")));
+    }
+    let seconds = format!("{:.1}", clock_error_ms as f64 / 1000.0);
+    rows.push((words.say("alert-clock"), words.say_with("alert-seconds", &[("value", &seconds)])));
+    rows.push((words.say("alert-box"), opened.alert.agent.to_string()));
+    let given = if receipt.is_some() { "alert-receipt-given" } else { "alert-receipt-none" };
+    let received = words.say_with(given, &[("value", &second(opened.alert.received_at))]);
+    rows.push((words.say("alert-received"), received));
+    Ok(Some(Facts { lead: lead(words, opened, &about), seen, rows }))
+}
+
+async fn of_mismatch(console: &Console, words: &Words, data: &Mismatch) -> Result<Seen, Failure> {
     let document = console.store.document(data.settings.calibration).await?;
     let calibration = document.as_deref().and_then(|bytes| CalibrationFile::read(bytes).ok());
     let expected = calibration.as_ref().and_then(|c| c.expected.as_ref());
     let boundaries = Boundaries::of(data.comparison.threshold, calibration.as_ref());
     let plot = expected.map(|e| picture(words, &data.comparison, e, boundaries)).unwrap_or_default();
-    let receipt = console.store.evidence(opened.alert.id).await?.and_then(|e| e.alert.receipt);
-    Ok(Some(Facts {
-        lead: lead(words, opened, data),
-        compared: compared(words, data, calibration.as_ref(), boundaries),
-        quality: quality(words, &data.quality),
+    Ok(Seen {
+        title: words.say("alert-compared"),
+        lines: compared(words, data, calibration.as_ref(), boundaries),
         plot,
-        rows: rows(words, opened, event, data, receipt.is_some()),
-    }))
+        plot_title: words.say("alert-plot-title"),
+        bounds_title: words.say("alert-quality"),
+        bounds: quality(words, &data.quality),
+    })
+}
+
+fn of_absence(words: &Words, data: &Absent) -> Seen {
+    Seen {
+        title: words.say("alert-absent-title"),
+        lines: absence::told(words, data),
+        plot: absence::picture(words, &data.observation),
+        plot_title: words.say("alert-absent-plot-title"),
+        bounds_title: words.say("alert-absent-limits"),
+        bounds: absence::limits(words),
+    }
 }
 
 fn number(value: f64) -> String {
@@ -194,46 +239,30 @@ fn quality(words: &Words, q: &QualitySummary) -> Vec<String> {
     ]
 }
 
-fn lead(words: &Words, opened: &Opened, data: &Mismatch) -> String {
+fn lead(words: &Words, opened: &Opened, data: &About<'_>) -> String {
     let hospital = opened.hospital.as_ref().map_or(data.hospital.as_str(), |h| &h.name);
     let amount = words.say_with("alert-yuan", &[("value", &yuan(data.amount_fen))]);
-    [hospital, data.counter.as_str(), &moment(settled(&data.about())), &amount].join(" · ")
+    [hospital, data.counter.as_str(), &moment(settled(data)), &amount].join(" · ")
 }
 
 /// Where it was: name, code and district, or the code alone.
-fn hospital(opened: &Opened, data: &Mismatch) -> String {
+fn hospital(opened: &Opened, data: &About<'_>) -> String {
     let known = opened.hospital.as_ref().map(|h| [h.name.as_str(), h.code.as_str(), h.district.as_str()]);
     let parts = known.map_or_else(|| vec![data.hospital.as_str()], |parts| parts.to_vec());
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ")
 }
 
-fn rows(
-    words: &Words,
-    opened: &Opened,
-    event: &Event,
-    data: &Mismatch,
-    has_receipt: bool,
-) -> Vec<(String, String)> {
+/// The settlement.
+fn rows(words: &Words, opened: &Opened, event: &Event, data: &About<'_>) -> Vec<(String, String)> {
     let row = |id: &str, value: String| (words.say(id), value);
     let settlement = event.subject.as_ref().map(ToString::to_string).unwrap_or_default();
-    let receipt = if has_receipt { "alert-receipt-given" } else { "alert-receipt-none" };
-    let received = second(opened.alert.received_at);
     vec![
         row("alert-cardholder", data.cardholder.to_string()),
         row("alert-settlement", settlement),
-        row("alert-occurred", second(settled(&data.about()))),
+        row("alert-occurred", second(settled(data))),
         row("alert-hospital", hospital(opened, data)),
         row("alert-counter", data.counter.to_string()),
         row("alert-amount", words.say_with("alert-yuan", &[("value", &yuan(data.amount_fen))])),
         row("alert-medical-type", words.care(data.medical_type.as_str())),
-        row(
-            "alert-clock",
-            words.say_with(
-                "alert-seconds",
-                &[("value", &format!("{:.1}", data.clock_error_ms as f64 / 1000.0))],
-            ),
-        ),
-        row("alert-box", opened.alert.agent.to_string()),
-        row("alert-received", words.say_with(receipt, &[("value", &received)])),
     ]
 }

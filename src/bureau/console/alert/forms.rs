@@ -70,7 +70,12 @@ impl Forms {
             } else {
                 opened.listing.assignee.clone().unwrap_or_default()
             },
-            decisions: Decision::ALL.iter().enumerate().map(decision).collect(),
+            decisions: Decision::ALL
+                .iter()
+                .filter(|d| d.fits(opened.listing.claim))
+                .enumerate()
+                .map(decision)
+                .collect(),
             letters: LetterKind::ALL.iter().enumerate().map(letter).collect(),
         }
     }

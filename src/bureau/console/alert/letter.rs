@@ -1,5 +1,5 @@
 //! Letters about an alert: drafted, printed in Chinese with English for reading, sent by
-//! people, and entered when they are answered.
+//! people, and entered when they are answered. What they say is [`super::mail`]'s.
 
 use std::sync::Arc;
 
@@ -12,18 +12,17 @@ use super::super::failure::Failure;
 use super::super::frame::Frame;
 use super::super::parts::Mark;
 use super::super::route::{self, Route};
-use super::super::shown::{day, second, yuan};
+use super::super::shown::day;
 use super::super::visitor::{Posted, Visitor};
-use super::super::words::Words;
 use super::super::{Console, page};
 use super::Opened;
+use super::mail::{Sender, Side, side};
 use super::parts::settled;
 use super::steps::{back, text, text_if_any, unblind};
 use crate::bureau::review::{LetterKind, LetterState};
 use crate::bureau::store::{Answer, Letter, LetterText, NewLetter};
 use crate::clock::WallTime;
 use crate::http::language::Language;
-use crate::protocol::alert::Content;
 use crate::protocol::id::AlertId;
 
 pub(super) fn routes() -> Vec<Route> {
@@ -159,18 +158,6 @@ async fn answer(
     Ok(back(id))
 }
 
-/// One of the two languages of a letter.
-struct Side {
-    tag: &'static str,
-    title: String,
-    to: String,
-    paragraphs: Vec<String>,
-    /// What is to be filled in by hand.
-    blanks: Vec<String>,
-    sign: String,
-    note: String,
-}
-
 #[derive(Template)]
 #[template(path = "console/mail.html")]
 struct LetterPage<'a> {
@@ -193,96 +180,4 @@ async fn print(
     let title = visitor.words().word("alert-letter", letter.kind.as_str());
     let frame = Frame::titled(&visitor, title);
     page(&visitor, &LetterPage { frame, alert: id.to_string(), sides: sides.into_iter().flatten().collect() })
-}
-
-/// Who writes, and when.
-struct Sender<'a> {
-    bureau: &'a str,
-    now: WallTime,
-}
-
-/// The letter in one language; nothing if the alert cannot be read.
-fn side(language: Language, opened: &Opened, letter: &Letter, from: &Sender<'_>) -> Option<Side> {
-    let event = opened.alert.event.as_ref()?;
-    let Content::Mismatch(data) = &event.content else { return None };
-    let words = Words::of(language);
-    let settlement = event.subject.as_ref().map(ToString::to_string).unwrap_or_default();
-    let (at, due) = (second(settled(&data.about())), day(letter.due_at).to_string());
-    let (amount, today) = (yuan(data.amount_fen), day(from.now).to_string());
-    // A minute before and after is what a person at a window needs at least.
-    let around =
-        |ms: i64| second(WallTime::from_millis(settled(&data.about()).as_millis().saturating_add(ms)));
-    let margin = 60_000 + i64::try_from(data.clock_error_ms).unwrap_or(0).min(600_000);
-    let (begin, until) = (around(-margin), around(margin));
-    let code = data.hospital.as_str();
-    let hospital = match &opened.hospital {
-        Some(known) => words.say_with("mail-hospital", &[("name", &known.name), ("code", code)]),
-        None => words.say_with("mail-hospital-unnamed", &[("code", code)]),
-    };
-    let values = [
-        ("bureau", from.bureau),
-        ("hospital", hospital.as_str()),
-        ("counter", data.counter.as_str()),
-        ("cardholder", data.cardholder.as_str()),
-        ("settlement", settlement.as_str()),
-        ("at", at.as_str()),
-        ("from", begin.as_str()),
-        ("until", until.as_str()),
-        ("amount", amount.as_str()),
-        ("due", due.as_str()),
-        ("today", today.as_str()),
-    ];
-    let say = |id: &str| words.say_with(id, &values);
-    let (title, to, mut paragraphs, blanks) = match letter.kind {
-        LetterKind::Recording => (
-            say("mail-recording-title"),
-            say("mail-to-hospital"),
-            vec![say("mail-recording-what"), say("mail-recording-why"), say("mail-recording-until")],
-            vec![say("mail-blank-kept"), say("mail-blank-person"), say("mail-blank-day")],
-        ),
-        LetterKind::Inquiry => (
-            say("mail-inquiry-title"),
-            say("mail-to-cardholder"),
-            vec![say("mail-inquiry-what"), say("mail-inquiry-questions"), say("mail-inquiry-rights")],
-            vec![
-                say("mail-blank-came"),
-                say("mail-blank-acted"),
-                say("mail-blank-relation"),
-                say("mail-blank-signed"),
-                say("mail-blank-day"),
-            ],
-        ),
-        LetterKind::Statement => (
-            say("mail-statement-title"),
-            say("mail-about"),
-            vec![say("mail-statement-what"), say("mail-statement-duty")],
-            vec![
-                say("mail-blank-name"),
-                say("mail-blank-number"),
-                say("mail-blank-relation"),
-                say("mail-blank-words"),
-                say("mail-blank-read"),
-                say("mail-blank-taken"),
-                say("mail-blank-day"),
-            ],
-        ),
-        LetterKind::Documents => (
-            say("mail-documents-title"),
-            say("mail-to-hospital"),
-            vec![say("mail-documents-what"), say("mail-documents-until")],
-            vec![say("mail-blank-person"), say("mail-blank-day")],
-        ),
-    };
-    if !letter.text.asked.is_empty() {
-        paragraphs.push(words.say_with("mail-asked", &[("value", &letter.text.asked)]));
-    }
-    Some(Side {
-        tag: language.tag(),
-        title,
-        to,
-        paragraphs,
-        blanks,
-        sign: say("mail-sign"),
-        note: say("mail-note"),
-    })
 }

@@ -1,4 +1,4 @@
-//! One alert: what was compared, whether it can be relied on, what to ask, and the forms
+//! One alert: what was seen, whether it can be relied on, what to ask, and the forms
 //! in which people say what they found.
 //!
 //! Promises: the look is written down before the page is made; nothing is preselected;
@@ -6,10 +6,12 @@
 //! with what changed. To a reviewer who is to decide a decided alert blind the page is
 //! that of an open one. It decides nothing.
 
+mod absence;
 mod blind;
 mod facts;
 mod forms;
 mod letter;
+mod mail;
 mod parts;
 mod posture;
 mod proxy;
@@ -24,14 +26,14 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 use super::failure::Failure;
 use super::frame::Frame;
-use super::parts::{HospitalNames, JSON, Mark, file};
+use super::parts::{HospitalNames, JSON, Mark, claim, file};
 use super::route::{self, Needs, Route};
 use super::visitor::Visitor;
 use super::{Console, cases, page};
 use crate::bureau::accounts::Role;
 use crate::bureau::bundle;
 use crate::bureau::cases::words::Finding;
-use crate::bureau::review::{Soundness, State};
+use crate::bureau::review::{Claim, Soundness, State};
 use crate::bureau::store::{Hospital, Listing, StoredAlert, TakenStep};
 use crate::protocol::id::AlertId;
 
@@ -95,6 +97,11 @@ struct AlertPage<'a> {
     frame: Frame<'a>,
     id: String,
     state: Mark,
+    claim: Mark,
+    /// What kinds of honest people it is raised about.
+    reminder: &'static str,
+    /// Whether somebody can act for a cardholder there: at a window, and not as a patient.
+    takes_proxies: bool,
     /// What changed since the page from which a form was sent.
     changed: Vec<StepRow>,
     facts: Option<Facts>,
@@ -166,6 +173,12 @@ async fn render(
         frame: Frame::new(visitor, "alert-title"),
         id: id.to_string(),
         state: parts::state(visitor, opened.state()),
+        claim: claim(visitor.words(), opened.listing.claim),
+        reminder: match opened.listing.claim {
+            Claim::Mismatch => "alert-reminder",
+            Claim::Absent => "alert-reminder-absent",
+        },
+        takes_proxies: opened.listing.claim == Claim::Mismatch,
         changed: steps.iter().filter(changed).map(|s| parts::step(visitor, s)).collect(),
         checks: parts::checks(visitor, &opened.alert),
         posture: posture::of(console, visitor, &opened).await?,

@@ -1,6 +1,6 @@
 //! Small parts of the page: words with their weight, lines of lists.
 
-use super::super::parts::{HospitalNames, Mark};
+use super::super::parts::{HospitalNames, Mark, claim};
 use super::super::shown::{second, yuan};
 use super::super::visitor::Visitor;
 use crate::bureau::review::State;
@@ -23,6 +23,7 @@ pub(super) struct NeighbourRow {
     pub(super) hospital: String,
     pub(super) counter: String,
     pub(super) amount: String,
+    pub(super) claim: Mark,
     pub(super) state: Mark,
 }
 
@@ -92,6 +93,7 @@ pub(super) fn neighbours(
         hospital: names.name(&n.hospital),
         counter: n.counter.to_string(),
         amount: yuan(n.amount_fen.unsigned_abs()),
+        claim: claim(visitor.words(), n.claim),
         state: state(visitor, if hidden.contains(&n.id) { State::Open } else { n.state }),
     };
     found.iter().map(row).collect()

@@ -7,6 +7,7 @@ use super::super::shown::second;
 use super::super::visitor::Visitor;
 use super::Opened;
 use super::parts::{Advised, settled};
+use crate::bureau::review::Claim;
 use crate::bureau::store::StoredPosture;
 use crate::clock::WallTime;
 use crate::crypto::Sha256;
@@ -111,5 +112,8 @@ fn now(lines: &mut Lines<'_>, posture: Option<&StoredPosture>, opened: &Opened, 
         lines.add("alert-posture-camera", class, word, "");
     }
     lines.unknown("alert-posture-camera-unknown");
-    lines.unknown("alert-posture-face-unknown");
+    lines.unknown(match opened.listing.claim {
+        Claim::Mismatch => "alert-posture-face-unknown",
+        Claim::Absent => "alert-posture-absent-unknown",
+    });
 }

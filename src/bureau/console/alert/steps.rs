@@ -88,6 +88,7 @@ fn said(refusal: Refusal) -> Failure {
         Refusal::Open => Failure::conflict("alert-refused-open"),
         Refusal::Stale => Failure::conflict("alert-refused-stale"),
         Refusal::NeedsSupervisor => Failure::conflict("alert-refused-doubtful"),
+        Refusal::Unfit => Failure::bad("alert-decision-unfit"),
         Refusal::Gone => Failure::not_found(),
     }
 }
@@ -124,6 +125,9 @@ async fn decide(
     let note = text(&note)?;
     let opened = Opened::of(&console, &visitor, id).await?;
     opened.soundness().admits(visitor.has(Role::Supervisor)).map_err(said)?;
+    if !decision.fits(opened.listing.claim) {
+        return Err(said(Refusal::Unfit));
+    }
     if opened.blind {
         // The record says what it says of every decision: who reads it learns no more.
         console.note(&visitor, Step::Decide(decision).as_str(), &id.to_string(), String::new()).await?;

@@ -85,10 +85,16 @@ macro_rules! finding {
         "CASE WHEN x.id IS NULL THEN a.finding WHEN x.state = 'decided' THEN x.decision END"
     };
 }
+/// The decisions that make an alert a confirmed one: each [`Finding`].
+macro_rules! findings {
+    () => {
+        "('undeclared_proxy', 'impersonation', 'not_rendered')"
+    };
+}
 /// Whether that is a confirmed one.
 macro_rules! confirmed {
     () => {
-        concat!("(", finding!(), ") IN ('undeclared_proxy', 'impersonation')")
+        concat!("(", finding!(), ") IN ", findings!())
     };
 }
 /// Cases with the sums over their confirmed alerts.
@@ -124,7 +130,9 @@ pub(super) const FINDINGS: &str = concat!(
     finding!(),
     " AS finding, a.amount_fen AS amount_fen FROM case_alerts a JOIN cases c ON c.number = a.case_number \
      LEFT JOIN alerts x ON x.id = a.alert WHERE c.opened_at >= $1 AND c.opened_at < $2) AS f \
-     WHERE f.finding IN ('undeclared_proxy', 'impersonation') GROUP BY f.finding ORDER BY f.finding"
+     WHERE f.finding IN ",
+    findings!(),
+    " GROUP BY f.finding ORDER BY f.finding"
 );
 
 const ALERTS: &str = concat!(
@@ -310,11 +318,12 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub async fn confirmed_alert(&self, alert: AlertId) -> Result<Option<CaseAlert>, StoreError> {
-        let row = sqlx::query(
+        let row = sqlx::query(concat!(
             "SELECT id AS alert, hospital, h.name AS hospital_name, occurred_at, amount_fen, decided_at, \
              decision AS finding FROM alerts LEFT JOIN hospitals h ON h.code = hospital WHERE id = $1 AND state = 'decided' \
-             AND decision IN ('undeclared_proxy', 'impersonation')",
-        )
+             AND decision IN ",
+            findings!()
+        ))
         .bind(alert.to_string())
         .fetch_optional(&self.pool)
         .await?;
@@ -383,13 +392,15 @@ async fn touch(tx: &mut Tx<'_>, case: Number, by: Actor<'_>) -> Result<(), CaseE
 }
 
 async fn join(tx: &mut Tx<'_>, case: Number, alert: AlertId, by: Actor<'_>) -> Result<(), CaseError> {
-    let done = sqlx::query(
+    let done = sqlx::query(concat!(
         "INSERT INTO case_alerts (alert, case_number, joined_at, joined_by, hospital, occurred_at, \
          amount_fen, finding, decided_at) \
          SELECT x.id, $1, $2, $3, x.hospital, x.occurred_at, x.amount_fen, x.decision, \
          x.decided_at FROM alerts x WHERE x.id = $4 AND x.state = 'decided' \
-         AND x.decision IN ('undeclared_proxy', 'impersonation') ON CONFLICT (alert) DO NOTHING",
-    )
+         AND x.decision IN ",
+        findings!(),
+        " ON CONFLICT (alert) DO NOTHING"
+    ))
     .bind(case.to_string())
     .bind(by.at.as_millis())
     .bind(by.who)

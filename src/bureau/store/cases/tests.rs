@@ -9,7 +9,7 @@ use crate::bureau::cases::words::{
 };
 use crate::bureau::review::{Decision, Step};
 use crate::bureau::store::tests::{at_both, box_with_key, on_both, store};
-use crate::bureau::store::{NewAccount, NewStep, StepText};
+use crate::bureau::store::{NO_SCORE, NewAccount, NewStep, StepText};
 use crate::crypto::seal::RootKey;
 use crate::protocol::id::AlertId;
 
@@ -77,13 +77,14 @@ impl Desk {
         sqlx::query(
             "INSERT INTO alerts (id, arrival, agent, hospital, counter, cardholder, settlement, occurred_at, \
              received_at, amount_fen, medical_type, score_bin, seriousness, model, calibration, state, \
-             changed_at) VALUES ($1, $2, 'box-1', 'H1', 'w1', 'm', 's', $3, $3, $4, '14', 3, 0, 'm', 'c', \
+             changed_at) VALUES ($1, $2, 'box-1', 'H1', 'w1', 'm', 's', $3, $3, $4, '14', $5, 0, 'm', 'c', \
              'open', $3)",
         )
         .bind(&key)
         .bind(self.seq)
         .bind(DECIDED - DAY)
         .bind(amount)
+        .bind(if decision == "not_rendered" { NO_SCORE } else { 3 })
         .execute(&self.store.pool)
         .await
         .unwrap();
@@ -140,6 +141,14 @@ async fn confirmed_alerts_alone_become_a_case_and_each_one_case() {
         assert_eq!((held.alerts, held.confirmed, held.amount_fen), (2, 2, 550_000));
         assert_eq!(held.decided_at, Some(WallTime::from_millis(DECIDED)));
         assert!(held.text.facts == "他人持卡结算" && held.state == CaseState::Open);
+        // A session that did not take place joins as others do.
+        let billed = desk.alert("not_rendered", 40_000, "li").await;
+        assert!(desk.store.confirmed_alert(billed).await.unwrap().is_some());
+        desk.store.join_case(case, billed, by("sun", 1)).await.unwrap();
+        assert_eq!(desk.case(case).await.amount_fen, 590_000);
+        let year = Span { from: WallTime::from_millis(0), to: by("li", 9).at };
+        let found = desk.store.findings(year).await.unwrap();
+        assert!(found.contains(&(Finding::NotRendered, 1, 40_000)), "{found:?}");
         // What was refused took no number.
         let third = desk.alert("impersonation", 1, "li").await;
         assert_eq!(desk.open(&[third]).await.to_string(), "C2026-0002");

@@ -1,5 +1,6 @@
 //! What the queue is asked for: which alerts, in which order, from where on.
 
+use crate::bureau::review::Claim;
 use crate::clock::WallTime;
 use crate::protocol::id::{AlertId, CounterId, HospitalId};
 
@@ -67,6 +68,8 @@ pub struct QueueFilter {
     pub from: Option<WallTime>,
     /// Settled before.
     pub until: Option<WallTime>,
+    /// Of those that claim this.
+    pub claim: Option<Claim>,
     /// The score's bin, from and to, both included.
     pub bins: Option<(i64, i64)>,
     /// Least amount, in fen.

@@ -1,6 +1,7 @@
 //! The queue's statement: constant words, and values that are bound.
 
 use super::{Among, Assignee, QueueFilter, QueueFrom, QueueOrder, QueueState};
+use crate::bureau::review::Claim;
 use crate::clock::WallTime;
 use crate::protocol::id::AlertId;
 
@@ -81,6 +82,11 @@ impl Statement {
         if let Some(counter) = &filter.counter {
             self.put(" AND counter = ").text(counter.as_str());
         }
+        match filter.claim {
+            Some(Claim::Mismatch) => self.put(" AND score_bin >= 0"),
+            Some(Claim::Absent) => self.put(" AND score_bin < 0"),
+            None => self,
+        };
         let (low, high) = filter.bins.unzip();
         for (condition, value) in [
             (" AND occurred_at >= ", filter.from.map(WallTime::as_millis)),

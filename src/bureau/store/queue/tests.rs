@@ -2,6 +2,7 @@
 
 use super::statement::states;
 use super::*;
+use crate::bureau::review::Claim;
 use crate::bureau::seed::tests::filled;
 use crate::bureau::store::Database;
 use crate::bureau::store::tests::on_both;
@@ -95,6 +96,18 @@ async fn pages_lead_through_everything_that_a_filter_lets_through_both_ways_and_
                 QueueFilter { assignee: Some(Assignee::Nobody), states: of("open"), ..all() },
             ),
             (format!("cardholder = '{mark}'"), QueueFilter { cardholder: Some(mark), ..all() }),
+            (
+                "score_bin < 0 AND state = 'open'".into(),
+                QueueFilter { claim: Some(Claim::Absent), states: of("open"), ..all() },
+            ),
+            (
+                "score_bin >= 0 AND amount_fen >= 30000".into(),
+                QueueFilter { claim: Some(Claim::Mismatch), amount_from: Some(30_000), ..all() },
+            ),
+            (
+                "score_bin < 0 AND score_bin > 0".into(),
+                QueueFilter { claim: Some(Claim::Absent), bins: Some((0, 21)), ..all() },
+            ),
             ("arrival > 650".into(), QueueFilter { arrived_after: Some(650), ..all() }),
             ("amount_fen > 99999999999".into(), QueueFilter { amount_from: Some(99_999_999_999), ..all() }),
         ];
@@ -157,6 +170,7 @@ async fn a_page_is_read_from_an_index_and_never_sorted_out_of_the_whole_table() 
             QueueFilter { hospital: hospital.parse().ok(), ..open.clone() },
             QueueFilter { district: Some(district), ..open.clone() },
             QueueFilter { from: Some(WallTime::from_millis(1_790_000_000_000)), ..open.clone() },
+            QueueFilter { claim: Some(Claim::Absent), ..open.clone() },
             QueueFilter { bins: Some((22, 24)), amount_from: Some(50_000), ..open },
         ];
         let deep = QueuePlace { seriousness: 0, arrival: 2_000 };

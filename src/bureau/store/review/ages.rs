@@ -6,8 +6,8 @@
 //! case has ended, and is not counted as old until then.
 
 /// Alerts that nobody decided.
-pub(in crate::bureau::store) const OPEN_MISMATCHES: &str = "DELETE FROM payloads WHERE event IN \
-     (SELECT e.id FROM events e LEFT JOIN alert_ages g ON g.id = e.id WHERE e.kind = 'mismatch' \
+pub(in crate::bureau::store) const UNDECIDED: &str = "DELETE FROM payloads WHERE event IN \
+     (SELECT e.id FROM events e LEFT JOIN alert_ages g ON g.id = e.id WHERE e.kind IN ('mismatch', 'absent') \
      AND COALESCE(g.since, e.received_at) < $1 AND (g.state IS NULL OR g.state <> 'decided') \
      AND e.id NOT IN (SELECT alert FROM held_alerts))";
 /// Alerts that somebody decided, with their letters, proofs and history.
@@ -23,7 +23,7 @@ pub(in crate::bureau::store) const OLDEST_OPEN: &str = "SELECT MIN(since) FROM (
      LEFT JOIN alert_ages g ON g.id = e.id WHERE e.id IN (SELECT event FROM payloads) \
      AND (g.state IS NULL OR g.state <> 'decided') AND e.id NOT IN (SELECT alert FROM held_alerts) \
      AND e.id NOT IN (SELECT w.event FROM withdrawals w JOIN events x ON x.id = w.alert AND x.agent = w.agent \
-     WHERE x.kind = 'mismatch' AND x.id IN (SELECT event FROM payloads))) AS held";
+     WHERE x.kind IN ('mismatch', 'absent') AND x.id IN (SELECT event FROM payloads))) AS held";
 /// The mark of the oldest that somebody decided.
 pub(in crate::bureau::store) const OLDEST_DECIDED: &str =
     "SELECT MIN(since) FROM alert_ages WHERE state = 'decided' AND id NOT IN (SELECT alert FROM held_alerts)";

@@ -12,7 +12,7 @@ use super::super::{DbRow, Store, StoreError, parse};
 use super::StepText;
 use crate::bureau::accounts::AccountName;
 use crate::bureau::review::agreement::Pair;
-use crate::bureau::review::state::Decision;
+use crate::bureau::review::state::{Claim, Decision};
 use crate::bureau::review::words::words;
 use crate::clock::WallTime;
 use crate::protocol::id::AlertId;
@@ -142,19 +142,21 @@ impl Store {
         rows.iter().map(|(id,)| parse(TABLE, id)).collect()
     }
 
-    /// Keeps a blind second decision; whether it was asked for.
+    /// Keeps a blind second decision; whether it was asked for, and can be found of that alert.
     ///
     /// # Errors
     /// If the database fails.
     pub async fn answer_blind(&self, answer: &BlindAnswer<'_>) -> Result<bool, StoreError> {
-        let row: Option<(String,)> = sqlx::query_as(
-            "SELECT id FROM blind_checks WHERE alert = $1 AND reviewer = $2 AND state = 'waiting'",
+        let row: Option<(String, i64)> = sqlx::query_as(
+            "SELECT b.id, a.score_bin FROM blind_checks b JOIN alerts a ON a.id = b.alert \
+             WHERE b.alert = $1 AND b.reviewer = $2 AND b.state = 'waiting'",
         )
         .bind(answer.alert.to_string())
         .bind(answer.by.as_str())
         .fetch_optional(&self.pool)
         .await?;
-        let Some((id,)) = row else { return Ok(false) };
+        let fitting = row.filter(|(_, bin)| answer.decision.fits(Claim::of_bin(*bin)));
+        let Some((id, _)) = fitting else { return Ok(false) };
         let text = StepText { note: answer.note.to_owned(), ..StepText::default() };
         let done = sqlx::query(
             "UPDATE blind_checks SET state = 'answered', second = $1, ended_at = $2, sealed = $3 \

@@ -16,11 +16,11 @@ use sqlx::Row;
 
 use super::{DbRow, Store, StoreError, StoredAlert, Tx, parse};
 use crate::bureau::accounts::AccountName;
-use crate::bureau::review::state::{Decision, Refusal, State, Step};
+use crate::bureau::review::state::{Claim, Decision, Refusal, State, Step};
 use crate::clock::WallTime;
 use crate::protocol::id::{AgentId, AlertId, CounterId, HospitalId};
 
-pub(super) use ages::{DECIDED_ALERTS, DECLARED_PROXIES, OLDEST_DECIDED, OLDEST_OPEN, OPEN_MISMATCHES};
+pub(super) use ages::{DECIDED_ALERTS, DECLARED_PROXIES, OLDEST_DECIDED, OLDEST_OPEN, UNDECIDED};
 pub use blind::{BlindAnswer, BlindCheck, BlindSaid, BlindState};
 pub use letters::{Answer, Letter, LetterText, NewLetter};
 pub use neighbours::Neighbour;
@@ -41,6 +41,8 @@ pub struct Listing {
     pub counter: CounterId,
     /// The mark of the cardholder.
     pub cardholder: String,
+    /// What it claims.
+    pub claim: Claim,
     /// 0 to 2.
     pub seriousness: i64,
     /// Where it stands.
@@ -102,8 +104,8 @@ pub struct TakenStep {
     pub text: StepText,
 }
 
-const LISTING: &str = "SELECT a.id, a.arrival, a.agent, a.hospital, a.counter, a.cardholder, a.seriousness, \
-     a.state, a.decision, a.decided_at, a.assignee, \
+const LISTING: &str = "SELECT a.id, a.arrival, a.agent, a.hospital, a.counter, a.cardholder, a.score_bin, \
+     a.seriousness, a.state, a.decision, a.decided_at, a.assignee, \
      (SELECT COALESCE(MAX(r.number), 0) FROM review_steps r WHERE r.alert = a.id) AS last_step, \
      (SELECT COUNT(*) FROM withdrawals w WHERE w.alert = a.id AND w.agent = a.agent) AS taken_back \
      FROM alerts a WHERE a.id = $1";
@@ -125,6 +127,7 @@ fn listing(row: &DbRow) -> Result<Listing, StoreError> {
         hospital: parse(label, row.try_get("hospital")?)?,
         counter: parse(label, row.try_get("counter")?)?,
         cardholder: row.try_get("cardholder")?,
+        claim: Claim::of_bin(row.try_get("score_bin")?),
         seriousness: row.try_get("seriousness")?,
         state: state_of(row)?,
         decided_at: row.try_get::<Option<i64>, _>("decided_at")?.map(WallTime::from_millis),
@@ -175,6 +178,7 @@ impl Store {
             // What is in its way may be what the page did not show.
             Err(_) | Ok(_) if now.last_step != new.seen => return Ok(Err(Refusal::Stale)),
             Err(refusal) => return Ok(Err(refusal)),
+            Ok(State::Decided(found)) if !found.fits(now.claim) => return Ok(Err(Refusal::Unfit)),
             Ok(State::Open) if row.try_get::<i64, _>("taken_back")? > 0 => State::Withdrawn,
             Ok(next) => next,
         };

@@ -4,7 +4,7 @@ use sqlx::Row;
 
 use super::super::{DbRow, Store, StoreError, parse};
 use super::{Listing, state_of};
-use crate::bureau::review::state::State;
+use crate::bureau::review::state::{Claim, State};
 use crate::clock::WallTime;
 use crate::protocol::id::{AlertId, CounterId, HospitalId};
 
@@ -19,13 +19,16 @@ pub struct Neighbour {
     pub hospital: HospitalId,
     /// At which counter.
     pub counter: CounterId,
+    /// What it claims.
+    pub claim: Claim,
     /// How much, in fen.
     pub amount_fen: i64,
     /// Where it stands.
     pub state: State,
 }
 
-const COLUMNS: &str = "SELECT id, occurred_at, hospital, counter, amount_fen, state, decision FROM alerts";
+const COLUMNS: &str =
+    "SELECT id, occurred_at, hospital, counter, amount_fen, score_bin, state, decision FROM alerts";
 
 fn read(row: &DbRow) -> Result<Neighbour, StoreError> {
     let label = "alerts";
@@ -34,6 +37,7 @@ fn read(row: &DbRow) -> Result<Neighbour, StoreError> {
         occurred_at: WallTime::from_millis(row.try_get("occurred_at")?),
         hospital: parse(label, row.try_get("hospital")?)?,
         counter: parse(label, row.try_get("counter")?)?,
+        claim: Claim::of_bin(row.try_get("score_bin")?),
         amount_fen: row.try_get("amount_fen")?,
         state: state_of(row)?,
     })

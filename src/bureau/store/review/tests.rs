@@ -9,6 +9,7 @@ use crate::bureau::store::events::tests::{Bench, chain, withdrawal};
 use crate::bureau::store::figures::Place;
 use crate::bureau::store::tests::on_both;
 use crate::protocol::alert::Event;
+use crate::protocol::alert::tests::absent;
 use crate::protocol::id::Epoch;
 
 fn at(ms: i64) -> WallTime {
@@ -61,6 +62,62 @@ impl Desk {
     async fn state(&self, n: usize) -> State {
         self.store().listing(self.events[n].id).await.unwrap().unwrap().state
     }
+}
+
+#[tokio::test]
+async fn an_absence_is_worked_on_like_any_alert_and_found_to_be_what_it_can_be() {
+    on_both(async |store| {
+        let (bench, event) = (Bench::new(store).await, absent(1, None, Epoch::new()));
+        bench.put(&event, 10).await;
+        let mut desk = Desk { bench, events: vec![event.clone()] };
+        let listing = desk.store().listing(event.id).await.unwrap().unwrap();
+        assert_eq!(listing.claim, Claim::Absent);
+        let held = desk.store().listed_alert(&listing).await.unwrap().unwrap();
+        assert!(held.signature_valid && held.event.as_ref() == Some(&event));
+        // Nobody is treated by proxy; what a window's alert cannot be found to be is refused too.
+        for wrong in [Decision::Impersonation, Decision::UndeclaredProxy] {
+            assert_eq!(desk.step(0, Step::Decide(wrong), 0, "li", 100).await, Err(Refusal::Unfit));
+        }
+        let found = Step::Decide(Decision::NotRendered);
+        assert_eq!(desk.step(0, found, 0, "li", 101).await, Ok(State::Decided(Decision::NotRendered)));
+        // Blind it can be found to be no more either.
+        assert_eq!(desk.store().ask_blind(&name("wu"), &name("boss"), 1, (at(0), at(102))).await.unwrap(), 1);
+        let answer = |decision| BlindAnswer {
+            alert: event.id,
+            by: Box::leak(Box::new(name("wu"))),
+            decision,
+            note: "n",
+            at: at(103),
+        };
+        assert!(!desk.store().answer_blind(&answer(Decision::Impersonation)).await.unwrap());
+        assert!(desk.store().answer_blind(&answer(Decision::FalseAlert)).await.unwrap());
+        let mismatch = chain(2, event.chain.epoch).remove(1);
+        desk.bench.put(&mismatch, 20).await;
+        desk.events.push(mismatch);
+        assert_eq!(desk.step(1, found, 0, "li", 104).await, Err(Refusal::Unfit));
+        let listing = desk.store().listing(desk.events[1].id).await.unwrap().unwrap();
+        let beside = desk.store().of_same_cardholder(&listing, 9).await.unwrap();
+        assert_eq!((beside.len(), beside[0].claim), (1, Claim::Absent));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_absence_goes_at_its_limit_and_its_withdrawal_with_it() {
+    on_both(async |store| {
+        let (bench, event) = (Bench::new(store).await, absent(1, None, Epoch::new()));
+        bench.put(&event, 10).await;
+        bench.put(&withdrawal(&event, 2), 11).await;
+        let listing = bench.store.listing(event.id).await.unwrap().unwrap();
+        assert_eq!(listing.state, State::Withdrawn);
+        let early = bench.store.purge(Kind::OpenAlerts, at(10), at(50)).await.unwrap();
+        assert_eq!((early.deleted, early.oldest_left), (0, Some(at(10))));
+        let done = bench.store.purge(Kind::OpenAlerts, at(12), at(51)).await.unwrap();
+        assert_eq!((done.oldest_deleted, done.oldest_left), (Some(at(10)), None));
+        assert!(bench.store.listing(event.id).await.unwrap().is_none());
+        assert!(bench.store.alerts(i64::MAX, 9).await.unwrap().is_empty());
+    })
+    .await;
 }
 
 #[tokio::test]
