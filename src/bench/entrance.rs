@@ -54,6 +54,9 @@ pub struct EntranceArgs {
     /// Photographs in which somebody passes, at most.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=5))]
     pub views: u32,
+    /// Likelihood ratios (natural logarithm) from which a face is a doubt: the box's own first.
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true, default_values_t = [Demands::USUAL.doubt_llr])]
+    pub doubt: Vec<f32>,
     /// Which people, by their place in the alphabet.
     #[arg(long, value_enum, default_value = "all")]
     pub half: Half,
@@ -97,7 +100,7 @@ pub fn run(args: &EntranceArgs) -> Result<(), BenchError> {
         entrance: Entrance::for_evaluation(),
         dice: Dice::new(args.seed),
     };
-    let mut counted = Counted::default();
+    let mut counted: Vec<Counted> = args.doubt.iter().map(|_| Counted::default()).collect();
     for _ in 0..args.shifts {
         shifts.play(&mut counted)?;
     }
@@ -114,7 +117,7 @@ struct Shifts<'a> {
 }
 
 impl Shifts<'_> {
-    fn play(&mut self, counted: &mut Counted) -> Result<(), BenchError> {
+    fn play(&mut self, counted: &mut [Counted]) -> Result<(), BenchError> {
         let mut drawn = corpus::draw(&mut self.dice, self.pictures, self.args.views as usize);
         shuffle(&mut self.dice, &mut drawn);
         let mut expected = Expected::under(&self.entrance, Arc::clone(&self.transform));
@@ -142,16 +145,18 @@ impl Shifts<'_> {
             watch.pass(at, self.views(draw, at));
         }
         watch.let_go(at.plus(APART));
-        for number in 0..roster.len() {
-            let presence = watch.presence(number, 1.0, &Demands::USUAL);
-            let of = if number < away.len() { &mut counted.absent } else { &mut counted.present };
-            match presence {
-                Presence::Seen => of[0] += 1,
-                Presence::Absent(_) => of[1] += 1,
-                Presence::Unclear(_) => of[2] += 1,
+        for (counted, doubt_llr) in counted.iter_mut().zip(&self.args.doubt) {
+            let demands = Demands { doubt_llr: *doubt_llr, ..Demands::USUAL };
+            for number in 0..roster.len() {
+                let of = if number < away.len() { &mut counted.absent } else { &mut counted.present };
+                match watch.presence(number, 1.0, &demands) {
+                    Presence::Seen => of[0] += 1,
+                    Presence::Absent(_) => of[1] += 1,
+                    Presence::Unclear(_) => of[2] += 1,
+                }
             }
+            counted.faces += (came.len() + strangers.len()) as u64;
         }
-        counted.faces += (came.len() + strangers.len()) as u64;
         Ok(())
     }
 
@@ -174,10 +179,11 @@ fn shuffle(dice: &mut Dice, all: &mut [Draw]) {
     }
 }
 
-fn print(args: &EntranceArgs, c: &Counted) -> Result<(), BenchError> {
+fn report(args: &EntranceArgs, doubt: f32, c: &Counted) -> serde_json::Value {
     let (present, absent): (u64, u64) = (c.present.iter().sum(), c.absent.iter().sum());
     let share = |n: u64, of: u64| n as f64 / of.max(1) as f64;
-    let report = json!({
+    json!({
+        "doubt_llr": doubt,
         "shifts": args.shifts,
         "expected": args.expected,
         "faces_per_shift": c.faces / u64::from(args.shifts.max(1)),
@@ -191,28 +197,32 @@ fn print(args: &EntranceArgs, c: &Counted) -> Result<(), BenchError> {
         "absent_told": share(c.absent[1], absent),
         "absent_hidden": share(c.absent[0], absent),
         "absent_inconclusive": share(c.absent[2], absent),
-        "notes": ["the entrance misses nobody here: this is the rule's share alone, not a rate at a door"],
-    });
+    })
+}
+
+fn print(args: &EntranceArgs, counted: &[Counted]) -> Result<(), BenchError> {
+    let reports: Vec<_> = args.doubt.iter().zip(counted).map(|(doubt, c)| report(args, *doubt, c)).collect();
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report).map_err(std::io::Error::from)?);
+        let all = json!({
+            "doubts": reports,
+            "notes": ["the entrance misses nobody here: this is the rule's share alone, not a rate at a door"],
+        });
+        println!("{}", serde_json::to_string_pretty(&all).map_err(std::io::Error::from)?);
         return Ok(());
     }
     println!(
-        "rosters of {} and {} faces a shift, {} shifts",
-        args.expected, report["faces_per_shift"], args.shifts
+        "doubt from | absent by mistake, of 10,000 who came | absences told | taken for seen | inconclusive"
     );
-    println!(
-        "came:  {present}, absent by mistake {} ({:.1} of 10,000), seen {:.2} %, inconclusive {:.2} %",
-        c.present[1],
-        share(c.present[1], present) * 10_000.0,
-        share(c.present[0], present) * 100.0,
-        share(c.present[2], present) * 100.0
-    );
-    println!(
-        "stayed away:  {absent}, told {:.2} %, taken for seen {:.2} %, inconclusive {:.2} %",
-        share(c.absent[1], absent) * 100.0,
-        share(c.absent[0], absent) * 100.0,
-        share(c.absent[2], absent) * 100.0
-    );
+    for r in &reports {
+        let number = |k: &str| r[k].as_f64().unwrap_or(f64::NAN);
+        println!(
+            "{:>10.1} | {:>37.1} | {:>12.1}% | {:>13.1}% | {:>11.1}%",
+            number("doubt_llr"),
+            number("false_absent_per_10k"),
+            number("absent_told") * 100.0,
+            number("absent_hidden") * 100.0,
+            number("absent_inconclusive") * 100.0
+        );
+    }
     Ok(())
 }

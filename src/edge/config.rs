@@ -101,6 +101,7 @@ impl Entrance {
             most_unclear: self.most_unclear,
             least_seen: self.least_seen,
             least_others: self.least_others,
+            ..Demands::USUAL
         }
     }
 

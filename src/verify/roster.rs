@@ -13,7 +13,7 @@
 //!   any of the `n` no oftener than for one in a comparison one to one. A false sighting
 //!   hides an absence and accuses nobody.
 //! - absent: no face that passed, in any number of views, was as likely theirs as anybody
-//!   else's ([`DOUBT_LLR`]). Of the many who pass some come near by chance, and the more
+//!   else's ([`Demands::doubt_llr`]). Of the many who pass some come near by chance, and the more
 //!   there are the likelier; each such chance is a doubt, and a doubt accuses nobody.
 //!
 //! An [`Absent`] is made by the rule of this file and by nothing else:
@@ -50,9 +50,6 @@ use crate::vision::follow::Follower;
 use crate::vision::model::ModelError;
 use crate::vision::quality::Gate;
 
-/// A face whose likelihood ratio (natural logarithm) for somebody reaches this may be
-/// theirs as well as anybody's: their absence is then in doubt.
-pub const DOUBT_LLR: f32 = 0.0;
 /// Separate views from which a face that passed can be told from somebody.
 const CLEAR_VIEWS: u32 = 2;
 /// Who was not seen for so long has passed.
@@ -71,12 +68,15 @@ pub struct Demands {
     pub least_seen: f64,
     /// Fewest others expected.
     pub least_others: u32,
+    /// A face whose likelihood ratio (natural logarithm) for somebody reaches this may be
+    /// theirs: their absence is then in doubt. `docs/accuracy.md` says what others cost.
+    pub doubt_llr: f32,
 }
 
 impl Demands {
     /// The laxest that a configuration may ask for.
     pub const USUAL: Self =
-        Self { least_observed: 0.95, most_unclear: 0.1, least_seen: 0.8, least_others: 5 };
+        Self { least_observed: 0.95, most_unclear: 0.1, least_seen: 0.8, least_others: 5, doubt_llr: -1.0 };
 }
 
 /// Somebody was expected, well looked for, and not seen. Kept sealed by the box between
@@ -348,7 +348,8 @@ impl Watch {
         if self.faces == 0 || f64::from(self.unclear) > demands.most_unclear * f64::from(self.faces) {
             return Some(Inconclusive::EntranceUnclear);
         }
-        (!sought.nearest.is_finite() || sought.nearest >= DOUBT_LLR).then_some(Inconclusive::ScoresBetween)
+        (!sought.nearest.is_finite() || sought.nearest >= demands.doubt_llr)
+            .then_some(Inconclusive::ScoresBetween)
     }
 
     fn observation(&self, sought: &Sought, observed: f64) -> Observation {
@@ -489,7 +490,7 @@ mod tests {
         let Presence::Absent(absent) = w.presence(0, 0.9799, &Demands::USUAL) else { panic!() };
         let o = absent.observation();
         assert_eq!((o.observed_permille, o.expected, o.seen, o.faces, o.unclear), (979, 7, 6, 16, 0));
-        assert!(o.log_likelihood_ratio < DOUBT_LLR);
+        assert!(o.log_likelihood_ratio < Demands::USUAL.doubt_llr);
         for who in 1..7 {
             assert_eq!(words(w.presence(who, 0.0, &Demands::USUAL)), "seen");
         }
@@ -512,7 +513,7 @@ mod tests {
         let mut w = shift();
         (20..22).for_each(|n| drop(pass(&mut w, n, STRANGER, 1, LIVE)));
         assert_eq!(ask(&w), "entrance_unclear");
-        // One face that is as likely theirs as anybody's: at 0.35 the ratio is 1.
+        // One face that may be theirs: at 0.35 the ratio is 1.
         let mut w = shift();
         pass(&mut w, 30, (0, 0.36), 3, LIVE);
         assert_eq!(ask(&w), "scores_between");
