@@ -17,6 +17,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Alerts in one answer of the console.
 const PAGE: usize = 500;
 
+/// Verdicts about which there must be an alert.
+const ACCUSE: [&str; 2] = ["mismatch", "absent"];
+
 /// What each program said at the end.
 #[derive(Default)]
 pub struct Said {
@@ -81,7 +84,7 @@ impl Said {
         let withdrawn = s.kind.expected() != "withdrawn" || self.alert(s) == Some(true);
         match self.verdicts.get(&s.msgid).and_then(|v| v.first()).map(String::as_str) {
             None => false,
-            Some("mismatch") => self.alert(s).is_some() && withdrawn,
+            Some(accuses) if ACCUSE.contains(&accuses) => self.alert(s).is_some() && withdrawn,
             Some(_) => true,
         }
     }
@@ -93,9 +96,9 @@ impl Said {
         for s in settlements {
             let ends = self.verdicts.get(&s.msgid).map(Vec::as_slice).unwrap_or_default();
             let end = match (ends, self.alert(s)) {
-                ([one], None) if one != "mismatch" => one.clone(),
-                ([one], Some(true)) if one == "mismatch" => "withdrawn".into(),
-                ([one], Some(false)) if one == "mismatch" => "alerted".into(),
+                ([one], None) if !ACCUSE.contains(&one.as_str()) => one.clone(),
+                ([one], Some(true)) if ACCUSE.contains(&one.as_str()) => "withdrawn".into(),
+                ([one], Some(false)) if ACCUSE.contains(&one.as_str()) => "alerted".into(),
                 // The box refused it and counted that; the relay counted the refusal.
                 ([], None) => match turned_away.iter_mut().find(|(_, left)| **left > 0) {
                     Some((reason, left)) => {

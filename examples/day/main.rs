@@ -13,13 +13,14 @@
 //! second. What is not: clocks, references, models, stores, signatures. Two people stand
 //! for everybody (the sample portraits), so nothing here says how accurate a verdict is.
 //!
-//! Shifts of a dialysis entrance join the day here, beside the windows: a counter of their
-//! own, a roster that the HIS puts before the shift, people who come or do not, and
-//! sessions that are billed. Their account is added to the windows' before the last line.
+//! The dialysis room has two shifts ([`shifts`]): a counter of its own, rosters that the HIS
+//! gives the box, people who come or do not, and sessions that are billed. They stand in the
+//! same account.
 
 mod account;
 mod message;
 mod plan;
+mod shifts;
 mod stage;
 
 use std::io;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use counterproof::bench::hospital::{Camera, Hospital, Programs, Running, Wishes};
+use counterproof::bench::hospital::{Camera, Hospital, Programs, Running, Wishes, entrance_toml};
 use counterproof::bench::wire::{Asking, Platform, Seen};
 use counterproof::vision::manifest::Manifest;
 use counterproof::vision::telemetry;
@@ -38,6 +39,7 @@ use serde_json::{Value, json};
 use account::Said;
 use message::Script;
 use plan::{Day, KINDS, Size, cardholder, certificate};
+use shifts::{ENTRANCE, PATIENTS, patient};
 use stage::{Stage, marked, window};
 
 /// Connections of each window's terminals to the platform.
@@ -102,6 +104,7 @@ async fn day() -> io::Result<bool> {
     let begins = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(2);
     let script = Arc::new(Script { day, people: size.people, begins });
     let begun = Instant::now() + Duration::from_secs(2);
+    shifts::expect(&h, &script.day.shifts, begins).await?;
     let copy = Arc::clone(&script);
     let platform = Platform::start(Arc::new(move |n| copy.exchange(n)))?;
     let relay = Relay::start(&dir, &h, &platform)?;
@@ -137,7 +140,8 @@ fn open(dir: &Path, root: &Path, size: &Size) -> io::Result<(Hospital, Stage)> {
         Programs { agent: release.join("counterproof"), bureau: release.join("counterproof-bureau") };
     let models = root.join("models/models.toml");
     let manifest = Manifest::read(&models).map_err(io::Error::other)?;
-    let stage = Stage::draw(dir, &manifest, size.windows)?;
+    // The entrance's camera is one window more.
+    let stage = Stage::draw(dir, &manifest, size.windows + 1)?;
     let h = Hospital::open(dir, programs, &models, &wishes(size))?;
     let mut certificates = String::from("cardholder,cert_type,certno\n");
     for n in 0..size.people {
@@ -146,6 +150,11 @@ fn open(dir: &Path, root: &Path, size: &Size) -> io::Result<(Hospital, Stage)> {
         let name = cardholder(n);
         std::fs::write(dir.join(format!("portraits/{name}.jpg")), marked(&photo, &name))?;
         certificates.push_str(&format!("{name},01,{}\n", certificate(Some(n))));
+    }
+    for n in 0..PATIENTS {
+        let id = if n.is_multiple_of(2) { "portrait-a" } else { "portrait-b3" };
+        let photo = manifest.sample(id).map_err(io::Error::other)?;
+        std::fs::write(dir.join(format!("portraits/{}.jpg", patient(n))), marked(&photo, &patient(n)))?;
     }
     h.enrol()?;
     let file = dir.join("certificates.csv");
@@ -156,12 +165,14 @@ fn open(dir: &Path, root: &Path, size: &Size) -> io::Result<(Hospital, Stage)> {
 }
 
 fn wishes(size: &Size) -> Wishes {
-    let counters = (0..size.windows)
+    let counters = (0..=size.windows)
         .map(|n| (window(n), Camera::Replay(PathBuf::from(format!("cameras/{}", window(n))))))
         .collect();
-    let senders: String = (0..size.windows)
-        .map(|n| format!("[[his.senders]]\ncounter = \"{}\"\ndevices = [\"D-{}\"]\n", window(n), n + 1))
+    let counter = |n: usize| if n == size.windows { ENTRANCE.to_owned() } else { window(n) };
+    let senders: String = (0..=size.windows)
+        .map(|n| format!("[[his.senders]]\ncounter = \"{}\"\ndevices = [\"D-{}\"]\n", counter(n), n + 1))
         .collect();
+    let last = format!("id = \"{}\"\nbefore_ms = 500\nafter_ms = 500\n", window(size.windows));
     let pair = |from: &str, to: &str| (from.to_owned(), to.to_owned());
     Wishes {
         hold_ms: 1500,
@@ -175,7 +186,14 @@ fn wishes(size: &Size) -> Wishes {
             // Half of the usual: forty cameras' pictures are held in memory.
             pair("frames_seconds = 20", "frames_seconds = 10"),
             pair("[metrics]\n", &format!("{senders}[metrics]\n")),
-            pair("withdrawal_links_days = 180", "withdrawal_links_days = 180\nstays_days = 90"),
+            pair(&last, &format!("id = \"{ENTRANCE}\"\nkind = \"dialysis-entrance\"\n")),
+            pair(
+                "withdrawal_links_days = 180",
+                &format!(
+                    "withdrawal_links_days = 180\nstays_days = 90\nrosters_hours = 24\n{}",
+                    entrance_toml(ENTRANCE)
+                ),
+            ),
         ],
         // Twice what a busy minute asks for.
         bureau: "[references]\nper_agent_per_minute = 6000\n".into(),
@@ -230,7 +248,7 @@ fn play(
 ) -> io::Result<Arc<Down>> {
     let (down, sent) = (Arc::new(Down::default()), Arc::new(AtomicUsize::new(0)));
     let mut terminals = Vec::new();
-    for lane in 0..script.day.windows * LANES {
+    for lane in 0..(script.day.windows + 1) * LANES {
         let (script, down, sent) = (Arc::clone(script), Arc::clone(&down), Arc::clone(&sent));
         let terminal = move || terminal(&script, lane, to, begun, &down, &sent);
         terminals.push(std::thread::Builder::new().stack_size(256 * 1024).spawn(terminal)?);

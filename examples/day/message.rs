@@ -7,6 +7,7 @@ use counterproof::bench::wire::Exchange;
 use serde_json::{Value, json};
 
 use super::plan::{Day, Kind, Says, Settlement, certificate, proxy_of};
+use super::shifts::DISEASE;
 
 /// Everything that a message follows from.
 pub struct Script {
@@ -75,11 +76,13 @@ impl Script {
     }
 
     fn settles(&self, about: &Settlement) -> (Value, Value, u64) {
+        let is_session = about.window == self.day.windows;
         let amount = format!("{}.{:02}", about.amount_fen / 100, about.amount_fen % 100);
         let input = json!({ "data": {
             "psn_no": about.cardholder, "psn_name": "患者", "mdtrt_cert_type": "02",
             "mdtrt_cert_no": "31010119900101123X", "medfee_sumamt": amount, "psn_setlway": "01",
-            "med_type": if about.kind == Kind::InPatient { "21" } else { "11" },
+            "med_type": match (about.kind, is_session) { (Kind::InPatient, _) => "21", (_, true) => "14", _ => "11" },
+            "dise_codg": if is_session { DISEASE } else { "" },
             "mdtrt_id": about.stay, "insutype": "310", "acct_used_flag": "1", "invono": "",
         } });
         let mut request = self.envelope(about.infno, about, "", input);

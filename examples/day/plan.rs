@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use counterproof::bench::chance::Chance;
 
+use super::shifts::{self, Shift};
+
 /// From one settlement at a window to the next, on average, in the day's time.
 const APART: Duration = Duration::from_secs(108);
 /// And at least, in the box's time: neighbours nearer than this cut each other's windows.
@@ -55,10 +57,20 @@ pub enum Kind {
     InPatient,
     Kiosk,
     Telephone,
+    /// A session of dialysis to which the patient came.
+    SessionAttended,
+    /// One that is billed for somebody who stayed away.
+    SessionInvented,
+    /// The same, taken back when the bureau has the alert.
+    SessionInventedCancelled,
+    /// One of an expected patient of whom the bureau has no reference.
+    SessionNotEnrolled,
+    /// One of somebody whom no roster names.
+    SessionOfNobodyExpected,
 }
 
-/// Each kind, how many of 1,000 settlements, and what must come of it.
-pub const KINDS: [(Kind, usize, &str); 14] = [
+/// Each kind, how many of 1,000 settlements at windows, and what must come of it.
+pub const KINDS: [(Kind, usize, &str); 19] = [
     (Kind::Genuine, 815, "match"),
     (Kind::GenuineCancelled, 10, "match"),
     (Kind::Impostor, 15, "alerted"),
@@ -73,6 +85,11 @@ pub const KINDS: [(Kind, usize, &str); 14] = [
     (Kind::InPatient, 30, "not_assessed(out_of_scope)"),
     (Kind::Kiosk, 20, "not_assessed(out_of_scope)"),
     (Kind::Telephone, 10, "not_assessed(out_of_scope)"),
+    (Kind::SessionAttended, 0, "match"),
+    (Kind::SessionInvented, 0, "alerted"),
+    (Kind::SessionInventedCancelled, 0, "withdrawn"),
+    (Kind::SessionNotEnrolled, 0, "not_assessed(no_reference)"),
+    (Kind::SessionOfNobodyExpected, 0, "not_assessed(no_roster)"),
 ];
 
 impl Kind {
@@ -139,6 +156,8 @@ pub struct Event {
 pub struct Day {
     pub windows: usize,
     pub settlements: Vec<Settlement>,
+    /// The dialysis room's; its entrance counts as one window more.
+    pub shifts: Vec<Shift>,
     /// By the time at which they are sent; a message's place is its number on the wire.
     pub events: Vec<Event>,
     /// For each window who stands there from when on.
@@ -182,13 +201,19 @@ impl Day {
             }
         }
         let ends = settlements.iter().map(|s| s.at).max().unwrap_or_default();
+        let (shifts, sessions) = shifts::plan(ends, size.windows, &mut chance);
+        let windows_comings = comings(&settlements, &mut chance);
+        settlements.extend(sessions);
+        let ends = shifts.iter().map(|s| s.ends).fold(ends, Duration::max);
         let mut events: Vec<Event> = Vec::new();
         for (about, settlement) in settlements.iter().enumerate() {
-            said(about, settlement, &mut events, &mut chance);
+            said(about, settlement, &shifts, &mut events, &mut chance);
         }
         events.sort_by_key(|e| e.due);
-        let comings = comings(&settlements, &mut chance);
-        Self { windows: size.windows, settlements, events, comings, ends }
+        let mut comings = windows_comings;
+        comings.extend(shifts::comings(&shifts, size.windows));
+        comings.sort();
+        Self { windows: size.windows, settlements, shifts, events, comings, ends }
     }
 
     /// How many of each kind.
@@ -231,7 +256,7 @@ pub fn proxy_of(settlement: &Settlement, people: usize) -> Option<usize> {
     Some((n + 1) % people)
 }
 
-fn said(about: usize, s: &Settlement, events: &mut Vec<Event>, chance: &mut Chance) {
+fn said(about: usize, s: &Settlement, shifts: &[Shift], events: &mut Vec<Event>, chance: &mut Chance) {
     let mut say = |due: Duration, says: Says| events.push(Event { due, says, about });
     let ms = Duration::from_millis;
     if chance.one_in(4) {
@@ -249,6 +274,7 @@ fn said(about: usize, s: &Settlement, events: &mut Vec<Event>, chance: &mut Chan
     match s.kind {
         Kind::ImpostorCancelledSoon => say(s.at + ms(1000), Says::Cancels),
         Kind::ImpostorCancelledLater => say(s.at + ms(6000), Says::Cancels),
+        Kind::SessionInventedCancelled => say(shifts::taken_back(shifts, s), Says::Cancels),
         Kind::GenuineCancelled => say(s.at + ms(3000 + chance.below(5000) as u64), Says::Cancels),
         _ => {}
     }
@@ -278,6 +304,5 @@ fn comings(settlements: &[Settlement], chance: &mut Chance) -> Vec<(Duration, us
             There::Nobody,
         ));
     }
-    comings.sort();
     comings
 }

@@ -76,7 +76,7 @@ pub struct Demands {
 impl Demands {
     /// The laxest that a configuration may ask for.
     pub const USUAL: Self =
-        Self { least_observed: 0.95, most_unclear: 0.1, least_seen: 0.8, least_others: 5, doubt_llr: -1.0 };
+        Self { least_observed: 0.95, most_unclear: 0.1, least_seen: 0.8, least_others: 5, doubt_llr: -2.0 };
 }
 
 /// Somebody was expected, well looked for, and not seen. Kept sealed by the box between

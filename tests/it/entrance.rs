@@ -7,10 +7,9 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::hospital::{Hospital, Wishes};
+use crate::support::hospital::{Hospital, Wishes, entrance_toml};
 use crate::support::{Open, models, quick_hospital, wait_for};
 
-const NO_DIGEST: &str = "1111111111111111111111111111111111111111111111111111111111111111";
 /// Cardholders with the portrait of whom the camera shows, and one with another.
 const THERE: [&str; 6] = ["P1", "P2", "P3", "P4", "P5", "P6"];
 const ELSEWHERE: &str = "PA";
@@ -20,13 +19,7 @@ fn hospital() -> Open {
     let mut wishes = Wishes::default();
     let window = "id = \"w01\"\nbefore_ms = 700\nafter_ms = 700\n";
     wishes.replace.push((window.into(), "id = \"d01\"\nkind = \"dialysis-entrance\"\n".into()));
-    let own = format!(
-        "withdrawal_links_days = 180\nrosters_hours = 24\n\
-         [privacy.entrance.basis]\nkind = \"statutory_duty\"\ninstrument = \"demonstration\"\narticle = \"0\"\n\
-         [privacy.entrance.notice]\nid = \"DEMO-2\"\nwording = 1\nsha256 = \"{NO_DIGEST}\"\n\
-         posted_on = \"2026-01-01\"\nplace = \"d01\"\n\
-         [privacy.entrance.impact_assessment]\nid = \"DEMO-2\"\nreview_by = \"2099-01-01\""
-    );
+    let own = format!("withdrawal_links_days = 180\nrosters_hours = 24\n{}", entrance_toml("d01"));
     wishes.replace.push(("withdrawal_links_days = 180".into(), own));
     let mut open = quick_hospital(&wishes);
     let h = &mut open.h;
@@ -38,28 +31,32 @@ fn hospital() -> Open {
         std::fs::write(h.dir.join(format!("portraits/{person}.jpg")), own).unwrap();
     }
     h.enrol().unwrap();
-    post_notice(h);
+    notices(h);
     h.start_agent().unwrap();
     open
 }
 
-/// Posts the entrance's notice, which is another than the windows'.
-fn post_notice(h: &Hospital) {
+/// The entrance has a notice of its own, and without it the box does not start.
+fn notices(h: &Hospital) {
     let config = h.agent_config();
-    let refused = Command::new(&h.programs.agent).args(["run", "--config"]).arg(&config).output().unwrap();
-    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(!refused.status.success() && said.contains("privacy.entrance.notice.sha256"), "{said}");
-    let told = Command::new(&h.programs.agent)
-        .args(["policy", "notice", "--entrance", "--config"])
-        .arg(&config)
-        .output()
-        .unwrap();
-    let notice = String::from_utf8_lossy(&told.stdout).into_owned();
-    assert!(notice.contains("虚开项目") && notice.contains("· No"), "{notice}");
-    let said = String::from_utf8_lossy(&told.stderr).into_owned();
-    let digest = said.lines().find_map(|l| l.trim().strip_prefix("sha256 = \"")?.strip_suffix('"')).unwrap();
-    let text = std::fs::read_to_string(&config).unwrap().replace(NO_DIGEST, digest);
-    std::fs::write(config, text).unwrap();
+    let ask = |words: &[&str]| Command::new(&h.programs.agent).args(words).arg(&config).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let notice = text(&ask(&["policy", "notice", "--entrance", "--config"]).stdout);
+    assert!(
+        notice.contains("虚开项目") && notice.contains("Without a roster, no face is looked for"),
+        "{notice}"
+    );
+    let whole = std::fs::read_to_string(&config).unwrap();
+    let (windows, entrance) = whole.split_once("[privacy.entrance.basis]").unwrap();
+    std::fs::write(&config, windows).unwrap();
+    let refused = ask(&["run", "--config"]);
+    let said = text(&refused.stderr);
+    for key in
+        ["privacy.entrance", "entrance.basis.kind", "entrance.notice.id", "entrance.impact_assessment.id"]
+    {
+        assert!(!refused.status.success() && said.contains(key), "{key}: {said}");
+    }
+    std::fs::write(&config, format!("{windows}[privacy.entrance.basis]{entrance}")).unwrap();
 }
 
 /// From so many seconds from now on, for so long.

@@ -29,6 +29,7 @@ use super::scene::Scene;
 use desk::Desk;
 use pki::Pki;
 pub use running::Running;
+pub use settings::entrance_toml;
 use settings::{NO_DIGEST, agent_toml, bureau_toml, shipped_calibration};
 pub use wishes::{Camera, People, Wishes};
 
@@ -271,13 +272,26 @@ impl Hospital {
     /// # Errors
     /// If the program or the configuration cannot be read.
     pub fn post_notice(&self) -> io::Result<()> {
+        self.post(None)
+    }
+
+    fn post(&self, option: Option<&str>) -> io::Result<()> {
         let path = self.agent_config();
-        let told =
-            Command::new(&self.programs.agent).args(["policy", "notice", "--config"]).arg(&path).output()?;
+        let told = Command::new(&self.programs.agent)
+            .args(["policy", "notice", "--config"])
+            .arg(&path)
+            .args(option)
+            .output()?;
         let said = String::from_utf8_lossy(&told.stderr).into_owned();
         let digest = said.lines().find_map(|l| l.trim().strip_prefix("sha256 = \"")?.strip_suffix('"'));
         let Some(digest) = digest.filter(|_| told.status.success()) else { return Ok(()) };
-        fs::write(&path, fs::read_to_string(&path)?.replace(NO_DIGEST, digest))
+        let text = fs::read_to_string(&path)?;
+        // The windows' notice comes first in the file, the entrance's after it.
+        fs::write(&path, text.replacen(NO_DIGEST, digest, 1))?;
+        if option.is_none() && text.contains("[privacy.entrance.notice]") {
+            self.post(Some("--entrance"))?;
+        }
+        Ok(())
     }
 
     /// The agent's configuration.

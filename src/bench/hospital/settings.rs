@@ -124,3 +124,23 @@ fn counter_toml(id: &str, camera: &Camera, wishes: &Wishes) -> String {
         wishes.before_ms, wishes.after_ms
     )
 }
+
+/// What an entrance is watched under, to stand behind `[privacy.retention]`.
+pub fn entrance_toml(counter: &str) -> String {
+    format!(
+        r#"[privacy.entrance.basis]
+kind = "statutory_duty"
+instrument = "演示 demonstration only"
+article = "0"
+[privacy.entrance.notice]
+id = "DEMO-2"
+wording = 1
+sha256 = "{NO_DIGEST}"
+posted_on = "2026-01-01"
+place = "{counter}"
+[privacy.entrance.impact_assessment]
+id = "DEMO-2"
+review_by = "2099-01-01"
+"#
+    )
+}
