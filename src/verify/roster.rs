@@ -457,7 +457,7 @@ mod tests {
     }
 
     const LIVE: Signal = Signal::Live(0.95);
-    const STRANGER: (usize, f32) = (63, 0.99);
+    const STRANGER: (usize, f32) = (63, 0.8);
 
     fn words(presence: Presence) -> String {
         match presence {
