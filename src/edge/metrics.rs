@@ -226,6 +226,7 @@ pub fn begin(counters: impl Iterator<Item = CounterId>, in_force: &InForce) {
         for name in [CAMERA_RESTARTS.name, LOST.name] {
             counter!(name, "counter" => c.to_string()).increment(0);
         }
+        entrance_watched(&c, Duration::ZERO, Duration::ZERO);
     }
     for dialect in Dialect::ALL {
         counter!(MISREAD.name, "dialect" => dialect.as_str()).increment(0);

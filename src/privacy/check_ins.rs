@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::declared::{Asking, DeclaredAssessment, DeclaredBasis, DeclaredNotice, ROOT};
 use super::notice::Printed;
 use super::policy::{ALTERNATIVE, Assessment, BUREAU_CHECK_INS, Basis, CONTACT, CONTROLLER, Notice};
-use super::wording::{Sheet, Wording, capital, in_chinese, in_english, section};
+use super::wording::{RIGHTS, Sheet, Wording, capital, in_chinese, in_english, section};
 use crate::settings::Problem;
 
 /// Where it stands in the bureau's configuration, and what prints its notice.
@@ -163,7 +163,7 @@ fn chinese(p: &CheckInPolicy) -> Sheet {
             section(
                 "七、您的权利",
                 [
-                    "您可以通过上述联系方式查阅、复制、更正、补充、删除您的个人信息，要求解释说明，拒绝核对；基于同意的，可以随时撤回同意。也可以向网信部门和医疗保障局投诉、举报。".into(),
+                    RIGHTS.zh.into(),
                 ],
             ),
         ],
@@ -222,7 +222,7 @@ fn english(p: &CheckInPolicy) -> Sheet {
             section(
                 "7. Your rights",
                 [
-                    "Through the contact above you may see, copy, correct, complete or delete your personal information, ask for an explanation, and refuse the check; where it rests on consent, you may withdraw it at any time. You may also complain to the cyberspace administration and to the medical-insurance bureau.".into(),
+                    RIGHTS.en.into(),
                 ],
             ),
         ],

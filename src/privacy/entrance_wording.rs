@@ -9,7 +9,7 @@ use super::policy::{
     ACKNOWLEDGED_ALERTS, AUDIT_LOG_YEARS, Entrance, FRAMES, JOURNAL, Limit, Policy, ROSTERS, WAITING_ALERTS,
     WITHDRAWAL_LINKS,
 };
-use super::wording::{Section, Sheet, Wording, capital, in_chinese, in_english, regions, section};
+use super::wording::{RIGHTS, Section, Sheet, Wording, capital, in_chinese, in_english, regions, section};
 use crate::protocol::roster::MOST;
 
 /// What is kept of people at an entrance.
@@ -91,7 +91,7 @@ fn first_chinese(p: &Policy, e: &Entrance) -> Sheet {
             section(
                 "九、您的权利",
                 [
-                    "您可以通过上述联系方式查阅、复制、更正、补充、删除您的个人信息，要求解释说明，拒绝核对；基于同意的，可以随时撤回同意。也可以向网信部门和医疗保障局投诉、举报。".into(),
+                    RIGHTS.zh.into(),
                 ],
             ),
         ],
@@ -170,7 +170,7 @@ fn first_english(p: &Policy, e: &Entrance) -> Sheet {
             section(
                 "9. Your rights",
                 [
-                    "Through the contact above you may see, copy, correct, complete or delete your personal information, ask for an explanation, and refuse the check; where it rests on consent, you may withdraw it at any time. You may also complain to the cyberspace administration and to the medical-insurance bureau.".into(),
+                    RIGHTS.en.into(),
                 ],
             ),
         ],

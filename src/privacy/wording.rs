@@ -59,6 +59,12 @@ pub struct Sheet {
     pub sections: Vec<Section>,
 }
 
+/// What each notice says of people's rights.
+pub(super) const RIGHTS: Label = Label {
+    zh: "您可以通过上述联系方式查阅、复制、更正、补充、删除您的个人信息，要求解释说明，拒绝核对；基于同意的，可以随时撤回同意。也可以向网信部门和医疗保障局投诉、举报。",
+    en: "Through the contact above you may see, copy, correct, complete or delete your personal information, ask for an explanation, and refuse the check; where it rests on consent, you may withdraw it at any time. You may also complain to the cyberspace administration and to the medical-insurance bureau.",
+};
+
 /// One heading with what stands under it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section {
@@ -205,7 +211,7 @@ fn first_chinese(p: &Policy) -> Sheet {
             section(
                 "九、您的权利",
                 [
-                    "您可以通过上述联系方式查阅、复制、更正、补充、删除您的个人信息，要求解释说明，拒绝核对；基于同意的，可以随时撤回同意。也可以向网信部门和医疗保障局投诉、举报。".into(),
+                    RIGHTS.zh.into(),
                 ],
             ),
         ],
@@ -283,7 +289,7 @@ fn first_english(p: &Policy) -> Sheet {
             section(
                 "9. Your rights",
                 [
-                    "Through the contact above you may see, copy, correct, complete or delete your personal information, ask for an explanation, and refuse the check; where it rests on consent, you may withdraw it at any time. You may also complain to the cyberspace administration and to the medical-insurance bureau.".into(),
+                    RIGHTS.en.into(),
                 ],
             ),
         ],
