@@ -8,6 +8,14 @@
 //! fn accuse(p: &Present, s: &Settlement, f: &InForce, a: &Armed) -> Draft { Draft::of(p, s, f, a) }
 //! ```
 //! ```compile_fail
+//! use counterproof::{edge::alerts::{Draft, InForce}, privacy::policy::Entrance, protocol::{absence::Shift, id::CounterId, settlement::Settlement}, verify::roster::Absent};
+//! fn accuse(a: &Absent, s: &Settlement, at: (&CounterId, Shift), f: (&InForce, &Entrance)) -> Draft { Draft::absent(a, s, at, f) }
+//! ```
+//! ```
+//! use counterproof::{edge::{alerts::{Draft, InForce}, commission::Armed}, privacy::policy::Entrance, protocol::{absence::Shift, id::CounterId, settlement::Settlement}, verify::roster::Absent};
+//! fn accuse(a: &Absent, s: &Settlement, at: (&CounterId, Shift), f: (&InForce, &Entrance), armed: &Armed) -> Draft { Draft::absent(a, s, at, f, armed) }
+//! ```
+//! ```compile_fail
 //! use counterproof::{edge::alerts::{Draft, InForce}, protocol::settlement::Settlement, verify::Mismatch};
 //! fn accuse(m: &Mismatch, s: &Settlement, f: &InForce) -> Draft { Draft::of(m, s, f) }
 //! ```

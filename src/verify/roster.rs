@@ -21,8 +21,16 @@
 //! ```compile_fail
 //! let a = counterproof::verify::roster::Absent { observation: todo!() };
 //! ```
+//!
+//! And nobody is expected without the policy's word about entrances:
+//!
 //! ```compile_fail
-//! fn watch(t: std::sync::Arc<counterproof::crypto::transform::Transform>) { counterproof::verify::roster::Expected::new(t); }
+//! use counterproof::{crypto::transform::Transform, verify::roster::Expected};
+//! fn expect(t: std::sync::Arc<Transform>) -> Expected { Expected::under(t) }
+//! ```
+//! ```
+//! use counterproof::{crypto::transform::Transform, privacy::policy::Entrance, verify::roster::Expected};
+//! fn expect(e: &Entrance, t: std::sync::Arc<Transform>) -> Expected { Expected::under(e, t) }
 //! ```
 
 use std::collections::BTreeMap;
@@ -543,6 +551,16 @@ mod tests {
         assert_eq!(expected.count(), 60);
         let mut none = Expected::under(&Entrance::for_evaluation(), Arc::clone(&TRANSFORM));
         assert_eq!(none.add(Vec::new()), Err(ExpectedError::References(SubjectError::Nobody)));
+    }
+
+    #[test]
+    fn who_was_seen_is_compared_with_no_more() {
+        let mut w = watch(2);
+        assert_eq!(pass(&mut w, 1, (1, 0.8), 1, LIVE), [1]);
+        let same = w.expected.subjects.protect(&probe(1, 0.8, 0)).unwrap();
+        let scores = w.expected.subjects.scores(&same);
+        assert_eq!((scores[1].best, scores[1].mean), (-1.0, -1.0));
+        assert!(pass(&mut w, 2, (1, 0.8), 1, LIVE).is_empty());
     }
 
     #[test]

@@ -119,6 +119,11 @@ async fn a_session_billed_for_somebody_whom_the_entrance_did_not_see_is_told_and
         let (found, body) = put(h, name, &roster).await;
         assert_eq!((found, &body["field"]), (status, &field.into()), "{name}: {body}");
     }
+    // Given anew before it begins: what was billed ahead is not lost with the first roster.
+    assert_eq!(put(h, "d01/pm", &roster(3600, 60, &["P-LATER"])).await.0, 201);
+    let ahead = settle(h, "S-AHEAD", "P-LATER").await;
+    assert_eq!(put(h, "d01/pm", &roster(3600, 60, &["P-OTHER"])).await.0, 201);
+    assert_eq!(verdict(h, &ahead), "not_assessed(no_roster)");
     // Billed while the shift is running: who was seen is known at once, the others at its end.
     let early = settle(h, "S-EARLY", ELSEWHERE).await;
     wait_for("the end of the shift", || h.audit("roster_ended").pop());
@@ -142,7 +147,7 @@ async fn a_session_billed_for_somebody_whom_the_entrance_did_not_see_is_told_and
         .map(|v| v["verification_id"].as_str().unwrap())
         .collect();
     assert_eq!(ids.iter().map(|id| verdict(h, id)).collect::<Vec<_>>(), ["match", "not_assessed(no_roster)"]);
-    assert_eq!(send(h, Method::POST, "/v1/rosters/d01/pm/close", &body).await.0, 404);
+    assert_eq!(send(h, Method::POST, "/v1/rosters/d01/night/close", &body).await.0, 404);
 
     // The bureau has the alert, and its withdrawal once the HIS takes the settlement back.
     let alert = wait_for_alert(h, |a| a["event"]["subject"] == "S-EARLY").await;

@@ -167,7 +167,11 @@ impl Actor {
             return Expectation::NotKept(e);
         }
         self.name(&shift);
-        self.shifts.insert(name, shift);
+        let former = self.shifts.insert(name, shift);
+        // What was billed ahead is looked up anew: its patient may stand there no more.
+        for (id, settlement) in former.into_iter().flat_map(|f| f.bills) {
+            self.bill(id, settlement).await;
+        }
         Expectation::Taken
     }
 
@@ -201,7 +205,7 @@ impl Actor {
                 self.note(Kind::RosterBegun, data).await;
             }
             self.fetch(&name).await;
-            self.look(&name, now).await;
+            self.look(&name, now, LOOK_EVERY).await;
         }
         self.keep_up().await;
         self.let_go();
@@ -216,6 +220,7 @@ impl Actor {
         let Some(entrance) = self.context().policy.entrance.clone() else { return };
         let (references, heart) = (self.tools.references.clone(), self.heart.clone());
         let (calibration, region) = (Arc::clone(&self.context().calibration), self.settings.region);
+        let turns = self.context().clock_turns();
         let Some(shift) = self.shifts.get_mut(name) else { return };
         let Stage::Fetching(fetching) = &mut shift.stage else { return };
         for _ in 0..FETCHED_AT_A_TIME {
@@ -245,21 +250,28 @@ impl Actor {
             }
         }
         if fetching.left.is_empty() {
-            shift.watch(&calibration, region, now);
+            shift.watch(&calibration, region, (now, turns));
             let (expected, _) = shift.counts();
             info!(counter = %self.settings.id, expected, "a shift's roster is watched for");
             self.save(name).await;
+            self.answer(name).await;
         }
     }
 
-    /// Shows the camera's last moments to the watch.
-    async fn look(&mut self, name: &ShiftId, wall: WallTime) {
+    /// Shows the camera's last moments to the watch, if there are as many as that: an order
+    /// that comes between two looks must not make of each a moment without a picture.
+    async fn look(&mut self, name: &ShiftId, wall: WallTime, least: Duration) {
         let context = Arc::clone(self.context());
         let now = context.clock.now().boot;
         let Some(shift) = self.shifts.get_mut(name) else { return };
         let (begins, ends) = shift.span(wall, now);
         let Stage::Watching(watching) = &mut shift.stage else { return };
         let to = now.minus(self.settings.camera.delay()).min(ends);
+        if to.since(watching.until) < least && to < ends {
+            return;
+        }
+        // Stepped since it began, the wall clock placed its beginning and end elsewhere.
+        shift.kept.is_broken |= context.clock_turns() != watching.clock_turns;
         let passed = to.since(watching.until.max(begins));
         let from = watching.until.max(begins).max(to.minus(LONGEST_LOOK));
         watching.until = watching.until.max(to);
@@ -302,7 +314,7 @@ impl Actor {
 
     /// Ends a shift.
     async fn conclude(&mut self, name: &ShiftId, wall: WallTime) {
-        self.look(name, wall).await;
+        self.look(name, wall, Duration::ZERO).await;
         let context = Arc::clone(self.context());
         let (age, latest) = (context.moment().age, BoxTime::from_millis(u64::MAX));
         let Some(shift) = self.shifts.get_mut(name) else { return };

@@ -55,6 +55,8 @@ pub(super) struct Watching {
     pub(super) numbers: Vec<CardholderId>,
     /// Up to when the camera's pictures were looked at.
     pub(super) until: BoxTime,
+    /// Steps of the wall clock until it began.
+    pub(super) clock_turns: u64,
 }
 
 /// How far a time lies from another's beginning and end; nothing in between.
@@ -105,7 +107,12 @@ impl Shift {
     }
 
     /// Begins to watch, once all references are there.
-    pub(super) fn watch(&mut self, calibration: &Arc<Calibration>, region: Region, now: BoxTime) {
+    pub(super) fn watch(
+        &mut self,
+        calibration: &Arc<Calibration>,
+        region: Region,
+        (until, clock_turns): (BoxTime, u64),
+    ) {
         let Stage::Fetching(fetching) = &mut self.stage else { return };
         let numbers = std::mem::take(&mut fetching.numbers);
         let Some(expected) = fetching.expected.take() else {
@@ -113,7 +120,7 @@ impl Shift {
             return;
         };
         let watch = Some(Box::new(Watch::new(expected, Arc::clone(calibration), region)));
-        self.stage = Stage::Watching(Watching { watch, numbers, until: now });
+        self.stage = Stage::Watching(Watching { watch, numbers, until, clock_turns });
     }
 
     /// Notes who was seen; whether anybody was.
