@@ -113,7 +113,7 @@ impl Printed {
 mod tests {
     use super::*;
     use crate::privacy::declared::tests::with;
-    use crate::privacy::policy::LIMITS;
+    use crate::privacy::policy::{CaptureRegion, Entrance, LIMITS, ROSTERS};
 
     #[test]
     fn every_limit_and_name_stands_in_both_languages() {
@@ -196,6 +196,33 @@ mod tests {
         for active in ["<script", "src=", "href=", "url(", "@import", "http:", "https:"] {
             assert!(!html.contains(active), "{active}");
         }
+    }
+
+    #[test]
+    fn the_entrance_has_a_notice_of_its_own_whose_first_wording_is_never_changed() {
+        let mut policy = with("hospital", "hospital");
+        assert!(of_entrance(&policy).is_none());
+        let entrance = Entrance::for_evaluation();
+        let region = CaptureRegion { x: 100, y: 0, w: 800, h: 1000 };
+        policy.entrance = Some(Entrance {
+            capture_regions_permille: [("d01".parse().unwrap(), region)].into(),
+            ..entrance
+        });
+        policy.retention_s.insert(ROSTERS.key.into(), 7 * 3600);
+        let text = of_entrance(&policy).unwrap().text();
+        let (chinese, english) = text.split_once("\n\n\n").unwrap();
+        assert!(chinese.contains("最多 7 小时") && english.contains("at most 7 hours"), "{text}");
+        assert!(
+            [chinese, english].iter().all(|t| t.contains("d01") && t.contains("80%") && t.contains("60"))
+        );
+        // What a shift's facts are kept for is told where they are made, and not at the windows.
+        assert!(!of(&policy).text().contains(ROSTERS.what.zh));
+        let known = "c53841575798feef915127048a7a77194bbbe0835ca261fbac62dbb9eebc34da";
+        assert_eq!(
+            Sha256::of(text.as_bytes()).to_string(),
+            known,
+            "published words are never changed:\n{text}"
+        );
     }
 
     #[test]

@@ -119,7 +119,7 @@ pub const ROSTERS: Limit = Limit {
     key: "rosters_hours",
     what: Label {
         zh: "班次结束后的名单（谁应到、是否见到）",
-        en: "a shift's roster after its end: who was expected, and whether they were seen",
+        en: "facts of a shift after its end (who was expected, whether they were seen)",
     },
     unit: HOUR,
     ceiling: 24 * HOUR,
